@@ -1,0 +1,3 @@
+"""Datasets, transforms and seeded, resumable loaders."""
+
+__version__ = "0.1.0"

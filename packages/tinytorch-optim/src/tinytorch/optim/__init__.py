@@ -1,0 +1,3 @@
+"""Optimizers, learning-rate schedules and gradient clipping."""
+
+__version__ = "0.1.0"
