@@ -1,0 +1,130 @@
+"""Comparing gradients with finite differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinytorch.tensor import Array, Tensor
+
+from .engine import grad
+from .recording import enable_grad
+
+
+def gradcheck(
+    function: Callable[..., Any],
+    inputs: Tensor | Sequence[Any],
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+) -> bool:
+    """Whether the gradients of `function(*inputs)` equal central finite differences, in float64.
+
+    `inputs` that require gradients must be float64: half the digits are lost in the difference. Every element of the
+    output is differentiated with respect to every element of every such input. Returns True, or raises AssertionError that
+    says which element differs.
+
+    Source: (f(x + eps) - f(x - eps)) / (2 eps) has an error of order eps squared.
+
+    >>> x = Tensor([1.0, 2.0], dtype="float64", requires_grad=True)
+    >>> gradcheck(lambda x: (x * x).sum(), x)
+    True
+    """
+    tensors = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    chosen = [place for place, x in enumerate(tensors) if isinstance(x, Tensor) and x.requires_grad]
+    if not chosen:
+        raise ValueError("gradcheck: no input requires gradients; set requires_grad=True on one")
+    for place in chosen:
+        if tensors[place].dtype != np.float64:
+            raise ValueError(f"gradcheck: input {place} is {tensors[place].dtype}; finite differences need dtype=float64")
+    with enable_grad():
+        outputs = _outputs(function, tensors)
+        for number, out in enumerate(outputs):
+            if out.dtype.kind != "f":
+                continue
+            analytic = _rows(out, [tensors[place] for place in chosen])
+            for place, rows in zip(chosen, analytic, strict=True):
+                numeric = _differences(function, tensors, place, number, eps)
+                _compare(rows, numeric, number, place, atol, rtol)
+    return True
+
+
+def gradgradcheck(
+    function: Callable[..., Any],
+    inputs: Tensor | Sequence[Any],
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    generator: np.random.Generator | None = None,
+) -> bool:
+    """Whether second derivatives of `function(*inputs)` equal finite differences of the first, in float64.
+
+    The first derivatives are taken in a random direction (drawn from `generator`), whose own gradient is checked too.
+
+    >>> x = Tensor([1.0, 2.0], dtype="float64", requires_grad=True)
+    >>> gradgradcheck(lambda x: (x * x * x).sum(), x)
+    True
+    """
+    tensors = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    places = [place for place, x in enumerate(tensors) if isinstance(x, Tensor) and x.requires_grad]
+    generator = generator or np.random.default_rng(0)
+    with enable_grad():
+        outs = [out for out in _outputs(function, tensors) if out.requires_grad]
+    directions = [Tensor(generator.standard_normal(out.shape), "float64", requires_grad=True) for out in outs]
+
+    def first(*all_inputs: Any) -> tuple[Tensor, ...]:
+        inner, weights = all_inputs[: len(tensors)], all_inputs[len(tensors) :]
+        results = [out for out in _outputs(function, list(inner)) if out.requires_grad]
+        chosen = [inner[place] for place in places]
+        found = grad(results, chosen, list(weights), create_graph=True, allow_unused=True)
+        return tuple(gradient for gradient in found if gradient is not None and gradient.requires_grad)
+
+    return gradcheck(first, [*tensors, *directions], eps, atol, rtol)
+
+
+def _outputs(function: Callable[..., Any], tensors: list[Any]) -> list[Tensor]:
+    result = function(*tensors)
+    return list(result) if isinstance(result, tuple | list) else [result]
+
+
+def _rows(out: Tensor, inputs: list[Tensor]) -> list[Array]:
+    """The Jacobian of `out` for each input: (out.size, input.size)."""
+    jacobians = [np.zeros((out.size, x.size)) for x in inputs]
+    if not out.requires_grad:
+        return jacobians
+    for element in range(out.size):
+        seed = np.zeros(out.size)
+        seed[element] = 1.0
+        found = grad(out, inputs, Tensor(seed.reshape(out.shape), out.dtype), retain_graph=True, allow_unused=True)
+        for jacobian, gradient in zip(jacobians, found, strict=True):
+            if gradient is not None:
+                jacobian[element] = gradient.data.reshape(-1)
+    return jacobians
+
+
+def _differences(function: Callable[..., Any], tensors: list[Any], place: int, number: int, eps: float) -> Array:
+    x = tensors[place]
+    columns = []
+    for element in range(x.size):
+        sides = []
+        for step in (eps, -eps):
+            moved = x.data.copy()
+            moved.reshape(-1)[element] += step
+            shifted = Tensor(moved, np.float64, requires_grad=True)
+            sides.append(_outputs(function, [*tensors[:place], shifted, *tensors[place + 1 :]])[number].data.copy())
+        columns.append(((sides[0] - sides[1]) / (2 * eps)).reshape(-1))
+    size = _outputs(function, tensors)[number].size
+    return np.stack(columns, axis=1) if columns else np.zeros((size, 0))
+
+
+def _compare(analytic: Array, numeric: Array, number: int, place: int, atol: float, rtol: float) -> None:
+    close = np.isclose(analytic, numeric, atol=atol, rtol=rtol, equal_nan=True)
+    if not close.all():
+        row, column = np.argwhere(~close)[0]
+        raise AssertionError(
+            f"gradcheck: d output {number}[{row}] / d input {place}[{column}] (flat indices) is "
+            f"{analytic[row, column]:.8g} by the rule and {numeric[row, column]:.8g} by finite differences; "
+            f"{int((~close).sum())} of {close.size} elements differ"
+        )

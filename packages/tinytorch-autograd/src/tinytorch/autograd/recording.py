@@ -1,0 +1,150 @@
+"""Recording: the handler that remembers how every tensor was made, and the switch that makes it look away."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import traceback
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+from tinytorch.tensor import RECORD, Array, Primitive, Tensor, clock, handlers
+
+from .registry import rule_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_recording: ContextVar[bool] = ContextVar("recording", default=True)
+_tracing: ContextVar[bool] = ContextVar("tracing", default=False)
+_births = itertools.count()
+
+
+class Node:
+    """One operation that was recorded: what went in, what came out, and when.
+
+    Nodes are numbered as they are born. An operation is always born after the ones its inputs came from, so that
+    descending numbers are an order in which gradients can be passed back.
+    """
+
+    __slots__ = ("args", "birth", "hooks", "moment", "out", "params", "primitive", "saved", "trace")
+
+    def __init__(
+        self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any], out: Array, saved: Any
+    ) -> None:
+        self.primitive = primitive
+        self.args: tuple[Any, ...] | None = args  # None once the memory was freed
+        self.params = params
+        self.out: Array | None = out
+        self.saved = saved
+        self.birth = next(_births)
+        self.moment = clock()
+        self.hooks: list[Callable[[Tensor], Tensor | None]] | None = None
+        self.trace: traceback.StackSummary | None = None
+
+    def free(self) -> None:
+        """Let go of everything that was kept for the backward pass."""
+        self.args = self.out = self.saved = None
+
+    def __repr__(self) -> str:
+        return f"<node {self.birth}: {self.primitive.name}>"
+
+
+class Recorder:
+    """The handler: runs the primitive and, when a gradient may pass through it, hangs a node on the result."""
+
+    level = RECORD
+
+    def __call__(self, next: Any, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        if not _recording.get():
+            return next(primitive, args, params)
+        for arg in args:
+            if isinstance(arg, Tensor) and arg.requires_grad:
+                break
+        else:
+            return next(primitive, args, params)
+        rule = rule_of(primitive)  # before the forward runs: it might write in place
+        result = next(primitive, args, params)
+        out, saved = result if primitive.fused else (result, None)
+        if rule.reason or out.data.dtype.kind != "f":
+            return result
+        out.node = node = Node(primitive, args, params, out.data, saved)
+        out.requires_grad = True
+        if _tracing.get():
+            node.trace = traceback.extract_stack()[:-2]
+        return result
+
+    def __repr__(self) -> str:
+        return "<autograd recorder>"
+
+
+recorder = Recorder()
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded here and now, in this thread and task.
+
+    >>> with no_grad():
+    ...     is_grad_enabled()
+    False
+    """
+    return recorder in handlers() and _recording.get()
+
+
+class _Mode:
+    """A context manager and decorator that sets whether operations are recorded, for this thread and task alone."""
+
+    record: bool
+
+    def __init__(self) -> None:
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(_recording.get())
+        _recording.set(self.record)
+
+    def __exit__(self, *exc: object) -> None:
+        _recording.set(self._before.pop())
+
+    def __call__(self, function: F) -> F:
+        mode = type(self)
+
+        @functools.wraps(function)
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            with mode():
+                return function(*args, **kwargs)
+
+        @functools.wraps(function)
+        def inside_steps(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            # between two steps the mode is the consumer's own
+            steps = function(*args, **kwargs)
+            while True:
+                with mode():
+                    try:
+                        item = next(steps)
+                    except StopIteration as end:
+                        return end.value
+                yield item
+
+        return inside_steps if inspect.isgeneratorfunction(function) else inside  # type: ignore[return-value]
+
+
+class no_grad(_Mode):
+    """Record nothing inside a with block or a decorated function.
+
+    >>> from tinytorch.autograd import enable_autograd
+    >>> enable_autograd()
+    >>> x = Tensor([1.0], requires_grad=True)
+    >>> with no_grad():
+    ...     (x * 2).requires_grad
+    False
+    """
+
+    record = False
+
+
+class enable_grad(_Mode):
+    """Record again, inside a `no_grad` block."""
+
+    record = True

@@ -1,0 +1,91 @@
+"""The rule of every primitive: how a gradient passes back through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tinytorch.tensor import Primitive, Tensor
+
+Gradient = Any  # an array, or a tensor when the gradients are differentiated themselves
+Vjp = Callable[..., Gradient]
+
+
+class Rule:
+    """What is known of a primitive's gradient: one function per input, one for all, or a fused backward; or why there is none."""
+
+    __slots__ = ("composition", "fused", "jointly", "reason", "vjps")
+
+    def __init__(
+        self,
+        vjps: tuple[Vjp | None, ...] = (),
+        jointly: Vjp | None = None,
+        fused: Vjp | None = None,
+        composition: Callable[..., Tensor] | None = None,
+        reason: str = "",
+    ) -> None:
+        self.vjps = vjps
+        self.jointly = jointly
+        self.fused = fused
+        self.composition = composition
+        self.reason = reason
+
+    @property
+    def constant(self) -> bool:
+        return bool(self.reason)
+
+
+rules: dict[Primitive, Rule] = {}
+
+
+def defvjp(
+    primitive: Primitive,
+    *vjps: Vjp | None,
+    jointly: Vjp | None = None,
+    fused: Vjp | None = None,
+    composition: Callable[..., Tensor] | None = None,
+) -> None:
+    """Say how gradients pass back through `primitive`. Exactly one of three forms:
+
+    - one function per input, `vjp(g, out, *inputs, **params)`: the gradient of that input, given the gradient `g` of the
+      output; None for an input that has none. Axes that the forward broadcast are summed away afterwards.
+    - `jointly(g, out, *inputs, **params)`: the gradients of all inputs at once, for primitives with any number of inputs.
+    - `fused(g, out, saved, needs, *inputs, **params)`: the gradients of all inputs of a fused primitive, as new arrays,
+      None where `needs` is false; with `composition(*inputs, **params)`, the same result made of simple primitives, which is
+      the definition to read and what second derivatives go through.
+
+    The first two are written with operators and NumPy functions, so that they run on arrays (fast) and on tensors (so
+    that the gradient can be differentiated again).
+
+    Source: the registration form is that of HIPS autograd.
+
+    >>> from tinytorch.tensor import primitive
+    >>> @primitive
+    ... def cube(x, /):
+    ...     return x * x * x
+    >>> defvjp(cube, lambda g, out, x: g * 3 * x * x)
+    """
+    if [bool(vjps), jointly is not None, fused is not None].count(True) != 1:
+        raise ValueError(f"defvjp: {primitive.name}: give one function per input, or jointly=, or fused=")
+    if vjps and len(vjps) != len(primitive.inputs):
+        raise ValueError(f"defvjp: {primitive.name} has the inputs {primitive.inputs}, {len(vjps)} functions were given")
+    if (fused is not None) != primitive.fused or (fused is not None) != (composition is not None):
+        raise ValueError(f"defvjp: {primitive.name}: a fused primitive, and only such a one, has fused= and composition=")
+    rules[primitive] = Rule(vjps, jointly, fused, composition)
+
+
+def defconst(*primitives: Primitive, reason: str) -> None:
+    """Say that the output of these primitives carries no gradient, and why (`"a boolean"`)."""
+    for primitive in primitives:
+        rules[primitive] = Rule(reason=reason)
+
+
+def rule_of(primitive: Primitive) -> Rule:
+    """The rule of `primitive`. Raises NotImplementedError, by name, when it has none."""
+    try:
+        return rules[primitive]
+    except KeyError:
+        raise NotImplementedError(
+            f"{primitive.name} has no gradient rule and an input requires gradients; "
+            "give it one with defvjp, or call it on .detach()ed tensors or under no_grad()"
+        ) from None

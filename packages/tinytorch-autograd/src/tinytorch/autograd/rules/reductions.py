@@ -1,0 +1,99 @@
+"""Operations that fold an axis: the gradient is spread over what was folded."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+import tinytorch.tensor as tt
+
+from ..registry import Gradient, defconst, defvjp
+
+Axis = Any
+
+
+def folded(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
+    """The axes that were folded, counted from the front."""
+    if axis is None:
+        return tuple(range(len(shape)))
+    return tuple(a % len(shape) for a in (axis if isinstance(axis, tuple) else (axis,)))
+
+
+def unfold(g: Gradient, shape: tuple[int, ...], axis: Axis) -> Gradient:
+    """The folded axes put back with size 1, so that `g` broadcasts against the input."""
+    axes = folded(shape, axis)
+    return np.reshape(g, tuple(1 if a in axes else n for a, n in enumerate(shape)))
+
+
+def count(shape: tuple[int, ...], axis: Axis) -> int:
+    return math.prod(shape[a] for a in folded(shape, axis))
+
+
+def _sum(g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False) -> Gradient:
+    return np.broadcast_to(unfold(g, x.shape, axis), x.shape)
+
+
+def _mean(g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False) -> Gradient:
+    return np.broadcast_to(unfold(g / count(x.shape, axis), x.shape, axis), x.shape)
+
+
+def _centred(x: Any, axis: Axis) -> Any:
+    return x - np.mean(x, axis=axis, keepdims=True)
+
+
+def _var(
+    g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False, correction: int = 0
+) -> Gradient:
+    return unfold(g, x.shape, axis) * _centred(x, axis) * (2 / (count(x.shape, axis) - correction))
+
+
+def _std(
+    g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False, correction: int = 0
+) -> Gradient:
+    return unfold(g / out, x.shape, axis) * _centred(x, axis) * (1 / (count(x.shape, axis) - correction))
+
+
+def _extreme(g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False) -> Gradient:
+    """To the largest (or smallest); equal ones share."""
+    best = x == unfold(out, x.shape, axis)
+    ties = np.sum(best, axis=axis, keepdims=True).astype(x.dtype)
+    return np.where(best, unfold(g, x.shape, axis) / ties, 0.0)
+
+
+def _prod(g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False) -> Gradient:
+    """Each element gets the product of all others, which is right also where elements are zero."""
+    axes = folded(x.shape, axis)
+    order = (*(a for a in range(x.ndim) if a not in axes), *axes)
+    moved = np.transpose(x, order)
+    flat = np.reshape(moved, (*moved.shape[: x.ndim - len(axes)], -1))  # (..., n)
+    others = _before(flat) * np.flip(_before(np.flip(flat, -1)), -1)
+    back = np.transpose(np.reshape(others, moved.shape), tuple(np.argsort(order)))
+    return unfold(g, x.shape, axis) * back
+
+
+def _before(x: Any) -> Any:
+    """For each element of the last axis the product of those before it, in log n steps that double their reach."""
+    n, reach = x.shape[-1], 1
+    running = np.concatenate([np.ones_like(x[..., :1]), x[..., :-1]], axis=-1) if n else x
+    while reach < n:
+        running = np.concatenate([running[..., :reach], running[..., reach:] * running[..., :-reach]], axis=-1)
+        reach *= 2
+    return running
+
+
+def _cumsum(g: Gradient, out: Gradient, x: Any, axis: int) -> Gradient:
+    return np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis)
+
+
+defvjp(tt.sum, _sum)
+defvjp(tt.mean, _mean)
+defvjp(tt.var, _var)
+defvjp(tt.std, _std)
+defvjp(tt.max, _extreme)
+defvjp(tt.min, _extreme)
+defvjp(tt.prod, _prod)
+defvjp(tt.cumsum, _cumsum)
+defconst(tt.any, tt.all, reason="the result is boolean")
+defconst(tt.argmax, tt.argmin, tt.argsort, tt.topk_indices, reason="the result is a position")

@@ -1,0 +1,63 @@
+"""Switching differentiation on and off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinytorch.tensor import Tensor, alias, extend, handlers, keep_freed_memory, pop, push, retract
+
+from .engine import backward, register_hook
+from .recording import no_grad, recorder
+
+
+def _is_leaf(self: Tensor) -> bool:
+    """Whether the tensor was given rather than computed: gradients are kept in leaves."""
+    return self.node is None
+
+
+def _detach(self: Tensor) -> Tensor:
+    """The same values, sharing memory, as a tensor that no gradient passes through."""
+    with no_grad():
+        return alias(self)
+
+
+def _zero_grad(self: Tensor) -> None:
+    """Forget the gradient."""
+    self.grad = None
+
+
+_MEMBERS: dict[str, Any] = {
+    "backward": backward,
+    "detach": _detach,
+    "is_leaf": property(_is_leaf),
+    "register_hook": register_hook,
+    "zero_grad": _zero_grad,
+}
+
+
+def enable_autograd(keep_memory: bool = True) -> None:
+    """Record operations from now on, everywhere, and give tensors `backward`, `detach`, `zero_grad`, `register_hook`, `is_leaf`.
+
+    Calling it again changes nothing. `keep_memory` also lets the C library keep freed memory for the next operation
+    (see `tinytorch.tensor.keep_freed_memory`), without which training spends most of its time mapping pages.
+
+    >>> enable_autograd()
+    >>> x = Tensor(2.0, requires_grad=True)
+    >>> (x * x * x).backward()
+    >>> x.grad
+    Tensor(12.)
+    """
+    if recorder in handlers():
+        return
+    push(recorder)
+    extend("tinytorch.autograd.enable_autograd()", _MEMBERS)
+    if keep_memory:
+        keep_freed_memory()
+
+
+def disable_autograd() -> None:
+    """Stop recording and take the added names away: tensors are again exactly what they were. Harmless when it is off."""
+    if recorder not in handlers():
+        return
+    pop(recorder)
+    retract(set(_MEMBERS))

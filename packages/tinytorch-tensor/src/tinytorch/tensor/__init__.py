@@ -1,0 +1,39 @@
+"""Stage 1: n-dimensional arrays whose operations can be watched."""
+
+from .tensor import Tensor  # isort: skip  (first: tensors and operations are a circle)
+from .creation import (
+    arange,
+    default_generator,
+    empty,
+    eye,
+    from_dlpack,
+    full,
+    full_like,
+    linspace,
+    manual_seed,
+    ones,
+    ones_like,
+    rand,
+    randint,
+    randn,
+    randperm,
+    zeros,
+    zeros_like,
+)
+from .dispatch import KERNEL, OBSERVE, RECORD, Handler, Primitive, handlers, handling, pop, primitive, push, registry
+from .dtypes import Array, default_dtype, set_default_dtype
+from .extension import extend, retract
+from .memory import keep_freed_memory
+from .mutation import clock, note_write, written_since
+from .ops import *  # noqa: F403
+from .ops import __all__ as _operations
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "KERNEL", "OBSERVE", "RECORD", "Array", "Handler", "Primitive", "Tensor", "arange", "clock", "default_dtype",
+    "default_generator", "empty", "extend", "eye", "from_dlpack", "full", "full_like", "handlers", "handling",
+    "keep_freed_memory", "linspace", "manual_seed", "note_write", "ones", "ones_like", "pop", "primitive", "push", "rand",
+    "randint", "randn", "randperm", "registry", "retract", "set_default_dtype", "written_since", "zeros", "zeros_like",
+    *_operations,
+]  # fmt: skip

@@ -1,0 +1,148 @@
+"""Tensors out of nothing: constants, ranges and random numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .dtypes import default_dtype, float64
+from .ops.shaping import as_shape
+from .tensor import Tensor
+
+DType = npt.DTypeLike | None
+
+
+def _made(array: Any, dtype: DType, requires_grad: bool) -> Tensor:
+    return Tensor(array, dtype=dtype, requires_grad=requires_grad)
+
+
+def zeros(*shape: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of a shape, given as ints or as a tuple.
+
+    >>> zeros(2, 3).shape, zeros((2, 3)).shape
+    ((2, 3), (2, 3))
+    """
+    dtype = dtype or default_dtype()
+    return _made(np.zeros(_shape("zeros", shape), dtype), dtype, requires_grad)
+
+
+def ones(*shape: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """Ones of a shape."""
+    dtype = dtype or default_dtype()
+    return _made(np.ones(_shape("ones", shape), dtype), dtype, requires_grad)
+
+
+def full(shape: Any, value: float, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """`value` everywhere; its kind (float, int, bool) decides the dtype unless one is given."""
+    return _made(np.full(as_shape("full", shape), value), dtype, requires_grad)
+
+
+def empty(*shape: Any, dtype: DType = None) -> Tensor:
+    """Memory of a shape with whatever is in it."""
+    dtype = dtype or default_dtype()
+    return _made(np.empty(_shape("empty", shape), dtype), dtype, False)
+
+
+def eye(n: int, m: int | None = None, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """The n x m matrix with ones on its diagonal (m = n unless given)."""
+    dtype = dtype or default_dtype()
+    return _made(np.eye(n, m, dtype=dtype), dtype, requires_grad)
+
+
+def arange(start: float, stop: float | None = None, step: float = 1, dtype: DType = None) -> Tensor:
+    """start, start + step, … below stop (0 up to `start` when it is the only argument).
+
+    >>> arange(3)
+    Tensor([0, 1, 2])
+    """
+    if step == 0:
+        raise ValueError("arange: step is 0; it must lead from start to stop")
+    return _made(np.arange(start, step=step) if stop is None else np.arange(start, stop, step), dtype, False)
+
+
+def linspace(start: float, stop: float, num: int, dtype: DType = None) -> Tensor:
+    """`num` numbers from start to stop, both included, evenly spaced."""
+    return _made(np.linspace(start, stop, num), dtype, False)
+
+
+def zeros_like(x: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """Zeros with the shape and dtype of x."""
+    return zeros(np.shape(x), dtype=dtype or x.dtype, requires_grad=requires_grad)
+
+
+def ones_like(x: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """Ones with the shape and dtype of x."""
+    return ones(np.shape(x), dtype=dtype or x.dtype, requires_grad=requires_grad)
+
+
+def full_like(x: Any, value: float, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """`value` everywhere, with the shape and dtype of x."""
+    return full(np.shape(x), value, dtype=dtype or x.dtype, requires_grad=requires_grad)
+
+
+def from_dlpack(x: Any) -> Tensor:
+    """A tensor on the memory of another library's array (PyTorch, JAX, …), with its dtype and without a copy."""
+    array = np.from_dlpack(x)
+    return Tensor(array, dtype=array.dtype)
+
+
+# Randomness: one default generator for all, and a `generator` argument wherever a number is drawn.
+
+_generator = np.random.default_rng()
+
+
+def default_generator() -> np.random.Generator:
+    """The generator that is used where none is given."""
+    return _generator
+
+
+def manual_seed(seed: int) -> np.random.Generator:
+    """Start the default generator over from `seed`, and return it.
+
+    >>> _ = manual_seed(0); a = randn(2)
+    >>> _ = manual_seed(0); bool((a == randn(2)).all())
+    True
+    """
+    _generator.bit_generator.state = np.random.default_rng(seed).bit_generator.state
+    return _generator
+
+
+def rand(
+    *shape: Any, dtype: DType = None, requires_grad: bool = False, generator: np.random.Generator | None = None
+) -> Tensor:
+    """Numbers drawn evenly from [0, 1)."""
+    dtype = np.dtype(dtype or default_dtype())
+    drawn = (generator or _generator).random(_shape("rand", shape), dtype=_drawable(dtype))
+    return _made(drawn, dtype, requires_grad)
+
+
+def randn(
+    *shape: Any, dtype: DType = None, requires_grad: bool = False, generator: np.random.Generator | None = None
+) -> Tensor:
+    """Numbers drawn from the normal distribution of mean 0 and variance 1."""
+    dtype = np.dtype(dtype or default_dtype())
+    drawn = (generator or _generator).standard_normal(_shape("randn", shape), dtype=_drawable(dtype))
+    return _made(drawn, dtype, requires_grad)
+
+
+def randint(low: int, high: int, shape: Any = (), generator: np.random.Generator | None = None) -> Tensor:
+    """Integers drawn evenly from low to high - 1. Raises ValueError when there are none."""
+    if high <= low:
+        raise ValueError(f"randint: no integers from {low} to {high} - 1; high must be above low")
+    return Tensor((generator or _generator).integers(low, high, as_shape("randint", shape)))
+
+
+def randperm(n: int, generator: np.random.Generator | None = None) -> Tensor:
+    """The integers 0 to n - 1 in random order."""
+    return Tensor((generator or _generator).permutation(n))
+
+
+def _shape(name: str, shape: tuple[Any, ...]) -> tuple[int, ...]:
+    return as_shape(name, shape[0] if len(shape) == 1 else shape)
+
+
+def _drawable(dtype: np.dtype[Any]) -> Any:
+    """NumPy draws float32 and float64; other dtypes are rounded from float64."""
+    return dtype if dtype.name in ("float32", "float64") else float64

@@ -1,0 +1,266 @@
+"""The one function that every operation on tensors goes through, and the handlers stacked around it.
+
+A `Primitive` is a forward on arrays with a name. Calling it runs the handlers that are installed, from the outermost
+level to the innermost, and then the forward. With no handler installed that is a single test.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, overload
+
+import numpy as np
+
+from .dtypes import Array, as_array, default_dtype, float64
+from .tensor import Tensor, wrap
+
+KERNEL, RECORD, OBSERVE = 0, 1, 2
+"""Levels of handlers: those that replace kernels are innermost, those that record surround them, observers are outside."""
+
+Result = Any  # a Tensor, or for fused primitives the pair (Tensor, saved)
+Explain = Callable[..., Exception | None]
+Next = Callable[["Primitive", tuple[Any, ...], dict[str, Any]], Result]
+
+
+class Handler(Protocol):
+    """Stands around primitives: calls `next(primitive, args, params)`, usually once, and returns what that returned."""
+
+    @property
+    def level(self) -> int: ...
+
+    def __call__(
+        self, next: Next, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any], /
+    ) -> Result: ...
+
+
+class Primitive:
+    """An operation on tensors, declared by its forward on arrays.
+
+    Parameters of the forward before `/` (or its `*args`) are inputs: tensors, arrays, Python scalars, or None where the
+    forward allows it. The others are parameters, which no gradient reaches. A `fused` primitive's forward returns
+    `(out, saved)`, where `saved` is whatever its own backward will want. `explain(error, *arrays, **params)` may turn a
+    ValueError, TypeError or IndexError of the forward into one that says more, or return None.
+    """
+
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        name: str,
+        doc: str | None,
+        inputs: tuple[str, ...],
+        *,
+        defaults: tuple[Any, ...] = (),
+        params: tuple[str, ...] = (),
+        variadic: bool = False,
+        fused: bool = False,
+        explain: Explain | None = None,
+        module: str = "",
+    ) -> None:
+        self.forward = forward
+        self.name = self.__name__ = self.__qualname__ = name
+        self.__doc__ = doc
+        self.__module__ = module
+        self.__wrapped__ = forward
+        self.inputs = inputs
+        self.params = params
+        self.defaults = defaults  # of the last inputs, where they are optional
+        self.arity = UNBOUNDED if variadic else len(inputs)
+        self.fused = fused
+        self.explain = explain
+
+    def __call__(self, *args: Any, **params: Any) -> Tensor:
+        if len(args) != self.arity:
+            args, params = self._bind(args, params)
+        result = run(self, args, params) if _outermost is None else _outermost(self, args, params)
+        out: Tensor = result[0] if self.fused else result
+        return out
+
+    def lift(self, *args: Any, **params: Any) -> Any:
+        """On tensors a tensor, through dispatch; on plain arrays an array, without it. For use inside gradient rules."""
+        if any(isinstance(arg, Tensor) for arg in args):
+            return self(*args, **params)
+        out = self.forward(*args, **params)
+        return out[0] if self.fused else out
+
+    def _bind(self, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Positional arguments beyond the inputs belong to the parameters; missing optional inputs get their default."""
+        if self.arity == UNBOUNDED:
+            return args, params
+        extra = args[self.arity :]
+        missing = self.arity - len(args)
+        if len(extra) > len(self.params) or missing > len(self.defaults) or params.keys() & self.params[: len(extra)]:
+            raise TypeError(f"{self.name}: got {len(args)} arguments; the form is {self.form}")
+        params.update(zip(self.params, extra, strict=False))
+        return args[: self.arity] + self.defaults[len(self.defaults) - max(missing, 0) :], params
+
+    @property
+    def form(self) -> str:
+        """How it is called, such as `sum(x, axis, keepdims)`."""
+        return f"{self.name}({', '.join((*self.inputs, *self.params))})"
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.form}>"
+
+
+UNBOUNDED = 2**31
+
+registry: dict[str, Primitive] = {}
+"""Every primitive that has been declared, by `module.name`."""
+
+
+@overload
+def primitive(forward: Callable[..., Any], /) -> Primitive: ...
+@overload
+def primitive(
+    *, fused: bool = ..., explain: Explain | None = ...
+) -> Callable[[Callable[..., Any]], Primitive]: ...
+def primitive(
+    forward: Callable[..., Any] | None = None,
+    /,
+    *,
+    fused: bool = False,
+    explain: Explain | None = None,
+) -> Any:
+    """Declare a primitive from its forward on arrays.
+
+    >>> @primitive
+    ... def double(x, /):
+    ...     return x * 2
+    >>> double(Tensor([1.0, 2.0]))
+    Tensor([2., 4.])
+    """
+    if forward is None:
+        return functools.partial(_from_forward, fused=fused, explain=explain)
+    return _from_forward(forward, fused, explain)
+
+
+def _from_forward(forward: Callable[..., Any], fused: bool, explain: Explain | None) -> Primitive:
+    """Inputs are the parameters before `/`, or all of `*args`."""
+    parameters = inspect.signature(forward).parameters.values()
+    inputs = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL)]
+    return declare(
+        Primitive(
+            forward,
+            forward.__name__,
+            forward.__doc__,
+            tuple(p.name for p in inputs),
+            defaults=tuple(p.default for p in inputs if p.default is not p.empty),
+            params=tuple(p.name for p in parameters if p not in inputs),
+            variadic=any(p.kind is p.VAR_POSITIONAL for p in inputs),
+            fused=fused,
+            explain=explain,
+            module=forward.__module__,
+        )
+    )
+
+
+def declare(primitive: Primitive) -> Primitive:
+    """Enter `primitive` in the registry."""
+    registry[f"{primitive.__module__}.{primitive.name}"] = primitive
+    return primitive
+
+
+def run(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Result:
+    """The innermost step: unwrap the inputs, run the forward, wrap what comes out."""
+    forward = primitive.forward
+    try:
+        # most primitives have one input or two, and a comprehension is a call of its own: spelled out, they save a third
+        if len(args) == 1:
+            x = args[0]
+            out = forward(x.data if isinstance(x, Tensor) else unwrap(x), **params)
+        elif len(args) == 2:
+            x, y = args
+            out = forward(
+                x.data if isinstance(x, Tensor) else unwrap(x), y.data if isinstance(y, Tensor) else unwrap(y), **params
+            )
+        else:
+            out = forward(*map(unwrap, args), **params)
+    except (ValueError, TypeError, IndexError) as error:
+        better = explain(primitive, error, args, params)
+        if better is None:
+            raise
+        raise better from None
+    if primitive.fused:
+        out, saved = out
+        return wrap(out if out.dtype is not float64 else settle(out, args, params)), saved
+    return wrap(out if out.dtype is not float64 else settle(out, args, params))
+
+
+WEAK = frozenset({int, float, bool, type(None)})
+"""Python scalars take the dtype of the tensor they meet."""
+
+
+def unwrap(arg: Any) -> Any:
+    """An input as the forward sees it: an array, a Python scalar or None."""
+    return arg.data if isinstance(arg, Tensor) else arg if type(arg) in WEAK else as_array(arg)
+
+
+def explain(primitive: Primitive, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception | None:
+    """What the primitive itself has to say about an error of its forward, if it has."""
+    if primitive.explain is None:
+        return None
+    return primitive.explain(error, *map(unwrap, args), **params)
+
+
+def settle(out: Array, args: tuple[Any, ...], params: dict[str, Any]) -> Array:
+    """Give a float64 result the dtype of its floating-point inputs, or the default one, unless float64 was asked for.
+
+    In NumPy an integer array makes a float32 one float64, and divides to float64; here integers do not widen floats.
+    """
+    dtypes = [arg.dtype if isinstance(arg, Tensor) else as_array(arg).dtype for arg in args if type(arg) not in WEAK]
+    if "dtype" in params or float64 in dtypes:
+        return out
+    floats = [dtype for dtype in dtypes if dtype.kind == "f"]
+    return out.astype(np.result_type(*floats) if floats else default_dtype(), copy=False)
+
+
+# What is installed is process-wide: `_outermost` is the handlers folded into one callable, or None.
+_handlers: list[Handler] = []
+_outermost: Next | None = None
+
+
+def push(handler: Handler) -> None:
+    """Install `handler` around every primitive; its `level` decides its place, later ones of a level stand outside.
+
+    Raises ValueError when it is installed already.
+    """
+    if any(handler is installed for installed in _handlers):
+        raise ValueError(f"push: {handler!r} is installed already; pop it first")
+    _handlers.append(handler)
+    _handlers.sort(key=lambda installed: installed.level)
+    _fold()
+
+
+def pop(handler: Handler) -> None:
+    """Take `handler` out again, wherever it stands. Raises ValueError when it is not installed."""
+    for place, installed in enumerate(_handlers):
+        if installed is handler:
+            del _handlers[place]
+            return _fold()
+    raise ValueError(f"pop: {handler!r} is not installed; push it first")
+
+
+def handlers() -> tuple[Handler, ...]:
+    """The installed handlers, innermost first."""
+    return tuple(_handlers)
+
+
+@contextmanager
+def handling(handler: Handler) -> Iterator[Handler]:
+    """Install `handler` for the duration of a with block, whatever happens in it."""
+    push(handler)
+    try:
+        yield handler
+    finally:
+        pop(handler)
+
+
+def _fold() -> None:
+    global _outermost
+    chain: Next = run
+    for handler in _handlers:
+        chain = functools.partial(handler, chain)
+    _outermost = chain if _handlers else None

@@ -1,0 +1,134 @@
+"""Reading and writing some of the elements, and the sums that their gradients are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..dispatch import primitive
+from ..dtypes import Array
+from ..mutation import note_write
+from ..tensor import Tensor
+from .reductions import axis_error
+
+
+def plain(index: Any) -> Any:
+    """An index as NumPy wants it: tensors in it become arrays, lists stay what they are."""
+    if isinstance(index, tuple):
+        return tuple(plain(part) for part in index)
+    return index.data if isinstance(index, Tensor) else index
+
+
+def is_basic(index: Any) -> bool:
+    """Whether an index is made of ints, slices, ... and None only: such a selection is a view and meets no element twice."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(
+        isinstance(part, int | np.integer | slice) and not isinstance(part, bool) or part is None or part is Ellipsis
+        for part in parts
+    )
+
+
+def _index_error(name: str, x: Array, index: Any, error: Exception) -> Exception:
+    text = str(error)
+    if "only integers" in text or "arrays used as indices" in text:
+        return IndexError(
+            f"{name}: {index!r} cannot index shape {x.shape}; an index is made of ints, slices, ..., None, integer or boolean arrays"
+        )
+    return IndexError(f"{name}: {text}; the shape is {x.shape}")
+
+
+@primitive
+def getitem(x: Array, /, index: Any) -> Array:
+    """x[index], basic (a view) or advanced (a copy), as in NumPy."""
+    try:
+        return np.asarray(x[plain(index)])
+    except (IndexError, TypeError, ValueError) as error:
+        raise _index_error("getitem", x, index, error) from None
+
+
+@primitive
+def unindex(g: Array, /, shape: tuple[int, ...], index: Any) -> Array:
+    """Zeros of `shape` with `g` added at `index`: what `getitem` took, put back; elements taken twice are summed."""
+    index = plain(index)
+    out = np.zeros(shape, g.dtype)
+    if is_basic(index):
+        out[index] = g
+    elif isinstance(index, np.ndarray) and index.dtype.kind in "iu" and len(shape) > 1:
+        return add_rows(out, index, g)
+    else:
+        np.add.at(out, index, g)
+    return out
+
+
+def add_rows(out: Array, index: Array, rows: Array) -> Array:
+    """Add `rows` (index.shape + out.shape[1:]) to the rows of `out` that `index` names, in place; rows named twice are summed.
+
+    Sorting brings equal indices together, and `reduceat` sums each run: `np.add.at` takes many times as long.
+    """
+    flat = index.reshape(-1) % out.shape[0]
+    if flat.size == 0:
+        return out
+    order = np.argsort(flat, kind="stable")
+    ordered = flat[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    rows = rows.reshape(flat.size, *out.shape[1:])
+    out[ordered[starts]] += np.add.reduceat(rows[order], starts, axis=0)
+    return out
+
+
+@primitive
+def setitem(x: Array, value: Any, /, index: Any) -> Array:
+    """Write `value` into x at `index`, in place."""
+    if not x.flags.writeable:
+        raise ValueError(f"setitem: this tensor of shape {x.shape} is a read-only view; write to a .copy() of it")
+    try:
+        x[plain(index)] = value
+    except (IndexError, TypeError) as error:
+        raise _index_error("setitem", x, index, error) from None
+    except ValueError:
+        place = x[plain(index)].shape
+        raise ValueError(f"setitem: a value of shape {np.shape(value)} does not fit a place of shape {place}") from None
+    note_write(x)
+    return x
+
+
+def _along(name: str, x: Array, index: Array, axis: int) -> Array:
+    if isinstance(axis, bool) or not hasattr(axis, "__index__") or not -x.ndim <= axis < x.ndim:
+        raise axis_error(name, x, axis)
+    if index.dtype.kind not in "iu":
+        raise TypeError(f"{name}: indices of dtype {index.dtype}; they must be integers, use astype(int64)")
+    if index.ndim != x.ndim:
+        raise ValueError(f"{name}: index of shape {index.shape} for shape {x.shape}; both need the same number of axes")
+    n = x.shape[axis]
+    if index.size and (index.min() < -n or index.max() >= n):
+        raise IndexError(f"{name}: indices from {index.min()} to {index.max()} for {n} elements along axis {axis}")
+    return index
+
+
+@primitive
+def gather(x: Array, index: Array, /, axis: int) -> Array:
+    """out[i][j] = x[index[i][j]][j] for axis 0, and so on: an element of `axis` picked for every place of `index`.
+
+    >>> gather(Tensor([[1, 2], [3, 4]]), Tensor([[0], [1]]), axis=1)
+    Tensor([[1],
+            [4]])
+    """
+    index = _along("gather", x, index, axis)
+    try:
+        return np.take_along_axis(x, index, axis)
+    except (IndexError, ValueError):
+        raise ValueError(f"gather: index of shape {index.shape} for shape {x.shape}; axes other than {axis} must agree") from None
+
+
+@primitive
+def scatter_add(x: Array, index: Array, source: Array, /, axis: int) -> Array:
+    """x with out[index[i][j]][j] += source[i][j] for axis 0, and so on; places named twice get the sum."""
+    index = _along("scatter_add", x, index, axis)
+    if index.shape != source.shape:
+        raise ValueError(f"scatter_add: index {index.shape} and source {source.shape}; the shapes must be equal")
+    out = x.copy() if x.dtype == np.result_type(x, source) else x.astype(np.result_type(x, source))
+    places = list(np.indices(index.shape, sparse=True))
+    places[axis] = index
+    np.add.at(out, tuple(places), source)
+    return out

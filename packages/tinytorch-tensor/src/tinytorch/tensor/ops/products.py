@@ -1,0 +1,79 @@
+"""Matrix products and sums of products over named axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..dispatch import primitive
+from ..dtypes import Array
+from ..tensor import Tensor
+
+
+@primitive
+def matmul(x: Array, y: Array, /) -> Array:
+    """The matrix product over the last two axes, the others broadcast: (..., n, k) @ (..., k, m) -> (..., n, m).
+
+    A one-dimensional input is a row (left) or a column (right) whose axis the result does not have.
+
+    >>> matmul(Tensor([[1, 2], [3, 4]]), Tensor([1, 1]))
+    Tensor([3, 7])
+    """
+    try:
+        return np.matmul(x, y)
+    except (ValueError, TypeError):
+        raise _matmul_error(x, y) from None
+
+
+def _matmul_error(x: Any, y: Any) -> Exception:
+    xs, ys = np.shape(x), np.shape(y)
+    if not xs or not ys:
+        return ValueError(f"matmul: {xs} @ {ys}: a scalar has no rows or columns; multiply with *")
+    inner = (xs[-1], ys[-2] if len(ys) > 1 else ys[0])
+    if inner[0] != inner[1]:
+        return ValueError(f"matmul: {xs} @ {ys}: inner sizes {inner[0]} and {inner[1]} differ; transpose one side?")
+    return ValueError(f"matmul: {xs} @ {ys}: the axes before the last two cannot be broadcast together")
+
+
+@primitive
+def einsum_of(*operands: Array, spec: str) -> Array:
+    try:
+        return np.einsum(spec, *operands, optimize=len(operands) > 1)
+    except ValueError as error:
+        shapes = ", ".join(str(operand.shape) for operand in operands)
+        raise ValueError(f"einsum: {spec!r} for shapes {shapes}: {error}") from None
+
+
+def einsum(spec: str, *operands: Any) -> Tensor:
+    """The sum of products that `spec` names, with one letter an axis: `"ij,jk->ik"` is the matrix product.
+
+    >>> einsum("ij,ij->i", Tensor([[1, 2], [3, 4]]), Tensor([[1, 1], [1, 1]]))
+    Tensor([3, 7])
+    """
+    if not isinstance(spec, str):
+        raise TypeError(f"einsum: the first argument is a {type(spec).__name__}; it names the axes, such as 'ij,jk->ik'")
+    return einsum_of(*operands, spec=explicit(spec, [np.ndim(operand) for operand in operands]))
+
+
+def explicit(spec: str, ndims: list[int]) -> str:
+    """`spec` with the ellipsis spelled out and the result named, so that every axis has a letter."""
+    spec = spec.replace(" ", "")
+    sources, arrow, result = spec.partition("->")
+    terms = sources.split(",")
+    if len(terms) != len(ndims):
+        raise ValueError(f"einsum: {spec!r} names {len(terms)} operands, {len(ndims)} were given")
+    free = [letter for letter in map(chr, range(ord("A"), ord("z") + 1)) if letter.isalpha() and letter not in spec]
+    longest = 0
+    for place, (term, ndim) in enumerate(zip(terms, ndims, strict=True)):
+        if "..." in term:
+            extra = ndim - (len(term) - 3)
+            longest = max(longest, extra)
+            terms[place] = term.replace("...", "".join(free[:extra][::-1]))
+    spread = "".join(free[:longest][::-1])
+    if arrow:
+        result = result.replace("...", spread)
+    else:
+        letters = "".join(terms)
+        result = spread + "".join(sorted(c for c in set(letters) - set(spread) if letters.count(c) == 1))
+    return ",".join(terms) + "->" + result

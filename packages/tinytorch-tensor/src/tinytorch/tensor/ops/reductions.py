@@ -1,0 +1,161 @@
+"""Operations that fold an axis: each takes `axis` (None for all, an int, or several) and `keepdims`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.exceptions import AxisError
+
+from ..dispatch import Explain, primitive
+from ..dtypes import Array
+from ..tensor import Axis, Tensor
+
+
+def axis_error(name: str, x: Array, axis: Any) -> Exception:
+    """The error for an axis that `x` does not have, or that is no axis at all."""
+    for each in axis if isinstance(axis, tuple | list) else (axis,):
+        if isinstance(each, bool) or not hasattr(each, "__index__"):
+            return TypeError(f"{name}: axis {axis!r} is a {type(each).__name__}; an axis is an int, a tuple of ints or None")
+    return AxisError(
+        f"{name}: axis {axis} is out of range for shape {x.shape}; it has axes 0 to {x.ndim - 1}, or -{x.ndim} to -1"
+        if x.ndim
+        else f"{name}: axis {axis} is out of range for shape (); a 0-dimensional tensor has no axes, use axis=None"
+    )
+
+
+def explain(name: str) -> Explain:
+    """What to say about a wrong axis, or about an axis with nothing along it."""
+
+    def better(error: Exception, x: Array, *, axis: Axis = None, **params: Any) -> Exception | None:
+        if isinstance(error, AxisError | TypeError):
+            return axis_error(name, x, axis)
+        if "zero-size" in str(error) or "empty sequence" in str(error):
+            return ValueError(f"{name}: shape {x.shape} has nothing along axis {axis}; no elements have no {name}")
+        return None
+
+    return better
+
+
+@primitive(explain=explain("sum"))
+def sum(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
+    """The sum over `axis`.
+
+    >>> sum(Tensor([[1, 2], [3, 4]]), axis=0)
+    Tensor([4, 6])
+    """
+    return np.add.reduce(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(explain=explain("prod"))
+def prod(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
+    """The product over `axis`."""
+    return np.multiply.reduce(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(explain=explain("mean"))
+def mean(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
+    """The mean over `axis`; of integers, a float."""
+    return np.mean(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(explain=explain("var"))
+def var(x: Array, /, axis: Axis = None, keepdims: bool = False, correction: int = 0) -> Array:
+    """The mean squared distance from the mean over `axis`, divided by n - correction (as in NumPy, 0 unless asked)."""
+    return np.var(x, axis=axis, keepdims=keepdims, ddof=correction)
+
+
+@primitive(explain=explain("std"))
+def std(x: Array, /, axis: Axis = None, keepdims: bool = False, correction: int = 0) -> Array:
+    """The square root of `var`."""
+    return np.std(x, axis=axis, keepdims=keepdims, ddof=correction)
+
+
+@primitive(explain=explain("max"))
+def max(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
+    """The largest element over `axis`; NaN where there is one."""
+    return np.maximum.reduce(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(explain=explain("min"))
+def min(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
+    """The smallest element over `axis`; NaN where there is one."""
+    return np.minimum.reduce(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(explain=explain("any"))
+def any(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Whether any element over `axis` is true."""
+    return np.logical_or.reduce(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(explain=explain("all"))
+def all(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Whether all elements over `axis` are true."""
+    return np.logical_and.reduce(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(explain=explain("argmax"))
+def argmax(x: Array, /, axis: int | None = None, keepdims: bool = False) -> Array:
+    """Where the largest element over `axis` is, the first of equals."""
+    return np.argmax(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(explain=explain("argmin"))
+def argmin(x: Array, /, axis: int | None = None, keepdims: bool = False) -> Array:
+    """Where the smallest element over `axis` is, the first of equals."""
+    return np.argmin(x, axis=axis, keepdims=keepdims)
+
+
+@primitive(explain=explain("cumsum"))
+def cumsum(x: Array, /, axis: int) -> Array:
+    """The running sum along `axis`."""
+    return np.cumsum(x, axis=axis)
+
+
+@primitive(explain=explain("argsort"))
+def argsort(x: Array, /, axis: int = -1, descending: bool = False) -> Array:
+    """The indices that sort `axis`, equal elements in their order."""
+    if not descending:
+        return np.argsort(x, axis=axis, kind="stable")
+    # sorting the mirror image and mirroring back keeps equal elements in their order
+    mirrored = np.flip(x, axis)
+    order = np.flip(np.argsort(mirrored, axis=axis, kind="stable"), axis=axis)
+    return x.shape[axis] - 1 - order
+
+
+def sort(x: Any, axis: int = -1, descending: bool = False) -> tuple[Tensor, Tensor]:
+    """The elements of `axis` in order, and the indices they came from.
+
+    >>> sort(Tensor([3, 1, 2]))
+    (Tensor([1, 2, 3]), Tensor([1, 2, 0]))
+    """
+    from .indexing import gather
+
+    order = argsort(x, axis=axis, descending=descending)
+    return gather(x, order, axis=axis), order
+
+
+def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, Tensor]:
+    """The `k` largest (or smallest) elements of `axis`, best first, and their indices.
+
+    Raises ValueError when the axis has fewer than `k` elements.
+
+    >>> topk(Tensor([1, 5, 3]), 2)
+    (Tensor([5, 3]), Tensor([1, 2]))
+    """
+    from .indexing import gather
+
+    best = topk_indices(x, k=k, axis=axis, largest=largest)
+    return gather(x, best, axis=axis), best
+
+
+@primitive
+def topk_indices(x: Array, /, k: int, axis: int = -1, largest: bool = True) -> Array:
+    """Where the `k` largest (or smallest) elements of `axis` are, best first, the first of equals first."""
+    if not -x.ndim <= axis < x.ndim:
+        raise axis_error("topk", x, axis)
+    if not 0 <= k <= x.shape[axis]:
+        raise ValueError(f"topk: k = {k} of {x.shape[axis]} elements along axis {axis}; k must lie between 0 and that")
+    order = argsort.forward(x, axis=axis, descending=largest)
+    return np.take(order, np.arange(k), axis=axis)

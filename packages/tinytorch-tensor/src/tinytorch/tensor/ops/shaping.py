@@ -1,0 +1,216 @@
+"""Operations that rearrange elements without computing on them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.exceptions import AxisError
+
+from ..dispatch import primitive
+from ..dtypes import Array
+from ..tensor import Axis, Tensor
+from .reductions import axis_error
+
+
+def as_shape(name: str, shape: Any) -> tuple[int, ...]:
+    """`shape`, an int or ints, as a tuple of ints. Raises TypeError for anything else."""
+    sizes = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
+    for size in sizes:
+        if isinstance(size, bool | float) or not hasattr(size, "__index__"):
+            raise TypeError(f"{name}: {size!r} in shape {shape!r} is a {type(size).__name__}; a size is an int")
+    return tuple(size.__index__() for size in sizes)
+
+
+def normal_axis(name: str, x: Any, axis: int, extra: int = 0) -> int:
+    """`axis` counted from the front. Raises AxisError when `x` (with `extra` axes more) does not have it."""
+    ndim = np.ndim(x.data if isinstance(x, Tensor) else x) + extra
+    if isinstance(axis, bool) or not hasattr(axis, "__index__") or not -ndim <= axis < ndim:
+        raise axis_error(name, x, axis)
+    return axis % ndim
+
+
+@primitive
+def reshape(x: Array, /, shape: Any) -> Array:
+    """The same elements in another shape; one size may be -1.
+
+    >>> reshape(Tensor([[1, 2], [3, 4]]), shape=(4,))
+    Tensor([1, 2, 3, 4])
+    """
+    try:
+        return x.reshape(shape)
+    except (ValueError, TypeError):
+        sizes = as_shape("reshape", shape)
+        raise ValueError(
+            f"reshape: {x.shape} has {x.size} elements, {sizes} asks for "
+            f"{'a multiple of ' if -1 in sizes else ''}{abs(math.prod(sizes))}; the number of elements must stay the same"
+        ) from None
+
+
+@primitive
+def permute(x: Array, /, axes: tuple[int, ...]) -> Array:
+    """The axes in another order: axis i of the result is axis `axes[i]` of x."""
+    try:
+        return x.transpose(axes)
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"permute: axes {axes} for shape {x.shape}; every axis from 0 to {x.ndim - 1} must be named once"
+        ) from None
+
+
+def transpose(x: Any, d0: int = -2, d1: int = -1) -> Tensor:
+    """Swap two axes.
+
+    >>> transpose(Tensor([[1, 2, 3]]), 0, 1).shape
+    (3, 1)
+    """
+    ndim = np.ndim(x)
+    d0, d1 = normal_axis("transpose", x, d0), normal_axis("transpose", x, d1)
+    axes = list(range(ndim))
+    axes[d0], axes[d1] = d1, d0
+    return permute(x, axes=tuple(axes))
+
+
+def squeeze(x: Any, axis: Axis = None) -> Tensor:
+    """Drop axes of size 1: all of them, or those named. Raises ValueError when a named axis is longer."""
+    shape = np.shape(x)
+    axes = range(len(shape)) if axis is None else (axis if isinstance(axis, tuple) else (axis,))
+    chosen = {normal_axis("squeeze", x, a) for a in axes}
+    if axis is not None and any(shape[a] != 1 for a in chosen):
+        raise ValueError(f"squeeze: axis {axis} of shape {shape} is longer than 1; only axes of size 1 can be dropped")
+    return reshape(x, shape=tuple(n for a, n in enumerate(shape) if not (a in chosen and n == 1)))
+
+
+def unsqueeze(x: Any, axis: int) -> Tensor:
+    """Insert an axis of size 1, so that it becomes axis `axis`."""
+    shape = np.shape(x)
+    place = normal_axis("unsqueeze", x, axis, extra=1)
+    return reshape(x, shape=(*shape[:place], 1, *shape[place:]))
+
+
+def flatten(x: Any, start: int = 0, end: int = -1) -> Tensor:
+    """Join the axes from `start` to `end`, both included, into one."""
+    shape = np.shape(x)
+    if not shape:
+        return reshape(x, shape=(1,))
+    first, last = normal_axis("flatten", x, start), normal_axis("flatten", x, end)
+    if first > last:
+        raise ValueError(f"flatten: axis {start} comes after axis {end} in shape {shape}; start at the earlier one")
+    return reshape(x, shape=(*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
+
+
+@primitive
+def broadcast_to(x: Array, /, shape: tuple[int, ...]) -> Array:
+    """x repeated, without copying, to `shape`."""
+    try:
+        return np.broadcast_to(x, shape)
+    except (ValueError, TypeError):
+        sizes = as_shape("broadcast_to", shape)
+        raise ValueError(
+            f"broadcast_to: {x.shape} to {sizes}; aligned from the right, every size must be 1 or already right"
+        ) from None
+
+
+def expand(x: Any, *shape: Any) -> Tensor:
+    """x repeated, without copying, to `shape`, where -1 keeps a size."""
+    sizes = as_shape("expand", shape[0] if len(shape) == 1 else shape)
+    own = np.shape(x)
+    new = len(sizes) - len(own)
+    kept = [own[i - new] if size == -1 and i >= new else size for i, size in enumerate(sizes)]
+    return broadcast_to(x, shape=tuple(kept))
+
+
+@primitive
+def flip(x: Array, /, axis: Axis = None) -> Array:
+    """The elements of `axis` in reverse order."""
+    try:
+        return np.flip(x, axis)
+    except (AxisError, TypeError):
+        raise axis_error("flip", x, axis) from None
+
+
+@primitive
+def pad(x: Array, /, width: Any, value: float = 0.0) -> Array:
+    """`value` written around x; `width` is (before, after) for every axis, one pair for all, or one number for all.
+
+    >>> pad(Tensor([1, 2]), width=(1, 0))
+    Tensor([0, 1, 2])
+    """
+    try:
+        return np.pad(x, width, constant_values=value)
+    except ValueError:
+        raise ValueError(
+            f"pad: width {width} for shape {x.shape}; give one (before, after) pair of sizes from 0 for each axis"
+        ) from None
+
+
+@primitive
+def tril(x: Array, /, diagonal: int = 0) -> Array:
+    """x with zeros above a diagonal of its last two axes."""
+    return np.tril(_matrix("tril", x), diagonal)
+
+
+@primitive
+def triu(x: Array, /, diagonal: int = 0) -> Array:
+    """x with zeros below a diagonal of its last two axes."""
+    return np.triu(_matrix("triu", x), diagonal)
+
+
+def _matrix(name: str, x: Array) -> Array:
+    if x.ndim < 2:
+        raise ValueError(f"{name}: shape {x.shape} has no last two axes; a matrix or a stack of them is needed")
+    return x
+
+
+@primitive
+def concat_parts(*parts: Any, axis: int = 0) -> Array:
+    try:
+        return np.concatenate(parts, axis=axis)
+    except AxisError:
+        raise axis_error("concat", parts[0], axis) from None
+    except ValueError:
+        shapes = ", ".join(str(np.shape(part)) for part in parts)
+        raise ValueError(
+            f"concat: {shapes or 'no tensors'} along axis {axis}; all other axes must be equal, and there must be one"
+        ) from None
+
+
+def concat(tensors: Any, axis: int = 0) -> Tensor:
+    """The tensors one after another along `axis`.
+
+    >>> concat([Tensor([1, 2]), Tensor([3])])
+    Tensor([1, 2, 3])
+    """
+    return concat_parts(*tensors, axis=axis)
+
+
+def stack(tensors: Any, axis: int = 0) -> Tensor:
+    """The tensors side by side along a new axis `axis`. Raises ValueError when their shapes differ."""
+    tensors = list(tensors)
+    shapes = {np.shape(each) for each in tensors}
+    if len(shapes) != 1:
+        raise ValueError(f"stack: shapes {sorted(shapes)}; there must be one shape, the same for all")
+    return concat([unsqueeze(each, axis) for each in tensors], axis=axis)
+
+
+def split(x: Any, sizes: int | list[int] | tuple[int, ...], axis: int = 0) -> tuple[Tensor, ...]:
+    """x cut along `axis` into pieces of the given sizes, or of one size each (the last may be smaller).
+
+    >>> split(Tensor([1, 2, 3]), 2)
+    (Tensor([1, 2]), Tensor([3]))
+    """
+    place = normal_axis("split", x, axis)
+    total = np.shape(x)[place]
+    if isinstance(sizes, int):
+        if sizes < 1:
+            raise ValueError(f"split: pieces of {sizes}; a piece needs at least one element")
+        sizes = [min(sizes, total - start) for start in range(0, total, sizes)]
+    if sum(sizes) != total or min(sizes, default=0) < 0:
+        raise ValueError(f"split: sizes {list(sizes)} do not add up to the {total} elements of axis {axis}")
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    pieces, start = [], 0
+    for size in sizes:
+        pieces.append(x[(slice(None),) * place + (slice(start, start + size),)])
+        start += size
+    return tuple(pieces)

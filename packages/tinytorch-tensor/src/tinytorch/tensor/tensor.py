@@ -1,0 +1,428 @@
+"""`Tensor`: an array that operations can be watched on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .dtypes import Array, as_array
+
+Axis: TypeAlias = int | tuple[int, ...] | None
+
+
+class Tensor:
+    """An n-dimensional array of numbers or booleans, whose operations go through dispatch.
+
+    `data` is anything NumPy can read as numbers; floating-point data becomes the default dtype (float32) unless `dtype`
+    is given. An array whose dtype needs no change is shared, not copied. `requires_grad` is carried along and read by
+    nobody until differentiation is enabled; only floating-point tensors may have it.
+
+    Raises TypeError for strings and objects, ValueError for ragged lists.
+
+    >>> Tensor([[1, 2], [3, 4]]) @ Tensor([1, 1])
+    Tensor([3, 7])
+    """
+
+    __slots__ = ("__weakref__", "data", "grad", "node", "requires_grad")
+
+    data: Array
+    grad: Tensor | None
+    node: Any  # where a recording handler keeps how this tensor was made
+    requires_grad: bool
+
+    __array_priority__ = 1000.0
+
+    def __init__(self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> None:
+        self.data = as_array(data.data if isinstance(data, Tensor) else data, dtype or _dtype_of(data))
+        if requires_grad and self.data.dtype.kind != "f":
+            raise TypeError(
+                f"Tensor: requires_grad with dtype {self.data.dtype}; only floating-point tensors have gradients, "
+                "give dtype=float32"
+            )
+        self.grad = None
+        self.node = None
+        self.requires_grad = requires_grad
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(extension.missing(name), name=name, obj=self)
+
+    # What the array is
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        return self.data.size
+
+    @property
+    def nbytes(self) -> int:
+        return self.data.nbytes
+
+    @property
+    def T(self) -> Tensor:
+        """The axes reversed."""
+        return ops.permute(self, axes=tuple(range(self.data.ndim))[::-1])
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes swapped: the transposed matrices of a stack."""
+        return ops.transpose(self, -2, -1)
+
+    def __len__(self) -> int:
+        if self.data.ndim == 0:
+            raise TypeError("len: a 0-dimensional tensor has no length; use .item() for its value")
+        return len(self.data)
+
+    def __repr__(self) -> str:
+        return printing.show(self)
+
+    __hash__ = object.__hash__
+
+    # Out of the tensor world
+
+    def numpy(self) -> Array:
+        """The array itself, sharing memory."""
+        return self.data
+
+    def item(self) -> Any:
+        """The only element, as a Python number. Raises ValueError when there is not exactly one."""
+        if self.data.size != 1:
+            raise ValueError(f"item: the shape {self.shape} has {self.size} elements, not one; use .tolist()")
+        return self.data.item()
+
+    def tolist(self) -> Any:
+        return self.data.tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self.data.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[Any, Any]:
+        return self.data.__dlpack_device__()
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return numpy_protocol.ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        return numpy_protocol.function(function, args, kwargs)
+
+    def __bool__(self) -> bool:
+        if self.data.size != 1:
+            raise ValueError(
+                f"bool: the truth of a tensor of shape {self.shape} is ambiguous; use .any() or .all(), or .item()"
+            )
+        return bool(self.data)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.data.ndim or self.data.dtype.kind not in "iu":
+            raise TypeError(
+                f"index: a tensor of shape {self.shape} and dtype {self.dtype} is not an integer; use int(tensor)"
+            )
+        return int(self.data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self.data == (value.data if isinstance(value, Tensor) else value)).any())
+
+    def __copy__(self) -> Tensor:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        twin = wrap(self.data.copy())
+        twin.requires_grad = self.requires_grad
+        return twin
+
+    # Arithmetic
+
+    def __add__(self, other: Any) -> Tensor:
+        return ops.add(self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return ops.add(other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return ops.subtract(self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return ops.subtract(other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return ops.multiply(self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return ops.multiply(other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return ops.divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return ops.divide(other, self)
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return ops.floor_divide(self, other)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return ops.floor_divide(other, self)
+
+    def __mod__(self, other: Any) -> Tensor:
+        return ops.remainder(self, other)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return ops.remainder(other, self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return ops.power(self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return ops.power(other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return ops.matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return ops.matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return ops.negative(self)
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return ops.abs(self)
+
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        return ops.equal(self, other)
+
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        return ops.not_equal(self, other)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return ops.less(self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return ops.less_equal(self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return ops.greater(self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return ops.greater_equal(self, other)
+
+    def __and__(self, other: Any) -> Tensor:
+        return ops.bitwise_and(self, other)
+
+    __rand__ = __and__
+
+    def __or__(self, other: Any) -> Tensor:
+        return ops.bitwise_or(self, other)
+
+    __ror__ = __or__
+
+    def __xor__(self, other: Any) -> Tensor:
+        return ops.bitwise_xor(self, other)
+
+    __rxor__ = __xor__
+
+    def __invert__(self) -> Tensor:
+        return ops.invert(self)
+
+    # Indexing
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return ops.getitem(self, index=index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        ops.setitem(self, value, index=index)
+
+    # Operations that are functions too: `x.exp()` is `exp(x)`
+
+    def exp(self) -> Tensor:
+        return ops.exp(self)
+
+    def log(self) -> Tensor:
+        return ops.log(self)
+
+    def sqrt(self) -> Tensor:
+        return ops.sqrt(self)
+
+    def tanh(self) -> Tensor:
+        return ops.tanh(self)
+
+    def sin(self) -> Tensor:
+        return ops.sin(self)
+
+    def cos(self) -> Tensor:
+        return ops.cos(self)
+
+    def abs(self) -> Tensor:
+        return ops.abs(self)
+
+    def sign(self) -> Tensor:
+        return ops.sign(self)
+
+    def floor(self) -> Tensor:
+        return ops.floor(self)
+
+    def ceil(self) -> Tensor:
+        return ops.ceil(self)
+
+    def round(self) -> Tensor:
+        return ops.round(self)
+
+    def isnan(self) -> Tensor:
+        return ops.isnan(self)
+
+    def isfinite(self) -> Tensor:
+        return ops.isfinite(self)
+
+    def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
+        return ops.clip(self, low=low, high=high)
+
+    def maximum(self, other: Any) -> Tensor:
+        return ops.maximum(self, other)
+
+    def minimum(self, other: Any) -> Tensor:
+        return ops.minimum(self, other)
+
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return ops.sum(self, axis=axis, keepdims=keepdims)
+
+    def prod(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return ops.prod(self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return ops.mean(self, axis=axis, keepdims=keepdims)
+
+    def var(self, axis: Axis = None, keepdims: bool = False, correction: int = 0) -> Tensor:
+        return ops.var(self, axis=axis, keepdims=keepdims, correction=correction)
+
+    def std(self, axis: Axis = None, keepdims: bool = False, correction: int = 0) -> Tensor:
+        return ops.std(self, axis=axis, keepdims=keepdims, correction=correction)
+
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return ops.max(self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return ops.min(self, axis=axis, keepdims=keepdims)
+
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+        return ops.argmax(self, axis=axis, keepdims=keepdims)
+
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+        return ops.argmin(self, axis=axis, keepdims=keepdims)
+
+    def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return ops.any(self, axis=axis, keepdims=keepdims)
+
+    def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return ops.all(self, axis=axis, keepdims=keepdims)
+
+    def cumsum(self, axis: int) -> Tensor:
+        return ops.cumsum(self, axis=axis)
+
+    def sort(self, axis: int = -1, descending: bool = False) -> tuple[Tensor, Tensor]:
+        return ops.sort(self, axis=axis, descending=descending)
+
+    def argsort(self, axis: int = -1, descending: bool = False) -> Tensor:
+        return ops.argsort(self, axis=axis, descending=descending)
+
+    def topk(self, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, Tensor]:
+        return ops.topk(self, k, axis=axis, largest=largest)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        return ops.reshape(self, shape=shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, d0: int = -2, d1: int = -1) -> Tensor:
+        return ops.transpose(self, d0, d1)
+
+    def permute(self, *axes: Any) -> Tensor:
+        return ops.permute(self, axes=axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes)
+
+    def squeeze(self, axis: Axis = None) -> Tensor:
+        return ops.squeeze(self, axis)
+
+    def unsqueeze(self, axis: int) -> Tensor:
+        return ops.unsqueeze(self, axis)
+
+    def flatten(self, start: int = 0, end: int = -1) -> Tensor:
+        return ops.flatten(self, start, end)
+
+    def broadcast_to(self, shape: tuple[int, ...]) -> Tensor:
+        return ops.broadcast_to(self, shape=shape)
+
+    def expand(self, *shape: Any) -> Tensor:
+        return ops.expand(self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+
+    def flip(self, axis: Axis = None) -> Tensor:
+        return ops.flip(self, axis=axis)
+
+    def pad(self, width: Any, value: float = 0.0) -> Tensor:
+        return ops.pad(self, width=width, value=value)
+
+    def tril(self, diagonal: int = 0) -> Tensor:
+        return ops.tril(self, diagonal=diagonal)
+
+    def triu(self, diagonal: int = 0) -> Tensor:
+        return ops.triu(self, diagonal=diagonal)
+
+    def split(self, sizes: int | list[int], axis: int = 0) -> tuple[Tensor, ...]:
+        return ops.split(self, sizes, axis)
+
+    def gather(self, index: Any, axis: int) -> Tensor:
+        return ops.gather(self, index, axis=axis)
+
+    def scatter_add(self, index: Any, source: Any, axis: int) -> Tensor:
+        return ops.scatter_add(self, index, source, axis=axis)
+
+    def astype(self, dtype: npt.DTypeLike) -> Tensor:
+        return ops.astype(self, dtype=np.dtype(dtype))
+
+    def copy(self) -> Tensor:
+        return ops.copy(self)
+
+
+def wrap(array: Any) -> Tensor:
+    """A tensor around `array` as it is: the way results come back, without the checks of the constructor."""
+    out: Tensor = _new(Tensor)
+    out.data = array if type(array) is np.ndarray else np.asarray(array)
+    out.grad = None
+    out.node = None
+    out.requires_grad = False
+    return out
+
+
+_new = object.__new__
+
+
+def _dtype_of(data: Any) -> np.dtype[Any] | None:
+    """A tensor made from a tensor keeps its dtype; a float64 array does not."""
+    return data.data.dtype if isinstance(data, Tensor) else None
+
+
+# Operations are made of tensors and tensors answer operations: the second half of that circle is closed here.
+from . import ops  # noqa: E402, I001
+from . import extension, numpy_protocol, printing  # noqa: E402
