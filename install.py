@@ -1,0 +1,66 @@
+"""Install stages from this clone, each with exactly the earlier stages that it needs.
+
+The stages are handed to pip (or to uv, where there is no pip) as folders in one call,
+so that no index is asked for a name of ours.
+"""
+
+import argparse
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+
+import stages
+
+
+def installer() -> list[str]:
+    if importlib.util.find_spec("pip"):
+        return [sys.executable, "-m", "pip", "install"]
+    uv = shutil.which(os.environ.get("UV", "uv"))
+    if uv is None:
+        raise SystemExit(
+            f"install.py: {sys.executable} has no pip and there is no uv; try: {sys.executable} -m ensurepip"
+        )
+    return [uv, "pip", "install", "--python", sys.executable]
+
+
+def command(
+    names: list[str], editable: bool = False, test: bool = False, options: list[str] | None = None
+) -> list[str]:
+    """The one call that installs these stages and what they stand on."""
+    call = installer()
+    needed = stages.closure(*names)
+    if "--python" in call:  # uv keeps the wheel it built of a folder last time: ask for a new one
+        call += [option for stage in needed for option in ("--reinstall-package", f"tinytorch-{stage}")]
+    for stage in needed:
+        call += ["--editable", str(stages.folder(stage))] if editable else [str(stages.folder(stage))]
+    if test:
+        call += stages.test_requirements(*names)
+    return call + (options or [])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=f"{__doc__}\nThe stages, in order: {', '.join(stages.order())}.",
+        epilog="Anything else is handed on to the installer, for example --no-index or --upgrade.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("stages", nargs="+", metavar="STAGE", help="a stage, or 'all'")
+    parser.add_argument(
+        "-e", "--editable", action="store_true", help="run from these folders: edits take effect at once"
+    )
+    parser.add_argument("--test", action="store_true", help="also install what the stages' tests need")
+    parser.add_argument("--show", action="store_true", help="print the command and do nothing")
+    arguments, options = parser.parse_known_args()
+    names = stages.order() if arguments.stages == ["all"] else arguments.stages
+    try:
+        call = command(names, arguments.editable, arguments.test, options)
+    except ValueError as error:
+        parser.exit(2, f"install.py: {error}\n")
+    print(" ".join(call), flush=True)
+    return 0 if arguments.show else subprocess.run(call).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
