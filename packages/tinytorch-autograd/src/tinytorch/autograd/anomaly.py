@@ -66,8 +66,8 @@ def _has_nan(value: Any) -> bool:
     return isinstance(value, np.ndarray | float) and bool(np.isnan(value).any())
 
 
-def _place(stack: traceback.StackSummary) -> str:
+def _place(stack: list[traceback.FrameSummary]) -> str:
     """The innermost frame outside this framework: the line somebody wrote."""
     frames = [frame for frame in stack if "/tinytorch/" not in frame.filename.replace("\\", "/")]
-    frame = (frames or list(stack))[-1]
+    frame = (frames or stack)[-1]
     return f"called from {frame.filename}:{frame.lineno}: {frame.line}"

@@ -6,19 +6,18 @@ when every use of its result has contributed. Time is linear in nodes and edges;
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tinytorch.tensor import Array, Tensor, alias, written_since
+from tinytorch.tensor import Tensor, alias
 
 from .anomaly import check_gradients
-from .recording import Node, _recording, enable_grad, is_grad_enabled, no_grad
+from .hooks import leaf_hooks, run_hooks
+from .passing import check_usable, sum_to, through
+from .recording import Node, enable_grad, no_grad
 from .registry import Gradient, rules
-
-Hook = Callable[[Tensor], Tensor | None]
 
 
 def backward(tensor: Tensor, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
@@ -53,7 +52,7 @@ def grad(
     retain_graph: bool | None = None,
     allow_unused: bool = False,
 ) -> Any:
-    """The gradients of `outputs` (their sum, weighted by `grad_outputs`) with respect to `inputs`, leaving `.grad` alone.
+    """The gradients of the sum of `outputs`, weighted by `grad_outputs`, with respect to `inputs`; `.grad` stays.
 
     One tensor for one input, a tuple for a sequence of them. With `create_graph` they can be differentiated again.
     An input that the outputs do not depend on is an error, or None with `allow_unused`.
@@ -71,15 +70,21 @@ def grad(
     for name, tensors in (("output", outs), ("input", ins)):
         for place, tensor in enumerate(tensors):
             if not tensor.requires_grad:
-                raise RuntimeError(f"grad: {name} {place} does not require gradients; set requires_grad=True before computing")
+                raise RuntimeError(
+                    f"grad: {name} {place} does not require gradients; set requires_grad=True before computing"
+                )
     roots = [(out, _seed("grad", out, seed)) for out, seed in zip(outs, seeds, strict=True)]
     found = _propagate(roots, ins, create_graph if retain_graph is None else retain_graph, create_graph)
     gradients = []
     for place, tensor in enumerate(ins):
         gradient = found.get(_key(tensor))
         if gradient is None and not allow_unused:
-            raise RuntimeError(f"grad: the outputs do not depend on input {place}; leave it out, or pass allow_unused=True")
-        gradients.append(gradient if gradient is None or isinstance(gradient, Tensor) else Tensor(gradient, gradient.dtype))
+            raise RuntimeError(
+                f"grad: the outputs do not depend on input {place}; leave it out, or pass allow_unused=True"
+            )
+        gradients.append(
+            gradient if gradient is None or isinstance(gradient, Tensor) else Tensor(gradient, gradient.dtype)
+        )
     return gradients[0] if isinstance(inputs, Tensor) else tuple(gradients)
 
 
@@ -93,7 +98,9 @@ def _seed(name: str, tensor: Tensor, gradient: Any) -> Tensor:
         return Tensor(np.ones_like(tensor.data), tensor.dtype)
     gradient = gradient if isinstance(gradient, Tensor) else Tensor(gradient, tensor.dtype)
     if gradient.shape != tensor.shape:
-        raise ValueError(f"{name}: gradient of shape {gradient.shape} for a tensor of shape {tensor.shape}; they must agree")
+        raise ValueError(
+            f"{name}: gradient of shape {gradient.shape} for a tensor of shape {tensor.shape}; they must agree"
+        )
     return gradient
 
 
@@ -105,7 +112,7 @@ def _key(tensor: Tensor) -> Any:
 def _propagate(
     roots: list[tuple[Tensor, Tensor]], inputs: list[Tensor] | None, retain_graph: bool, create_graph: bool
 ) -> dict[Any, Gradient]:
-    """Pass gradients back from the roots; the gradients of `inputs` by key, or into the leaves when there are none named."""
+    """Pass gradients back from the roots, into the leaves; or, when `inputs` are named, return theirs by key."""
     wanted = None if inputs is None else {_key(tensor) for tensor in inputs}
     nodes = _reachable([root for root, _ in roots])
     if wanted is not None:
@@ -139,12 +146,14 @@ def _propagate(
             gradient = pending.pop(node)
             owned.discard(node)
             if node.hooks:
-                gradient = _run_hooks(node.hooks, gradient)
+                gradient = run_hooks(node.hooks, gradient)
             if wanted is not None and node in wanted:
                 found[node] = gradient
-                if not any(isinstance(arg, Tensor) and (arg.node in relevant or _key(arg) in wanted) for arg in node.args or ()):
+                if not any(
+                    isinstance(arg, Tensor) and (arg.node in relevant or _key(arg) in wanted) for arg in node.args or ()
+                ):
                     continue
-            _check_usable(node)
+            check_usable(node)
             args = node.args or ()
             needs = tuple(
                 isinstance(arg, Tensor)
@@ -152,10 +161,15 @@ def _propagate(
                 and (wanted is None or arg.node in relevant or _key(arg) in wanted)
                 for arg in args
             )
-            gradients = _through(node, gradient, needs, create_graph)
+            if create_graph and node.primitive.fused:
+                gradients: Sequence[Gradient] = _through_composition(node, gradient, needs)
+            else:
+                gradients = through(node, gradient, needs, create_graph)
             check_gradients(node, gradients)
             for arg, needed, each in zip(args, needs, gradients, strict=True):
                 if needed and each is not None:
+                    if not create_graph and type(each) is not np.ndarray:
+                        each = np.asarray(each)  # arithmetic on 0-dimensional arrays gives scalars
                     fresh = not create_graph and each is not gradient and each.base is None
                     if each.shape != arg.data.shape:
                         each, fresh = sum_to(each, arg.data.shape), not create_graph
@@ -166,8 +180,8 @@ def _propagate(
                 node.free()
     for key, leaf in leaves.items():
         gradient = pending[key]
-        if key in _leaf_hooks:
-            gradient = _run_hooks(_leaf_hooks[key], gradient)
+        if key in leaf_hooks:
+            gradient = run_hooks(leaf_hooks[key], gradient)
         if wanted is None:
             _accumulate(leaf, gradient, key in owned)
         elif key in wanted:
@@ -204,73 +218,15 @@ def _leading_to(wanted: set[Any], nodes: list[Node]) -> list[Node]:
     return [node for node in nodes if node in leading]
 
 
-def _check_usable(node: Node) -> None:
-    if node.args is None:
-        raise RuntimeError(
-            f"backward: what {node.primitive.name} kept was freed by an earlier backward pass; "
-            "pass retain_graph=True to the earlier one, or compute the result again"
-        )
-    arrays = [arg.data for arg in node.args if isinstance(arg, Tensor)]
-    if any(written_since(array, node.moment) for array in (*arrays, node.out) if array is not None):
-        raise RuntimeError(
-            f"backward: an input or the result of {node.primitive.name} was changed in place after it was computed; "
-            "change a .copy() instead, or change it after backward()"
-        )
-
-
-def _through(node: Node, gradient: Gradient, needs: tuple[bool, ...], create_graph: bool) -> Sequence[Gradient]:
-    """The gradients of a node's inputs, by its rule: on arrays, or on tensors when the backward pass is recorded."""
-    rule = rules[node.primitive]
-    args, params = node.args or (), node.params
-    if create_graph:
-        if rule.composition is not None:
-            return _through_composition(rule.composition, gradient, needs, args, params)
-        inputs: Sequence[Any] = args
-        out: Any = _result_of(node)
-    else:
-        inputs = [arg.data if isinstance(arg, Tensor) else arg for arg in args]
-        out = node.out
-        if rule.fused is not None:
-            return tuple(rule.fused(gradient, out, node.saved, needs, *inputs, **params))
-    if rule.jointly is not None:
-        return tuple(rule.jointly(gradient, out, *inputs, **params))
-    return [
-        vjp(gradient, out, *inputs, **params) if needed and vjp is not None else None
-        for vjp, needed in zip(rule.vjps, needs, strict=True)
-    ]
-
-
-def _through_composition(
-    composition: Callable[..., Tensor], gradient: Tensor, needs: tuple[bool, ...], args: tuple[Any, ...], params: dict[str, Any]
-) -> list[Gradient]:
+def _through_composition(node: Node, gradient: Tensor, needs: tuple[bool, ...]) -> list[Gradient]:
     """Gradients through the readable form, from aliases on: how one input came from another is none of its business."""
-    inputs = [alias(arg) if needed else arg for arg, needed in zip(args, needs, strict=True)]
+    composition = rules[node.primitive].composition
+    assert composition is not None
+    inputs = [alias(arg) if needed else arg for arg, needed in zip(node.args or (), needs, strict=True)]
     chosen = [each for each, needed in zip(inputs, needs, strict=True) if needed]
-    out = composition(*inputs, **params)
+    out = composition(*inputs, **node.params)
     gradients = iter(grad(out, chosen, gradient, create_graph=True, allow_unused=True))
     return [next(gradients) if needed else None for needed in needs]
-
-
-def _result_of(node: Node) -> Tensor:
-    out = Tensor(node.out, node.out.dtype if node.out is not None else None)
-    out.node, out.requires_grad = node, True
-    return out
-
-
-def sum_to(g: Gradient, shape: tuple[int, ...]) -> Gradient:
-    """Sum away what broadcasting added: the gradient of a result becomes that of an input of `shape`.
-
-    >>> sum_to(np.ones((2, 3)), (3,))
-    array([2., 2., 2.])
-    """
-    extra = len(g.shape) - len(shape)
-    axes = tuple(range(extra)) + tuple(
-        axis + extra for axis, size in enumerate(shape) if size == 1 and g.shape[axis + extra] != 1
-    )
-    summed = np.sum(g, axis=axes, keepdims=True) if axes else g
-    if summed.shape[max(extra, 0) :] != shape:
-        raise RuntimeError(f"backward: a rule gave a gradient of shape {g.shape} for an input of shape {shape}")
-    return np.reshape(summed, shape)
 
 
 def _accumulate(leaf: Tensor, gradient: Gradient, owned: bool) -> None:
@@ -280,53 +236,3 @@ def _accumulate(leaf: Tensor, gradient: Gradient, owned: bool) -> None:
         leaf.grad = Tensor(gradient if owned else gradient.copy(), gradient.dtype)
     else:
         np.add(leaf.grad.data, gradient, out=leaf.grad.data)
-
-
-# Hooks
-
-_leaf_hooks: dict[int, list[Hook]] = {}
-
-
-class HookHandle:
-    """What `register_hook` returns: `remove()` takes the hook away again."""
-
-    def __init__(self, hooks: list[Hook], hook: Hook) -> None:
-        self._hooks, self._hook = hooks, hook
-
-    def remove(self) -> None:
-        if self._hook in self._hooks:
-            self._hooks.remove(self._hook)
-
-
-def register_hook(tensor: Tensor, hook: Hook) -> HookHandle:
-    """Call `hook(gradient)` when the whole gradient of `tensor` is known; what it returns, if anything, takes its place.
-
-    >>> x = Tensor([1.0, 2.0], requires_grad=True)
-    >>> handle = x.register_hook(lambda g: g * 10)
-    >>> x.sum().backward(); x.grad
-    Tensor([10., 10.])
-    >>> handle.remove()
-    """
-    if not tensor.requires_grad:
-        raise RuntimeError("register_hook: this tensor does not require gradients; set requires_grad=True first")
-    node = tensor.node
-    if node is None:
-        hooks = _leaf_hooks.get(id(tensor))
-        if hooks is None:
-            hooks = _leaf_hooks[id(tensor)] = []
-            weakref.finalize(tensor, _leaf_hooks.pop, id(tensor), None)
-    else:
-        node.hooks = hooks = node.hooks or []
-    hooks.append(hook)
-    return HookHandle(hooks, hook)
-
-
-def _run_hooks(hooks: list[Hook], gradient: Gradient) -> Gradient:
-    for hook in list(hooks):
-        shown = gradient if isinstance(gradient, Tensor) else Tensor(gradient, gradient.dtype)
-        instead = hook(shown)
-        if instead is not None:
-            if not isinstance(instead, Tensor) or instead.shape != shown.shape:
-                raise TypeError(f"register_hook: the hook returned {instead!r}; it returns None or a tensor of shape {shown.shape}")
-            gradient = instead if isinstance(gradient, Tensor) else instead.data
-    return gradient

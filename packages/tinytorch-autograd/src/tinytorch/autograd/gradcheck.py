@@ -23,8 +23,8 @@ def gradcheck(
     """Whether the gradients of `function(*inputs)` equal central finite differences, in float64.
 
     `inputs` that require gradients must be float64: half the digits are lost in the difference. Every element of the
-    output is differentiated with respect to every element of every such input. Returns True, or raises AssertionError that
-    says which element differs.
+    output is differentiated with respect to every element of every such input. Returns True, or raises AssertionError
+    that says which element differs.
 
     Source: (f(x + eps) - f(x - eps)) / (2 eps) has an error of order eps squared.
 
@@ -38,7 +38,9 @@ def gradcheck(
         raise ValueError("gradcheck: no input requires gradients; set requires_grad=True on one")
     for place in chosen:
         if tensors[place].dtype != np.float64:
-            raise ValueError(f"gradcheck: input {place} is {tensors[place].dtype}; finite differences need dtype=float64")
+            raise ValueError(
+                f"gradcheck: input {place} is {tensors[place].dtype}; finite differences need dtype=float64"
+            )
     with enable_grad():
         outputs = _outputs(function, tensors)
         for number, out in enumerate(outputs):

@@ -6,7 +6,7 @@ import functools
 import inspect
 import itertools
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -41,7 +41,7 @@ class Node:
         self.birth = next(_births)
         self.moment = clock()
         self.hooks: list[Callable[[Tensor], Tensor | None]] | None = None
-        self.trace: traceback.StackSummary | None = None
+        self.trace: list[traceback.FrameSummary] | None = None
 
     def free(self) -> None:
         """Let go of everything that was kept for the backward pass."""
@@ -116,7 +116,7 @@ class _Mode:
                 return function(*args, **kwargs)
 
         @functools.wraps(function)
-        def inside_steps(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        def inside_steps(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             # between two steps the mode is the consumer's own
             steps = function(*args, **kwargs)
             while True:

@@ -12,7 +12,7 @@ Vjp = Callable[..., Gradient]
 
 
 class Rule:
-    """What is known of a primitive's gradient: one function per input, one for all, or a fused backward; or why there is none."""
+    """What is known of a primitive's gradient: a function per input, one for all, a fused one; or why there is none."""
 
     __slots__ = ("composition", "fused", "jointly", "reason", "vjps")
 
@@ -47,12 +47,12 @@ def defvjp(
 ) -> None:
     """Say how gradients pass back through `primitive`. Exactly one of three forms:
 
-    - one function per input, `vjp(g, out, *inputs, **params)`: the gradient of that input, given the gradient `g` of the
-      output; None for an input that has none. Axes that the forward broadcast are summed away afterwards.
-    - `jointly(g, out, *inputs, **params)`: the gradients of all inputs at once, for primitives with any number of inputs.
-    - `fused(g, out, saved, needs, *inputs, **params)`: the gradients of all inputs of a fused primitive, as new arrays,
-      None where `needs` is false; with `composition(*inputs, **params)`, the same result made of simple primitives, which is
-      the definition to read and what second derivatives go through.
+    - one function per input, `vjp(g, out, *inputs, **params)`: the gradient of that input, given the gradient `g` of
+      the output; None for an input that has none. Axes that the forward broadcast are summed away afterwards.
+    - `jointly(g, out, *inputs, **params)`: the gradients of all inputs at once, where their number varies.
+    - `fused(g, out, saved, needs, *inputs, **params)`: the gradients of all inputs of a fused primitive, as new
+      arrays, None where `needs` is false; with `composition(*inputs, **params)`, the same result made of simple
+      primitives, which is the definition to read and what second derivatives go through.
 
     The first two are written with operators and NumPy functions, so that they run on arrays (fast) and on tensors (so
     that the gradient can be differentiated again).
@@ -68,9 +68,13 @@ def defvjp(
     if [bool(vjps), jointly is not None, fused is not None].count(True) != 1:
         raise ValueError(f"defvjp: {primitive.name}: give one function per input, or jointly=, or fused=")
     if vjps and len(vjps) != len(primitive.inputs):
-        raise ValueError(f"defvjp: {primitive.name} has the inputs {primitive.inputs}, {len(vjps)} functions were given")
+        raise ValueError(
+            f"defvjp: {primitive.name} has the inputs {primitive.inputs}, {len(vjps)} functions were given"
+        )
     if (fused is not None) != primitive.fused or (fused is not None) != (composition is not None):
-        raise ValueError(f"defvjp: {primitive.name}: a fused primitive, and only such a one, has fused= and composition=")
+        raise ValueError(
+            f"defvjp: {primitive.name}: a fused primitive, and only such a one, has fused= and composition="
+        )
     rules[primitive] = Rule(vjps, jointly, fused, composition)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from tinytorch.tensor import Tensor, alias, extend, handlers, keep_freed_memory, pop, push, retract
 
-from .engine import backward, register_hook
+from .engine import backward
+from .hooks import register_hook
 from .recording import no_grad, recorder
 
 
@@ -36,10 +37,11 @@ _MEMBERS: dict[str, Any] = {
 
 
 def enable_autograd(keep_memory: bool = True) -> None:
-    """Record operations from now on, everywhere, and give tensors `backward`, `detach`, `zero_grad`, `register_hook`, `is_leaf`.
+    """Record operations from now on, and give tensors `backward detach zero_grad register_hook is_leaf`.
 
-    Calling it again changes nothing. `keep_memory` also lets the C library keep freed memory for the next operation
-    (see `tinytorch.tensor.keep_freed_memory`), without which training spends most of its time mapping pages.
+    What is recorded is process-wide; `no_grad` looks away in one thread or task. Calling it again changes nothing.
+    `keep_memory` also lets the C library keep freed memory for the next operation (see
+    `tinytorch.tensor.keep_freed_memory`), without which training spends most of its time mapping pages.
 
     >>> enable_autograd()
     >>> x = Tensor(2.0, requires_grad=True)
@@ -56,7 +58,7 @@ def enable_autograd(keep_memory: bool = True) -> None:
 
 
 def disable_autograd() -> None:
-    """Stop recording and take the added names away: tensors are again exactly what they were. Harmless when it is off."""
+    """Stop recording and take the added names away: `Tensor` is again exactly what it was. Harmless when it is off."""
     if recorder not in handlers():
         return
     pop(recorder)

@@ -1,6 +1,7 @@
 """Stage 1: n-dimensional arrays whose operations can be watched."""
 
 from .tensor import Tensor  # isort: skip  (first: tensors and operations are a circle)
+from . import numpy_table as _numpy_table  # noqa: F401
 from .creation import (
     arange,
     default_generator,
@@ -33,7 +34,8 @@ __version__ = "0.1.0"
 __all__ = [
     "KERNEL", "OBSERVE", "RECORD", "Array", "Handler", "Primitive", "Tensor", "arange", "clock", "default_dtype",
     "default_generator", "empty", "extend", "eye", "from_dlpack", "full", "full_like", "handlers", "handling",
-    "keep_freed_memory", "linspace", "manual_seed", "note_write", "ones", "ones_like", "pop", "primitive", "push", "rand",
-    "randint", "randn", "randperm", "registry", "retract", "set_default_dtype", "written_since", "zeros", "zeros_like",
+    "keep_freed_memory", "linspace", "manual_seed", "note_write", "ones", "ones_like", "pop", "primitive", "push",
+    "rand", "randint", "randn", "randperm", "registry", "retract", "set_default_dtype", "written_since", "zeros",
+    "zeros_like",
     *_operations,
 ]  # fmt: skip

@@ -18,7 +18,7 @@ from .dtypes import Array, as_array, default_dtype, float64
 from .tensor import Tensor, wrap
 
 KERNEL, RECORD, OBSERVE = 0, 1, 2
-"""Levels of handlers: those that replace kernels are innermost, those that record surround them, observers are outside."""
+"""Levels of handlers: what replaces kernels is innermost, what records stands around it, what observes is outside."""
 
 Result = Any  # a Tensor, or for fused primitives the pair (Tensor, saved)
 Explain = Callable[..., Exception | None]
@@ -79,14 +79,14 @@ class Primitive:
         return out
 
     def lift(self, *args: Any, **params: Any) -> Any:
-        """On tensors a tensor, through dispatch; on plain arrays an array, without it. For use inside gradient rules."""
+        """On tensors a tensor, through dispatch; on arrays an array, without it. For use inside gradient rules."""
         if any(isinstance(arg, Tensor) for arg in args):
             return self(*args, **params)
         out = self.forward(*args, **params)
         return out[0] if self.fused else out
 
     def _bind(self, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Positional arguments beyond the inputs belong to the parameters; missing optional inputs get their default."""
+        """Positional arguments beyond the inputs are parameters; missing optional inputs get their default."""
         if self.arity == UNBOUNDED:
             return args, params
         extra = args[self.arity :]
@@ -114,9 +114,7 @@ registry: dict[str, Primitive] = {}
 @overload
 def primitive(forward: Callable[..., Any], /) -> Primitive: ...
 @overload
-def primitive(
-    *, fused: bool = ..., explain: Explain | None = ...
-) -> Callable[[Callable[..., Any]], Primitive]: ...
+def primitive(*, fused: bool = ..., explain: Explain | None = ...) -> Callable[[Callable[..., Any]], Primitive]: ...
 def primitive(
     forward: Callable[..., Any] | None = None,
     /,
@@ -167,7 +165,7 @@ def run(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> 
     """The innermost step: unwrap the inputs, run the forward, wrap what comes out."""
     forward = primitive.forward
     try:
-        # most primitives have one input or two, and a comprehension is a call of its own: spelled out, they save a third
+        # most have one input or two, and a comprehension is a call of its own: spelled out, they save a third
         if len(args) == 1:
             x = args[0]
             out = forward(x.data if isinstance(x, Tensor) else unwrap(x), **params)

@@ -15,7 +15,7 @@ float64 = np.dtype(np.float64)
 int64 = np.dtype(np.int64)
 bool_ = np.dtype(np.bool_)
 
-_default = float32
+_default: np.dtype[Any] = float32
 
 
 def default_dtype() -> np.dtype[Any]:
@@ -42,7 +42,7 @@ def set_default_dtype(dtype: npt.DTypeLike) -> None:
 
 
 def as_array(data: Any, dtype: npt.DTypeLike | None = None) -> Array:
-    """`data` as an array of numbers or booleans; floating-point data gets the default dtype unless `dtype` says otherwise.
+    """`data` as an array of numbers or booleans; floating-point data gets the default dtype unless `dtype` is given.
 
     Shares memory with `data` where the dtype allows it. Raises TypeError for strings, objects and dates, ValueError for
     ragged lists.
@@ -55,7 +55,7 @@ def as_array(data: Any, dtype: npt.DTypeLike | None = None) -> Array:
     except ValueError as error:
         if "inhomogeneous" not in str(error):
             raise
-        raise ValueError("Tensor: the nested lists are ragged; every row needs the same length, pad the short ones") from None
+        raise ValueError("Tensor: ragged lists; every row needs the same length, pad the short ones") from None
     if array.dtype.kind not in "bifu":
         if array.dtype.kind == "O" and _holds_arrays(data):
             return as_array([item.__array__() if hasattr(item, "__array__") else item for item in data], dtype)

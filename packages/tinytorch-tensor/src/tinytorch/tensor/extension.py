@@ -31,7 +31,9 @@ def retract(names: set[str]) -> None:
     """Take names away that `extend` added. Raises ValueError for any other name."""
     foreign = sorted(names - _providers.keys())
     if foreign:
-        raise ValueError(f"retract: {', '.join(foreign)} was not added by extend; only what was added can be taken away")
+        raise ValueError(
+            f"retract: {', '.join(foreign)} was not added by extend; only what was added can be taken away"
+        )
     for name in names:
         delattr(Tensor, name)
 

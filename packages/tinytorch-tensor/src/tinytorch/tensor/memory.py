@@ -1,4 +1,4 @@
-"""Keeping memory that was freed, instead of returning it to the operating system after every operation."""
+"""Keeping memory that was freed instead of returning it to the operating system after every operation."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 def keep_freed_memory(keep: bool = True) -> bool:
     """Let the C library keep freed blocks for the next array, process-wide; returns whether it listened.
 
-    A large array is otherwise mapped from the operating system, cleared page by page on first touch and unmapped again
-    at its end, which takes longer than the arithmetic on it. `keep=False` goes back to glibc's own thresholds. Where the
-    C library is not glibc, or the environment variable TINYTORCH_KEEP_MEMORY is 0, nothing is changed.
+    A large array is otherwise mapped from the operating system, cleared page by page on first touch and unmapped
+    again at its end, which takes longer than the arithmetic on it. `keep=False` goes back to glibc's own thresholds.
+    Where the C library is not glibc, or the environment variable TINYTORCH_KEEP_MEMORY is 0, nothing is changed.
 
     Source: mallopt(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD.
     """

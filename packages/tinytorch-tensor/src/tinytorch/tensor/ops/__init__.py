@@ -81,10 +81,11 @@ from .shaping import (
 
 __all__ = [
     "abs", "add", "alias", "all", "any", "argmax", "argmin", "argsort", "astype", "bitwise_and", "bitwise_or",
-    "bitwise_xor", "broadcast_to", "ceil", "clip", "concat", "concat_parts", "copy", "cos", "cumsum", "divide", "einsum", "einsum_of", "equal", "exp",
-    "expand", "flatten", "flip", "floor", "floor_divide", "gather", "getitem", "greater", "greater_equal", "invert",
-    "isfinite", "isnan", "less", "less_equal", "log", "matmul", "max", "maximum", "mean", "min", "minimum", "multiply",
-    "negative", "not_equal", "pad", "permute", "power", "prod", "remainder", "reshape", "round", "scatter_add", "setitem",
-    "sign", "sin", "sort", "split", "sqrt", "squeeze", "stack", "std", "subtract", "sum", "tanh", "topk", "topk_indices", "transpose",
-    "tril", "triu", "unindex", "unsqueeze", "var", "where",
+    "bitwise_xor", "broadcast_to", "ceil", "clip", "concat", "concat_parts", "copy", "cos", "cumsum", "divide",
+    "einsum", "einsum_of", "equal", "exp", "expand", "flatten", "flip", "floor", "floor_divide", "gather",
+    "getitem", "greater", "greater_equal", "invert", "isfinite", "isnan", "less", "less_equal", "log", "matmul",
+    "max", "maximum", "mean", "min", "minimum", "multiply", "negative", "not_equal", "pad", "permute", "power",
+    "prod", "remainder", "reshape", "round", "scatter_add", "setitem", "sign", "sin", "sort", "split", "sqrt",
+    "squeeze", "stack", "std", "subtract", "sum", "tanh", "topk", "topk_indices", "transpose", "tril", "triu",
+    "unindex", "unsqueeze", "var", "where",
 ]  # fmt: skip

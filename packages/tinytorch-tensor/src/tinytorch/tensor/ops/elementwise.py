@@ -39,7 +39,9 @@ def elementwise(ufunc: np.ufunc, name: str, meaning: str) -> Primitive:
 add = elementwise(np.add, "add", "x + y")
 subtract = elementwise(np.subtract, "subtract", "x - y")
 multiply = elementwise(np.multiply, "multiply", "x * y")
-divide = elementwise(np.true_divide, "divide", "x / y; integers divide to floats, and by zero as in NumPy to infinity or NaN.")
+divide = elementwise(
+    np.true_divide, "divide", "x / y; integers divide to floats, and by zero as in NumPy to infinity or NaN."
+)
 floor_divide = elementwise(np.floor_divide, "floor_divide", "The largest integer not above x / y.")
 remainder = elementwise(np.remainder, "remainder", "x - y * floor(x / y): the sign is that of y.")
 maximum = elementwise(np.maximum, "maximum", "The larger of x and y; NaN where either is NaN.")

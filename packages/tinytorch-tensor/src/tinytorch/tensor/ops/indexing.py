@@ -21,10 +21,10 @@ def plain(index: Any) -> Any:
 
 
 def is_basic(index: Any) -> bool:
-    """Whether an index is made of ints, slices, ... and None only: such a selection is a view and meets no element twice."""
+    """Whether an index is made of ints, slices, ... and None only: it selects a view, and no element twice."""
     parts = index if isinstance(index, tuple) else (index,)
     return all(
-        isinstance(part, int | np.integer | slice) and not isinstance(part, bool) or part is None or part is Ellipsis
+        part is None or part is Ellipsis or (isinstance(part, int | np.integer | slice) and not isinstance(part, bool))
         for part in parts
     )
 
@@ -33,7 +33,8 @@ def _index_error(name: str, x: Array, index: Any, error: Exception) -> Exception
     text = str(error)
     if "only integers" in text or "arrays used as indices" in text:
         return IndexError(
-            f"{name}: {index!r} cannot index shape {x.shape}; an index is made of ints, slices, ..., None, integer or boolean arrays"
+            f"{name}: {index!r} cannot index shape {x.shape}; "
+            "an index is made of ints, slices, ..., None, integer or boolean arrays"
         )
     return IndexError(f"{name}: {text}; the shape is {x.shape}")
 
@@ -62,7 +63,7 @@ def unindex(g: Array, /, shape: tuple[int, ...], index: Any) -> Array:
 
 
 def add_rows(out: Array, index: Array, rows: Array) -> Array:
-    """Add `rows` (index.shape + out.shape[1:]) to the rows of `out` that `index` names, in place; rows named twice are summed.
+    """Add `rows` (index.shape + out.shape[1:]) to those rows of `out` that `index` names, in place; repeats are summed.
 
     Sorting brings equal indices together, and `reduceat` sums each run: `np.add.at` takes many times as long.
     """
@@ -118,7 +119,9 @@ def gather(x: Array, index: Array, /, axis: int) -> Array:
     try:
         return np.take_along_axis(x, index, axis)
     except (IndexError, ValueError):
-        raise ValueError(f"gather: index of shape {index.shape} for shape {x.shape}; axes other than {axis} must agree") from None
+        raise ValueError(
+            f"gather: index of shape {index.shape} for shape {x.shape}; axes other than {axis} must agree"
+        ) from None
 
 
 @primitive
@@ -128,7 +131,7 @@ def scatter_add(x: Array, index: Array, source: Array, /, axis: int) -> Array:
     if index.shape != source.shape:
         raise ValueError(f"scatter_add: index {index.shape} and source {source.shape}; the shapes must be equal")
     out = x.copy() if x.dtype == np.result_type(x, source) else x.astype(np.result_type(x, source))
-    places = list(np.indices(index.shape, sparse=True))
+    places: list[Array] = list(np.indices(index.shape, sparse=True))
     places[axis] = index
     np.add.at(out, tuple(places), source)
     return out

@@ -52,7 +52,9 @@ def einsum(spec: str, *operands: Any) -> Tensor:
     Tensor([3, 7])
     """
     if not isinstance(spec, str):
-        raise TypeError(f"einsum: the first argument is a {type(spec).__name__}; it names the axes, such as 'ij,jk->ik'")
+        raise TypeError(
+            f"einsum: the first argument is a {type(spec).__name__}; it names the axes, such as 'ij,jk->ik'"
+        )
     return einsum_of(*operands, spec=explicit(spec, [np.ndim(operand) for operand in operands]))
 
 

@@ -42,9 +42,9 @@ def reshape(x: Array, /, shape: Any) -> Array:
         return x.reshape(shape)
     except (ValueError, TypeError):
         sizes = as_shape("reshape", shape)
+        wanted = ("a multiple of " if -1 in sizes else "") + str(abs(math.prod(sizes)))
         raise ValueError(
-            f"reshape: {x.shape} has {x.size} elements, {sizes} asks for "
-            f"{'a multiple of ' if -1 in sizes else ''}{abs(math.prod(sizes))}; the number of elements must stay the same"
+            f"reshape: {x.shape} has {x.size} elements, {sizes} asks for {wanted}; the number must stay the same"
         ) from None
 
 

@@ -28,7 +28,10 @@ def _concat(g: Gradient, out: Gradient, *parts: Any, axis: int = 0) -> list[Grad
 
 
 defvjp(tt.reshape, lambda g, out, x, shape: np.reshape(g, x.shape))
-defvjp(tt.permute, lambda g, out, x, axes: np.transpose(g, tuple(int(i) for i in np.argsort([a % len(axes) for a in axes]))))
+defvjp(
+    tt.permute,
+    lambda g, out, x, axes: np.transpose(g, tuple(int(i) for i in np.argsort([a % len(axes) for a in axes]))),
+)
 defvjp(tt.broadcast_to, lambda g, out, x, shape: g)
 defvjp(tt.flip, lambda g, out, x, axis=None: np.flip(g, axis))
 defvjp(tt.pad, _pad)

@@ -39,7 +39,9 @@ def _einsum(g: Gradient, out: Gradient, *operands: Any, spec: str) -> list[Gradi
     """For each operand the product of the gradient with all others, summed over the letters it does not have."""
     sources, result = spec.split("->")
     terms = sources.split(",")
-    sizes = {letter: n for term, x in zip(terms, operands, strict=True) for letter, n in zip(term, x.shape, strict=True)}
+    sizes = {
+        letter: n for term, x in zip(terms, operands, strict=True) for letter, n in zip(term, x.shape, strict=True)
+    }
     gradients = []
     for place, term in enumerate(terms):
         others = [(t, x) for i, (t, x) in enumerate(zip(terms, operands, strict=True)) if i != place]
@@ -53,7 +55,7 @@ def _einsum(g: Gradient, out: Gradient, *operands: Any, spec: str) -> list[Gradi
 
 
 def _distinct(term: str, sizes: dict[str, int], dtype: Any) -> tuple[str, list[tuple[str, Any]]]:
-    """A term that names a letter twice reads a diagonal: give each place a letter of its own, and an identity matrix."""
+    """A term that names a letter twice reads a diagonal: each place gets its own letter, and an identity matrix."""
     letters, extras = "", []
     for letter in term:
         if letter in letters:

@@ -1,0 +1,61 @@
+"""Hooks: functions that see a tensor's gradient when it is known, and may replace it."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+
+from tinytorch.tensor import Tensor
+
+from .registry import Gradient
+
+Hook = Callable[[Tensor], Tensor | None]
+
+leaf_hooks: dict[int, list[Hook]] = {}
+
+
+class HookHandle:
+    """What `register_hook` returns: `remove()` takes the hook away again."""
+
+    def __init__(self, hooks: list[Hook], hook: Hook) -> None:
+        self._hooks, self._hook = hooks, hook
+
+    def remove(self) -> None:
+        if self._hook in self._hooks:
+            self._hooks.remove(self._hook)
+
+
+def register_hook(tensor: Tensor, hook: Hook) -> HookHandle:
+    """Call `hook(gradient)` when all of the gradient of `tensor` is known; what it returns, if anything, replaces it.
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> handle = x.register_hook(lambda g: g * 10)
+    >>> x.sum().backward(); x.grad
+    Tensor([10., 10.])
+    >>> handle.remove()
+    """
+    if not tensor.requires_grad:
+        raise RuntimeError("register_hook: this tensor does not require gradients; set requires_grad=True first")
+    node = tensor.node
+    if node is None:
+        hooks = leaf_hooks.get(id(tensor))
+        if hooks is None:
+            hooks = leaf_hooks[id(tensor)] = []
+            weakref.finalize(tensor, leaf_hooks.pop, id(tensor), None)
+    else:
+        node.hooks = hooks = node.hooks or []
+    hooks.append(hook)
+    return HookHandle(hooks, hook)
+
+
+def run_hooks(hooks: list[Hook], gradient: Gradient) -> Gradient:
+    for hook in list(hooks):
+        shown = gradient if isinstance(gradient, Tensor) else Tensor(gradient, gradient.dtype)
+        instead = hook(shown)
+        if instead is not None:
+            if not isinstance(instead, Tensor) or instead.shape != shown.shape:
+                raise TypeError(
+                    f"register_hook: the hook returned {instead!r}; it returns None or a tensor of its shape"
+                )
+            gradient = instead if isinstance(gradient, Tensor) else instead.data
+    return gradient
