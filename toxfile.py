@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,15 +25,15 @@ def install(*arguments: str) -> Command:
     return Command(["python", "install.py", *arguments])
 
 
-def test(stage: str, profile: str) -> list[Command]:
+def test(stage: str, profile: str, arguments: Sequence[str] = ()) -> list[Command]:
     """Two runs, so that a stage without tests fails even though its examples pass."""
     pytest = ["pytest", "-q", "-c", "pyproject.toml", "--rootdir", ".", f"--hypothesis-profile={profile}"]
     folder = f"packages/tinytorch-{stage}"
     examples = ["--doctest-modules", "--pyargs", f"tinytorch.{stage}", f"{folder}/README.md"]
-    return [Command([*pytest, f"{folder}/tests"]), Command([*pytest, *examples])]
+    return [Command([*pytest, f"{folder}/tests", *arguments]), Command([*pytest, *examples])]
 
 
-def environments() -> dict[str, dict[str, object]]:
+def environments(arguments: Sequence[str] = ()) -> dict[str, dict[str, object]]:
     """The settings of each environment that depends on the stages, by name."""
     found: dict[str, dict[str, object]] = {}
     for python in PYTHONS:
@@ -42,7 +43,7 @@ def environments() -> dict[str, dict[str, object]]:
                 "description": f"tests and examples of {stage}, with its declared dependencies alone",
                 "base_python": [python],
                 "commands_pre": [install(stage, "--test", "--exact", "--quiet")],
-                "commands": test(stage, profile),
+                "commands": test(stage, profile, arguments),
             }
     found["floor"] = {
         "description": "tests of every stage with the oldest releases it declares",
@@ -82,5 +83,5 @@ def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
         os.environ["UV"] = find_uv_bin()
     order = [*REPOSITORY, "floor", *(f"{python}-{stage}" for python in PYTHONS for stage in ORDER)]
     core_conf.loaders.insert(0, MemoryLoader(env_list=EnvList(order)))
-    for name, settings in environments().items():
+    for name, settings in environments(state.conf.pos_args(None) or ()).items():
         state.conf.memory_seed_loaders[name].append(MemoryLoader(**settings))

@@ -1,0 +1,3 @@
+"""What the stage adds, in one line."""
+
+__version__ = "0.1.0"

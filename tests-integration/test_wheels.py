@@ -1,0 +1,82 @@
+"""What is built is what is meant: each wheel opened, each source archive complete, all installed and imported."""
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # stages.py belongs to no package
+import stages  # noqa: E402
+
+ORDER = stages.order()
+every_stage = pytest.mark.parametrize("stage", ORDER)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that one `hatch build --all` fills."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "hatch", "build", "--all", str(folder)], cwd=ROOT, check=True)
+    return folder
+
+
+def wheel(built: Path, stage: str) -> Path:
+    [found] = built.glob(f"tinytorch_{stage}-*.whl")
+    return found
+
+
+def files(stage: str) -> set[str]:
+    source = stages.source(stage)
+    own = (path for path in source.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {f"tinytorch/{stage}/{path.relative_to(source).as_posix()}" for path in own}
+
+
+@every_stage
+def test_wheel_holds_its_own_portion_only(built: Path, stage: str) -> None:
+    with zipfile.ZipFile(wheel(built, stage)) as opened:
+        names = {name for name in opened.namelist() if ".dist-info/" not in name}
+        [licence] = [name for name in opened.namelist() if name.endswith(".dist-info/licenses/LICENSE")]
+        assert opened.read(licence) == (ROOT / "LICENSE").read_bytes()
+    assert names == files(stage)
+    assert f"tinytorch/{stage}/py.typed" in names
+    assert "tinytorch/__init__.py" not in names
+
+
+@every_stage
+def test_wheel_declares_what_its_pyproject_declares(built: Path, stage: str) -> None:
+    with zipfile.ZipFile(wheel(built, stage)) as opened:
+        [name] = [name for name in opened.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata = opened.read(name).decode()
+    siblings = {line.split("tinytorch-")[1].split(">")[0].split("<")[0] for line in metadata.splitlines()
+                if line.startswith("Requires-Dist: tinytorch-")}  # fmt: skip
+    assert siblings == set(stages.needs(stage))
+    assert "Requires-Python: >=3.11" in metadata
+
+
+@every_stage
+def test_source_archive_holds_the_tests_too(built: Path, stage: str) -> None:
+    [archive] = built.glob(f"tinytorch_{stage}-*.tar.gz")
+    with tarfile.open(archive) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()}
+    assert {"pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md"} <= names
+    assert {f"src/{name}" for name in files(stage)} <= names
+    tests = {path.name for path in (stages.folder(stage) / "tests").glob("test_*.py")}
+    assert {f"tests/{name}" for name in tests} <= names
+
+
+def test_wheels_live_side_by_side_in_one_namespace(built: Path, tmp_path: Path) -> None:
+    uv = os.environ["UV"]
+    subprocess.run([uv, "venv", "-q", "-p", sys.executable, str(tmp_path / "venv")], check=True)
+    python = tmp_path / "venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    wheels = [str(wheel(built, stage)) for stage in ORDER]
+    subprocess.run([uv, "pip", "install", "-q", "--no-cache", "--python", str(python), *wheels], check=True)
+    check = "import sys, importlib\nfor name in sys.argv[1:]: print(importlib.import_module(name).__file__)"
+    modules = [f"tinytorch.{stage}" for stage in ORDER]
+    done = subprocess.run([str(python), "-c", check, *modules], check=True, capture_output=True, text=True)
+    assert len(done.stdout.splitlines()) == len(ORDER)
+    assert all(str(tmp_path) in line for line in done.stdout.splitlines())
