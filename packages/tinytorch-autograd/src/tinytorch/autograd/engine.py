@@ -30,6 +30,8 @@ def backward(tensor: Tensor, gradient: Any = None, retain_graph: bool = False, c
     Raises RuntimeError when nothing was recorded, when what was recorded has been freed, or when an array that is
     needed was changed in place meanwhile.
 
+    >>> from tinytorch.autograd import enable_autograd
+    >>> enable_autograd()
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
     >>> (x * x).sum().backward()
     >>> x.grad
@@ -57,6 +59,8 @@ def grad(
     One tensor for one input, a tuple for a sequence of them. With `create_graph` they can be differentiated again.
     An input that the outputs do not depend on is an error, or None with `allow_unused`.
 
+    >>> from tinytorch.autograd import enable_autograd
+    >>> enable_autograd()
     >>> x = Tensor(3.0, requires_grad=True)
     >>> slope = grad(x * x, x, create_graph=True)
     >>> grad(slope, x)

@@ -28,6 +28,8 @@ def gradcheck(
 
     Source: (f(x + eps) - f(x - eps)) / (2 eps) has an error of order eps squared.
 
+    >>> from tinytorch.autograd import enable_autograd
+    >>> enable_autograd()
     >>> x = Tensor([1.0, 2.0], dtype="float64", requires_grad=True)
     >>> gradcheck(lambda x: (x * x).sum(), x)
     True
@@ -65,6 +67,8 @@ def gradgradcheck(
 
     The first derivatives are taken in a random direction (drawn from `generator`), whose own gradient is checked too.
 
+    >>> from tinytorch.autograd import enable_autograd
+    >>> enable_autograd()
     >>> x = Tensor([1.0, 2.0], dtype="float64", requires_grad=True)
     >>> gradgradcheck(lambda x: (x * x * x).sum(), x)
     True
