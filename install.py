@@ -58,7 +58,8 @@ def main() -> int:
         call = command(names, arguments.editable, arguments.test, options)
     except ValueError as error:
         parser.exit(2, f"install.py: {error}\n")
-    print(" ".join(call), flush=True)
+    if arguments.show or "--quiet" not in options:
+        print(" ".join(call), flush=True)
     return 0 if arguments.show else subprocess.run(call).returncode
 
 

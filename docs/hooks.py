@@ -1,0 +1,76 @@
+"""The navigation and the pages that follow from the packages: stages, milestones, dependencies, changelogs."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+import picture  # noqa: E402
+import stages  # noqa: E402
+
+
+def description(stage: str) -> str:
+    text: str = stages.read(stages.folder(stage) / "pyproject.toml")["project"]["description"]
+    return text
+
+
+def stage_page(stage: str) -> str:
+    readme = (stages.folder(stage) / "README.md").read_text(encoding="utf-8")
+    needs = ", ".join(f"[{each}]({each}.md)" for each in stages.needs(stage)) or "no other stage"
+    return f"{readme}\n\nStands on {needs}.\n\n## Reference\n\n::: tinytorch.{stage}\n"
+
+
+def milestone_pages() -> str:
+    """Each milestone program with its own words: the docstring that heads it."""
+    lines = ["# Milestones", "", "Programs that use the stages, in the order of history.", ""]
+    for folder in sorted(path for path in (ROOT / "milestones").glob("[0-9]*") if path.is_dir()):
+        _, year, *name = folder.name.split("_")
+        lines += [f"## {year} {' '.join(name)}", ""]
+        for program in sorted(folder.glob("*.py")):
+            words = ast.get_docstring(ast.parse(program.read_text(encoding="utf-8"))) or ""
+            lines += [f"### `{program.relative_to(ROOT).as_posix()}`", "", words, ""]
+    return "\n".join(lines)
+
+
+def changelogs() -> str:
+    """Every package's changelog under one heading each, one level deeper than in its file."""
+    parts = ["# Changelogs\n"]
+    for stage in stages.order():
+        text = (stages.folder(stage) / "CHANGELOG.md").read_text(encoding="utf-8")
+        text = re.sub(r"^# .*\n", f"# tinytorch-{stage}\n", text)
+        parts.append(re.sub(r"^#", "##", text, flags=re.MULTILINE))
+    return "\n".join(parts)
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    config.nav = [
+        {"Home": "index.md"},
+        {"Stages": [{stage: f"stages/{stage}.md"} for stage in stages.order()]},
+        {"Milestones": "milestones.md"},
+        {"Architecture": "architecture.md"},
+        {"Changelogs": "changelogs.md"},
+    ]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    pages = {f"stages/{stage}.md": stage_page(stage) for stage in stages.order()}
+    pages |= {"milestones.md": milestone_pages(), "changelogs.md": changelogs()}
+    for path, content in pages.items():
+        files.append(File.generated(config, path, content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
+    if page.file.src_uri == "index.md":
+        rows = [f"| [{stage}](stages/{stage}.md) | {description(stage)} |" for stage in stages.order()]
+        return "\n".join([markdown, "", "| stage | adds |", "|---|---|", *rows])
+    if page.file.src_uri == "architecture.md":
+        return f"{markdown}\n\n{picture.draw({stage: stages.needs(stage) for stage in stages.order()})}\n"
+    return markdown
