@@ -3,7 +3,13 @@
 from . import datasets
 from .collate import collate
 from .dataset import Dataset, Subset, TensorDataset, random_split
+from .loader import DataLoader
+from .prefetch import prefetched
+from .transforms import Compose, Normalize, RandomCrop, RandomHorizontalFlip, ToFloat
 
 __version__ = "0.1.0"
 
-__all__ = ["Dataset", "Subset", "TensorDataset", "collate", "datasets", "random_split"]
+__all__ = [
+    "Compose", "DataLoader", "Dataset", "Normalize", "RandomCrop", "RandomHorizontalFlip", "Subset", "TensorDataset",
+    "ToFloat", "collate", "datasets", "prefetched", "random_split",
+]  # fmt: skip

@@ -13,7 +13,7 @@ from tinytorch.tensor import Tensor
 def collate(samples: Sequence[Any]) -> Any:
     """Stack samples: numbers, arrays and tensors along a new first axis; tuples, lists and dicts part by part.
 
-    Strings, bytes and None stay a list. Raises ValueError when shapes or structures differ, TypeError for anything else.
+    Strings, bytes and None stay a list. Raises ValueError when shapes or structures differ, TypeError for other types.
 
     >>> collate([(1, "one"), (2, "two")])
     (Tensor([1, 2]), ['one', 'two'])

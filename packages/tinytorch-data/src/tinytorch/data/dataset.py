@@ -94,7 +94,7 @@ class Subset(Dataset[Sample]):
         if chosen.size == 0:
             chosen = chosen.astype(np.int64)
         if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
-            raise TypeError(f"Subset: indices of shape {chosen.shape} and dtype {chosen.dtype}; give one row of integers")
+            raise TypeError(f"Subset: indices {chosen.dtype} of shape {chosen.shape}; give one row of integers")
         length = len(dataset)
         outside = chosen[(chosen < -length) | (chosen >= length)]
         if outside.size:
