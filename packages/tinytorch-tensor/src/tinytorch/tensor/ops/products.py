@@ -38,6 +38,7 @@ def _matmul_error(x: Any, y: Any) -> Exception:
 
 @primitive
 def einsum_of(*operands: Array, spec: str) -> Array:
+    """What `einsum` does once every axis has a letter, as a primitive of any number of inputs."""
     try:
         return np.einsum(spec, *operands, optimize=len(operands) > 1)
     except ValueError as error:

@@ -23,7 +23,7 @@ _all: Any = np.logical_and.reduce
 def axis_error(name: str, x: Array, axis: Any) -> Exception:
     """The error for an axis that `x` does not have, or that is no axis at all."""
     for each in axis if isinstance(axis, tuple | list) else (axis,):
-        if isinstance(each, bool) or not hasattr(each, "__index__"):
+        if isinstance(each, bool | Tensor) or not hasattr(each, "__index__"):
             kind = type(each).__name__
             return TypeError(f"{name}: axis {axis!r} is a {kind}; an axis is an int, a tuple of ints or None")
     return AxisError(

@@ -165,6 +165,7 @@ def _matrix(name: str, x: Array) -> Array:
 
 @primitive
 def concat_parts(*parts: Any, axis: int = 0) -> Array:
+    """What `concat` does with its list, as a primitive of any number of inputs."""
     try:
         return np.concatenate(parts, axis=axis)
     except AxisError:

@@ -1,0 +1,180 @@
+"""A tensor behaves like the array it holds."""
+
+from __future__ import annotations
+
+import copy
+import operator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinytorch.tensor as tt
+from tinytorch.tensor import Tensor
+
+
+def test_memory_is_shared_where_the_dtype_allows_it() -> None:
+    array = np.ones(3, np.float32)
+    t = Tensor(array)
+    assert np.shares_memory(t.data, array)
+    assert np.shares_memory(np.asarray(t), array)
+    assert np.shares_memory(t.numpy(), array)
+    assert np.shares_memory(t.reshape(1, 3).data, array)
+    assert np.shares_memory(t[1:].data, array)
+    assert not np.shares_memory(t.copy().data, array)
+    assert not np.shares_memory(np.array(t), array)
+
+
+def test_dlpack_shares_memory_both_ways() -> None:
+    t = Tensor([1.0, 2.0])
+    there = np.from_dlpack(t)
+    back = tt.from_dlpack(there)
+    t.data[0] = 7.0
+    assert there[0] == back.data[0] == 7.0
+    assert tt.from_dlpack(np.ones(2)).dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [operator.add, operator.sub, operator.mul, operator.truediv, operator.floordiv, operator.mod, operator.pow],
+)
+@pytest.mark.parametrize("scalar", [3, 2.5, np.float32(2.0), np.array([2.0, 4.0])])
+def test_scalars_and_arrays_stand_on_both_sides(operation: Any, scalar: Any) -> None:
+    t = Tensor([1.0, 2.0])
+    array = t.data
+    plain = scalar.astype(np.float32) if isinstance(scalar, np.ndarray) else scalar
+    for result, expected in (
+        (operation(t, scalar), operation(array, plain)),
+        (operation(scalar, t), operation(plain, array)),
+    ):
+        assert isinstance(result, Tensor)
+        assert result.dtype == np.float32
+        np.testing.assert_array_equal(result.data, expected)
+
+
+def test_comparisons_and_logic() -> None:
+    t = Tensor([1, 2, 3])
+    assert (t > 1).tolist() == [False, True, True]
+    assert (2 < t).tolist() == [False, False, True]  # noqa: SIM300
+    assert ((t > 1) & (t < 3)).tolist() == [False, True, False]
+    assert ((t < 2) | (t > 2)).tolist() == [True, False, True]
+    assert ((t > 1) ^ (t > 2)).tolist() == [False, True, False]
+    assert (~(t > 1)).tolist() == [True, False, False]
+    assert 2 in t
+    assert 5 not in t
+
+
+def test_numpys_functions_give_tensors() -> None:
+    t = Tensor([[1.0, 2.0], [3.0, 4.0]])
+    results = [
+        np.exp(t), np.add(t, 1), np.multiply(np.ones(2), t), np.sum(t, axis=0), np.mean(t), np.concatenate([t, t]),
+        np.stack([t, t]), np.where(t > 2, t, 0.0), np.reshape(t, (4,)), np.transpose(t), np.swapaxes(t, 0, 1),
+        np.moveaxis(t, 0, 1), np.expand_dims(t, 0), np.broadcast_to(t, (3, 2, 2)), np.einsum("ij->j", t),
+        np.matmul(t, t), np.dot(t, t), np.max(t, axis=1), np.clip(t, 1, 2), np.cumsum(t, axis=0), np.var(t, ddof=1), np.add.reduce(t),
+        np.zeros_like(t), np.tril(t), np.pad(t, 1), np.split(t, 2)[0], np.square(t),
+        np.sort(t), np.flip(t), np.ravel(t),
+    ]  # fmt: skip
+    for result in results:
+        assert isinstance(result, Tensor)
+        assert result.dtype == np.float32
+    np.testing.assert_array_equal(np.square(t).data, t.data**2)
+    np.testing.assert_array_equal(np.moveaxis(t, 0, 1).data, t.data.T)
+    assert np.shape(t) == (2, 2)
+    assert np.allclose(t, t.data)
+
+
+def test_functions_without_a_counterpart_are_refused_by_name() -> None:
+    t = Tensor([1.0, 2.0])
+    for wrong, name in (
+        (lambda: np.linalg.norm(t), "linalg.norm"),
+        (lambda: np.arctan(t), "arctan"),
+        (lambda: np.add.accumulate(t), "add.accumulate"),
+    ):
+        with pytest.raises(TypeError, match=name):
+            wrong()
+    with pytest.raises(TypeError, match="out="):
+        np.add(t, t, out=t.data)
+
+
+def test_conversions() -> None:
+    t = Tensor([[1.5]])
+    assert t.item() == float(t) == 1.5
+    assert int(t) == 1
+    assert bool(t)
+    assert t.tolist() == [[1.5]]
+    assert [10, 20][Tensor(1)] == 20
+    assert list(range(5))[Tensor(1) : Tensor(3)] == [1, 2]
+    assert [row.tolist() for row in Tensor([[1, 2], [3, 4]])] == [[1, 2], [3, 4]]
+    assert len(Tensor([1, 2])) == 2
+    assert Tensor([Tensor(1.0), Tensor(2.0)]).tolist() == [1.0, 2.0]
+    twin = copy.deepcopy(Tensor([1.0], requires_grad=True))
+    assert twin.requires_grad
+
+
+def test_printing_shows_what_is_not_obvious() -> None:
+    assert repr(Tensor([1.0, 2.5])) == "Tensor([1. , 2.5])"
+    assert repr(Tensor(3)) == "Tensor(3)"
+    assert repr(Tensor([1.0], dtype="float64")) == "Tensor([1.], dtype=float64)"
+    assert repr(Tensor([], requires_grad=True)) == "Tensor([], shape=(0,), requires_grad=True)"
+    assert repr(tt.zeros(300)).endswith("shape=(300,))")
+    assert repr(Tensor([[1, 2], [3, 4]])) == "Tensor([[1, 2],\n        [3, 4]])"
+
+
+def test_writing_in_place_moves_the_clock_for_every_view() -> None:
+    t = tt.zeros(4)
+    view, other = t[1:], tt.zeros(4)
+    moment = tt.clock()
+    view[0] = 1.0
+    assert t.tolist() == [0.0, 1.0, 0.0, 0.0]
+    assert tt.written_since(t.data, moment)
+    assert tt.written_since(view.data, moment)
+    assert not tt.written_since(other.data, moment)
+    assert not tt.written_since(t.data, tt.clock())
+
+
+def test_extensions_add_names_and_take_them_away_again() -> None:
+    before = dict(vars(Tensor))
+    tt.extend("a test", {"half": lambda self: self / 2, "doubled": property(lambda self: self * 2)})
+    assert Tensor([2.0]).half().tolist() == [1.0]
+    assert Tensor([2.0]).doubled.tolist() == [4.0]
+    with pytest.raises(ValueError, match="half already"):
+        tt.extend("another", {"half": None})
+    with pytest.raises(ValueError, match="not added"):
+        tt.retract({"exp"})
+    tt.retract({"half", "doubled"})
+    assert dict(vars(Tensor)) == before
+    with pytest.raises(AttributeError, match="comes with a test, which is off"):
+        Tensor([2.0]).half()
+
+
+def test_creation() -> None:
+    assert tt.zeros(2, 3).shape == tt.ones((2, 3)).shape == tt.full((2, 3), 7).shape == (2, 3)
+    assert tt.full(2, 7).dtype == np.int64
+    assert tt.full(2, 7.0).dtype == tt.eye(2).dtype == tt.linspace(0, 1, 3).dtype == tt.empty(2).dtype == np.float32
+    assert tt.arange(1, 7, 2).tolist() == [1, 3, 5]
+    assert tt.linspace(0, 1, 3).tolist() == [0.0, 0.5, 1.0]
+    like = tt.zeros_like(Tensor([1, 2]))
+    assert like.dtype == np.int64
+    assert tt.ones_like(Tensor([1.0])).tolist() == [1.0]
+    assert tt.full_like(Tensor([1.0]), 3).tolist() == [3.0]
+    assert tt.zeros(2, requires_grad=True).requires_grad
+
+
+def test_randomness_is_seeded_by_one_seed_or_by_a_generator() -> None:
+    tt.manual_seed(1)
+    first = [tt.rand(3), tt.randn(3), tt.randint(0, 10, (3,)), tt.randperm(5)]
+    tt.manual_seed(1)
+    second = [tt.rand(3), tt.randn(3), tt.randint(0, 10, (3,)), tt.randperm(5)]
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+    own = np.random.default_rng(5)
+    a = tt.randn(3, generator=own)
+    assert tt.randn(3, generator=np.random.default_rng(5)).tolist() == a.tolist()
+    assert sorted(first[3].tolist()) == [0, 1, 2, 3, 4]
+    assert tt.rand(2, dtype="float16").dtype == np.float16
+
+
+def test_keeping_memory_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tt.keep_freed_memory() in (True, False)
+    monkeypatch.setenv("TINYTORCH_KEEP_MEMORY", "0")
+    assert tt.keep_freed_memory() is False
