@@ -1,4 +1,4 @@
-"""The stages and what each declares, as a picture: columns by depth, arrows to what a stage stands on."""
+"""The stages and what each declares, as a picture: columns by depth, arrows to what a stage needs."""
 
 from html import escape
 
@@ -6,11 +6,21 @@ BOX, GAP, PITCH = (116, 34), 64, 58  # width and height of a box, space between 
 
 
 def columns(needs: dict[str, list[str]]) -> list[list[str]]:
-    """Stages by depth: a stage stands one column after the last of those that it needs."""
+    """Stages by depth: as far to the right as the stages that need it allow, those with the longest arrows on top."""
     depth: dict[str, int] = {}
     for stage, earlier in needs.items():  # in order, so what a stage needs has its depth already
         depth[stage] = 1 + max((depth[each] for each in earlier), default=-1)
-    return [[stage for stage in needs if depth[stage] == column] for column in range(1 + max(depth.values()))]
+    for stage in reversed(needs):
+        users = [depth[user] for user in needs if stage in needs[user]]
+        depth[stage] = min(users) - 1 if users else depth[stage]
+
+    def reach(stage: str) -> int:
+        return max((depth[stage] - depth[each] for each in needs[stage]), default=0)
+
+    return [
+        sorted((stage for stage in needs if depth[stage] == column), key=reach, reverse=True)
+        for column in range(1 + max(depth.values()))
+    ]
 
 
 def draw(needs: dict[str, list[str]]) -> str:
@@ -28,8 +38,8 @@ def draw(needs: dict[str, list[str]]) -> str:
         for each in earlier:
             (x, y), (to_x, to_y) = corner[stage], corner[each]
             y, to_x, to_y = y + height / 2, to_x + width, to_y + height / 2
-            bend = GAP / 2
-            path = f"M{x} {y} C{x - bend} {y} {to_x + bend} {to_y} {to_x + 7} {to_y}"
+            near, bend = to_x + GAP, to_x + GAP / 2  # level over the columns between, then down to the box
+            path = f"M{x} {y} L{near} {y} C{bend} {y} {bend} {to_y} {to_x + 7} {to_y}"
             parts.append(f'<path d="{path}" fill="none" stroke="currentColor" marker-end="url(#arrow)"/>')
     for stage, (x, y) in corner.items():
         parts.append(
