@@ -1,0 +1,137 @@
+"""Pre-tokenisation patterns, translated from the dialect they are published in (Oniguruma) to Python's `re`."""
+
+import re
+from functools import cache
+
+from tinytorch.tokenizers.unicode_classes import LETTERS, NUMBERS, WHITE_SPACE, ranges
+
+# Radford et al. 2019, `encoder.py` of the GPT-2 release.
+GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+# Llama 3, `tokenizer.py` of the release.
+LLAMA3_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+# `re` tests the ranges beyond U+FFFF one by one, and those below through a bitmap; ASCII alone is faster still.
+# So a pattern is compiled for the characters that a text holds: up to one of these.
+ASCII, BASIC_PLANE, UNICODE = 0x7F, 0xFFFF, 0x10FFFF
+
+
+def _members(table: str, last: int) -> str:
+    return "".join([f"{chr(low)}-{chr(min(high, last))}" for low, high in ranges(table) if low <= last])
+
+
+@cache
+def _classes(last: int) -> dict[str, str]:
+    letters, numbers = _members(LETTERS, last), _members(NUMBERS, last)
+    return {
+        r"\p{L}": letters,
+        r"\p{Letter}": letters,
+        r"\p{N}": numbers,
+        r"\p{Number}": numbers,
+        r"\s": _members(WHITE_SPACE, last),
+    }
+
+
+_CLASS = r"\\p\{(?:L|N|Letter|Number)\}|\\s"
+_CHARACTER = r"\\[rnt]|\\[^\w\s]"
+_MEMBER = rf"{_CLASS}|{_CHARACTER}|[^\\\[\]^&-]"
+# What both dialects read alike, and the classes that are spelled out. All else is refused rather than guessed.
+_PIECE = re.compile(
+    rf"(?P<set>\[(?P<negated>\^?)(?P<members>(?:(?:[\w]-[\w])|{_MEMBER})+-?)\])"
+    rf"|(?P<class>{_CLASS})"
+    r"|(?P<complement>\\P\{(?:L|N|Letter|Number)\}|\\S)"
+    rf"|(?P<same>{_CHARACTER}|\(\?i:[\w' |]+\)|\(\?[:=!]|[)|]|[?*+]|\{{\d+(?:,\d*)?\}}(?![?+]))"
+    r"|(?P<group>\((?!\?))"
+    r"|(?P<literal>[^\\\[\](){}|?*+.^$])"
+)
+_MEMBER_PIECE = re.compile(rf"(?P<class>{_CLASS})|(?P<same>\w-\w|{_CHARACTER})|(?P<literal>.)", re.DOTALL)
+
+
+def _translate_members(members: str, last: int) -> str:
+    pieces = []
+    for match in _MEMBER_PIECE.finditer(members):
+        text = match[0]
+        if match["class"]:
+            text = _classes(last)[text]
+        elif match["literal"]:
+            text = re.escape(text)
+        pieces.append(text)
+    return "".join(pieces)
+
+
+def translate(pattern: str, last: int = UNICODE) -> str:
+    r"""Rewrite a published pattern for `re`, with `\p{L}`, `\p{N}` and `\s` as Unicode 16.0 defines them.
+
+    Args:
+        pattern: in Oniguruma's dialect.
+        last: the last code point that texts hold; characters beyond it are left out of the classes.
+
+    Raises:
+        ValueError: for a construct outside the common part of both dialects.
+
+    >>> translate(r"'s| ?\p{N}+", last=0x7F)
+    "'s|\\ ?[0-9]+"
+    """
+    pieces: list[str] = []
+    position = 0
+    while position < len(pattern):
+        match = _PIECE.match(pattern, position)
+        if match is None:
+            raise ValueError(
+                f"pattern: {pattern[position : position + 12]!r} at {position} is not supported\n"
+                r"Supported: characters, [sets], \p{L}, \p{N}, \s, groups, (?i:words), lookahead, repetition"
+            )
+        text, position = match[0], match.end()
+        match match.lastgroup:
+            case "set":
+                text = f"[{match['negated']}{_translate_members(match['members'], last)}]"
+            case "class":
+                text = f"[{_classes(last)[text]}]"
+            case "complement":
+                text = f"[^{_classes(last)[text.replace('P', 'p').replace('S', 's')]}]"
+            case "group":
+                text = "(?:"
+            case "literal":
+                text = re.escape(text)
+        pieces.append(text)
+    return "".join(pieces)
+
+
+@cache
+def _compiled(pattern: str, last: int) -> re.Pattern[str]:
+    try:
+        return re.compile(translate(pattern, last))
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"pattern: {pattern!r} is not a regular expression: {error}") from error
+
+
+def compile_for(text: str, pattern: str) -> re.Pattern[str]:
+    """The published pattern, compiled for the characters of one text.
+
+    Raises:
+        ValueError: when it is malformed or uses what `translate` refuses.
+    """
+    if text.isascii():
+        return _compiled(pattern, ASCII)
+    return _compiled(pattern, BASIC_PLANE if max(text) <= "\uffff" else UNICODE)
+
+
+def split(text: str, pattern: str) -> list[str]:
+    """Cut a text at every match of a published pattern: matches and what lies between them, in order.
+
+    >>> split("It's 10 o'clock", GPT2_PATTERN)
+    ['It', "'s", ' 10', ' o', "'", 'clock']
+    """
+    compiled = compile_for(text, pattern)
+    found = compiled.findall(text)
+    if sum(map(len, found)) == len(text):
+        return found if "" not in found else [piece for piece in found if piece]
+    pieces, position = [], 0
+    for match in compiled.finditer(text):
+        pieces += (text[position : match.start()], match[0])
+        position = match.end()
+    return [piece for piece in (*pieces, text[position:]) if piece]
