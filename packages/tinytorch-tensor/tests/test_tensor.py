@@ -69,8 +69,10 @@ def test_numpys_functions_give_tensors() -> None:
     results = [
         np.exp(t), np.add(t, 1), np.multiply(np.ones(2), t), np.sum(t, axis=0), np.mean(t), np.concatenate([t, t]),
         np.stack([t, t]), np.where(t > 2, t, 0.0), np.reshape(t, (4,)), np.transpose(t), np.swapaxes(t, 0, 1),
-        np.moveaxis(t, 0, 1), np.expand_dims(t, 0), np.broadcast_to(t, (3, 2, 2)), np.einsum("ij->j", t),
-        np.matmul(t, t), np.dot(t, t), np.max(t, axis=1), np.clip(t, 1, 2), np.cumsum(t, axis=0), np.var(t, ddof=1), np.add.reduce(t),
+        np.moveaxis(t, 0, 1), np.expand_dims(t, 0), np.broadcast_to(t, (3, 2, 2)),
+        np.einsum("ij->j", t),
+        np.matmul(t, t), np.dot(t, t), np.max(t, axis=1), np.clip(t, 1, 2), np.cumsum(t, axis=0),
+        np.var(t, ddof=1), np.add.reduce(t),
         np.zeros_like(t), np.tril(t), np.pad(t, 1), np.split(t, 2)[0], np.square(t),
         np.sort(t), np.flip(t), np.ravel(t),
     ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Stage 2: gradients of everything that stage 1 computes. Importing this changes nothing; `enable_autograd()` does."""
 
 from .anomaly import detect_anomaly
+from .drawing import Graph, draw_graph
 from .engine import backward, grad
 from .gradcheck import gradcheck, gradgradcheck
 from .hooks import HookHandle, register_hook
@@ -12,7 +13,7 @@ from .vjps import elementwise, indexing, products, reductions, shaping  # noqa: 
 __version__ = "0.1.0"
 
 __all__ = [
-    "HookHandle", "Node", "Rule", "backward", "defconst", "defvjp", "detect_anomaly", "disable_autograd",
-    "enable_autograd", "enable_grad", "grad", "gradcheck", "gradgradcheck", "is_grad_enabled", "no_grad",
-    "register_hook", "rules",
+    "Graph", "HookHandle", "Node", "Rule", "backward", "defconst", "defvjp", "detect_anomaly", "disable_autograd",
+    "draw_graph", "enable_autograd", "enable_grad", "grad", "gradcheck", "gradgradcheck", "is_grad_enabled",
+    "no_grad", "register_hook", "rules",
 ]  # fmt: skip
