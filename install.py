@@ -29,8 +29,8 @@ def command(
     names: list[str], editable: bool = False, test: bool = False, options: list[str] | None = None
 ) -> list[str]:
     """The one call that installs these stages and what they stand on."""
-    call = installer()
     needed = stages.closure(*names)
+    call = installer()
     if "--python" in call:  # uv keeps the wheel it built of a folder last time: ask for a new one
         call += [option for stage in needed for option in ("--reinstall-package", f"tinytorch-{stage}")]
     for stage in needed:
