@@ -1,0 +1,93 @@
+"""Functions between the layers, as modules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinytorch.tensor import Tensor, tanh
+
+from . import functional as F
+from .module import Module
+
+
+class ReLU(Module):
+    """max(x, 0)"""
+
+    def forward(self, x: Any) -> Tensor:
+        return F.relu(x)
+
+
+class LeakyReLU(Module):
+    """x where it is positive, `negative_slope` times x elsewhere."""
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = negative_slope
+
+    def forward(self, x: Any) -> Tensor:
+        return F.leaky_relu(x, negative_slope=self.negative_slope)
+
+    def extra_repr(self) -> str:
+        return f"{self.negative_slope}"
+
+
+class GELU(Module):
+    """x times the probability that a normal variable is below x; `approximate` is "none" (exact) or "tanh".
+
+    Source: Hendrycks, Gimpel 2016, Gaussian Error Linear Units.
+    """
+
+    def __init__(self, approximate: str = "tanh") -> None:
+        self.approximate = F.known_approximation(approximate)
+
+    def forward(self, x: Any) -> Tensor:
+        return F.gelu(x, approximate=self.approximate)
+
+    def extra_repr(self) -> str:
+        return f"{self.approximate!r}"
+
+
+class SiLU(Module):
+    """x * sigmoid(x)"""
+
+    def forward(self, x: Any) -> Tensor:
+        return F.silu(x)
+
+
+class Sigmoid(Module):
+    """1 / (1 + exp(-x))"""
+
+    def forward(self, x: Any) -> Tensor:
+        return F.sigmoid(x)
+
+
+class Tanh(Module):
+    """The hyperbolic tangent."""
+
+    def forward(self, x: Any) -> Tensor:
+        return tanh(x)
+
+
+class Softmax(Module):
+    """exp(x) / sum(exp(x)) along `axis`: positive numbers that add up to 1."""
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def forward(self, x: Any) -> Tensor:
+        return F.softmax(x, axis=self.axis)
+
+    def extra_repr(self) -> str:
+        return "" if self.axis == -1 else f"axis={self.axis}"
+
+
+class LogSoftmax(Module):
+    """The logarithm of the softmax along `axis`."""
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def forward(self, x: Any) -> Tensor:
+        return F.log_softmax(x, axis=self.axis)
+
+    def extra_repr(self) -> str:
+        return "" if self.axis == -1 else f"axis={self.axis}"

@@ -1,0 +1,145 @@
+"""Layers that most networks are made of."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinytorch.tensor import Tensor, flatten, zeros
+
+from . import functional as F
+from . import init
+from .module import Module
+from .parameter import Parameter
+
+
+def positive(name: str, **sizes: int) -> None:
+    """Refuse sizes that are not whole numbers from 1."""
+    for size_name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int | np.integer):
+            raise TypeError(f"{name}: {size_name} is {size!r}, a {type(size).__name__}; it must be an int")
+        if size < 1:
+            raise ValueError(f"{name}: {size_name} is {size}; it must be at least 1")
+
+
+class Linear(Module):
+    """y = x @ weight + bias, with weight (in_features, out_features) and bias (out_features,).
+
+    x is (..., in_features), the result (..., out_features). Both start evenly drawn from ±1/sqrt(in_features). PyTorch
+    keeps the weight transposed.
+
+    >>> Linear(3, 2)(Tensor([[1.0, 2.0, 3.0]])).shape
+    (1, 2)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        dtype: npt.DTypeLike | None = None,
+        generator: np.random.Generator | None = None,
+    ) -> None:
+        positive("Linear", in_features=in_features, out_features=out_features)
+        self.in_features = in_features
+        self.out_features = out_features
+        bound = 1 / math.sqrt(in_features)
+        self.weight = Parameter(zeros(in_features, out_features, dtype=dtype))
+        init.uniform(self.weight, -bound, bound, generator=generator)
+        self.bias: Parameter | None = None
+        if bias:
+            self.bias = Parameter(zeros(out_features, dtype=dtype))
+            init.uniform(self.bias, -bound, bound, generator=generator)
+
+    def forward(self, x: Any) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")
+
+
+class Embedding(Module):
+    """A row of `embedding_dim` numbers for each of `num_embeddings` integers: (...) integer -> (..., embedding_dim).
+
+    Rows start normally distributed. The row `padding_idx` starts as zeros and is not learned. Integers outside the
+    table raise IndexError.
+
+    >>> Embedding(10, 4)(Tensor([[1, 2, 3]])).shape
+    (1, 3, 4)
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        *,
+        dtype: npt.DTypeLike | None = None,
+        generator: np.random.Generator | None = None,
+    ) -> None:
+        positive("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        if padding_idx is not None and not 0 <= padding_idx < num_embeddings:
+            raise ValueError(f"Embedding: padding_idx {padding_idx}; it must be a row from 0 to {num_embeddings - 1}")
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.padding_idx = padding_idx
+        self.weight = Parameter(zeros(num_embeddings, embedding_dim, dtype=dtype))
+        init.normal(self.weight, generator=generator)
+        if padding_idx is not None:
+            self.weight.data[padding_idx] = 0
+
+    def forward(self, indices: Any) -> Tensor:
+        return F.embedding(self.weight, indices, padding_idx=self.padding_idx)
+
+    def extra_repr(self) -> str:
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
+
+
+class Dropout(Module):
+    """While training, sets each number to zero with probability `p` and divides the others by 1 - p; else the identity.
+
+    Source: Srivastava et al. 2014, Dropout, in the "inverted" form that leaves the mean as it was.
+    """
+
+    def __init__(self, p: float = 0.5, *, generator: np.random.Generator | None = None) -> None:
+        self.p = F.probability("Dropout", p)
+        self.generator = generator
+
+    def forward(self, x: Any) -> Tensor:
+        return F.dropout(x, self.p, self.training, self.generator)
+
+    def extra_repr(self) -> str:
+        return f"{self.p}"
+
+
+class Identity(Module):
+    """What comes in goes out: a place where nothing happens yet. Arguments for another layer are ignored."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+
+class Flatten(Module):
+    """Join the axes from `start` to `end` into one; by default all but the first, the batch.
+
+    >>> Flatten()(zeros(2, 3, 4)).shape
+    (2, 12)
+    """
+
+    def __init__(self, start: int = 1, end: int = -1) -> None:
+        self.start = start
+        self.end = end
+
+    def forward(self, x: Any) -> Tensor:
+        return flatten(x, self.start, self.end)
+
+    def extra_repr(self) -> str:
+        return "" if (self.start, self.end) == (1, -1) else f"{self.start}, {self.end}"

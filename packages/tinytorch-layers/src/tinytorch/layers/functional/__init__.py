@@ -1,0 +1,26 @@
+"""What layers compute, as functions. Each file is one operation, or a family, from fast to readable."""
+
+from .cross_entropy import cross_entropy, softmax_cross_entropy
+from .dropout import dropout, keep, probability
+from .embedding import embedding
+from .erf import erf
+from .gelu import gelu, known_approximation
+from .linear import linear
+from .nll import nll_loss
+from .normalization import layer_norm, rms_norm
+from .rectifiers import leaky_relu, relu
+from .regression import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    huber_loss,
+    l1_loss,
+    mse_loss,
+)
+from .sigmoids import sigmoid, silu
+from .softmax import log_softmax, softmax
+
+__all__ = [
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "embedding", "erf", "gelu",
+    "huber_loss", "keep", "known_approximation", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax",
+    "mse_loss", "nll_loss", "probability", "relu", "rms_norm", "sigmoid", "silu", "softmax", "softmax_cross_entropy",
+]  # fmt: skip

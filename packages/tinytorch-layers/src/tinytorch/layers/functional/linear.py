@@ -1,0 +1,70 @@
+"""x @ weight + bias: the layer that holds most of the weights and does most of the work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinytorch.autograd import defvjp
+from tinytorch.tensor import Array, Tensor, primitive
+
+
+def _explain(error: Exception, x: Array, weight: Array, bias: Array | None) -> Exception | None:
+    if np.ndim(weight) != 2:
+        return ValueError(f"linear: weight of shape {np.shape(weight)}; it must be (in_features, out_features)")
+    if np.ndim(x) == 0 or x.shape[-1] != weight.shape[0]:
+        return ValueError(
+            f"linear: x of shape {np.shape(x)} for {weight.shape[0]} input features; "
+            "the last axis must have that size: reshape x, or change in_features"
+        )
+    if bias is not None and np.shape(bias) != weight.shape[1:]:
+        return ValueError(
+            f"linear: bias of shape {np.shape(bias)} for weight {weight.shape}; it must be (out_features,)"
+        )
+    return None
+
+
+@primitive(fused=True, explain=_explain)
+def linear(x: Array, weight: Array, bias: Array | None = None, /) -> tuple[Array, None]:
+    """x @ weight + bias: (..., in) @ (in, out) + (out,) -> (..., out).
+
+    >>> linear(Tensor([[1.0, 2.0]]), Tensor([[1.0], [10.0]]), Tensor([100.0]))
+    Tensor([[121.]])
+    """
+    n, m = weight.shape
+    if x.shape[-1] != n or (bias is not None and bias.shape != (m,)):
+        raise ValueError
+    if x.ndim == 2 or x.size == 0:
+        out = np.matmul(x, weight)
+    else:
+        out = np.matmul(x.reshape(-1, n), weight).reshape(
+            *x.shape[:-1], m
+        )  # one product, not one per matrix of a stack
+    if bias is not None:
+        out += bias
+    return out, None
+
+
+def _backward(
+    g: Array, out: Array, saved: None, needs: tuple[bool, ...], x: Array, weight: Array, bias: Array | None
+) -> tuple[Array | None, ...]:
+    n, m = weight.shape
+    rows = g.reshape(-1, m)
+    dx = dweight = dbias = None
+    if needs[0]:
+        dx = np.empty(x.shape, g.dtype)
+        np.matmul(rows, weight.T, out=dx.reshape(-1, n))
+    if needs[1]:
+        dweight = np.matmul(x.reshape(-1, n).T, rows)
+    if needs[2]:
+        dbias = np.add.reduce(rows, axis=0)
+    return dx, dweight, dbias
+
+
+def _by_parts(x: Any, weight: Any, bias: Any = None) -> Tensor:
+    product = np.matmul(x, weight)
+    return product if bias is None else product + bias
+
+
+defvjp(linear, fused=_backward, composition=_by_parts)

@@ -1,0 +1,57 @@
+"""Integer targets: which class is right for each row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinytorch.tensor import Array
+
+
+def checked_targets(name: str, scores: Array, targets: Any, ignore_index: int) -> tuple[Array, Array | None]:
+    """Targets flattened, those to ignore replaced by class 0; and which ones count, or None when all do.
+
+    Raises TypeError for targets that are not integers, ValueError for a shape other than that of `scores` without its
+    last axis, IndexError that names a target that is no class.
+    """
+    targets = np.asarray(targets)
+    if scores.ndim == 0 or scores.shape[-1] == 0:
+        raise ValueError(f"{name}: scores of shape {scores.shape}; the last axis must hold a score for each class")
+    if targets.dtype.kind not in "iu":
+        raise TypeError(
+            f"{name}: targets of dtype {targets.dtype}; they must be integers, the class of each row: astype('int64')"
+        )
+    if targets.shape != scores.shape[:-1]:
+        hint = "move the classes to the last axis, or pass axis=" if targets.ndim == scores.ndim - 1 else "reshape one"
+        raise ValueError(
+            f"{name}: targets of shape {targets.shape} for scores of shape {scores.shape}; "
+            f"there must be one target for each row, {scores.shape[:-1]}: {hint}"
+        )
+    targets = targets.reshape(-1)
+    if targets.size == 0:
+        return targets, None
+    classes = scores.shape[-1]
+    low, high = np.minimum.reduce(targets), np.maximum.reduce(targets)
+    if low >= 0 and high < classes and not low <= ignore_index <= high:
+        return targets, None
+    counted = targets != ignore_index
+    wrong = targets[counted & ((targets < 0) | (targets >= classes))]
+    if wrong.size:
+        raise IndexError(
+            f"{name}: target {wrong[0]} for {classes} classes; "
+            f"targets must lie between 0 and {classes - 1}, or be ignore_index = {ignore_index}"
+        )
+    return np.where(counted, targets, 0), counted
+
+
+def class_weights(name: str, weight: Any, classes: int, dtype: Any) -> Array | None:
+    """The weight of each class, as an array of `dtype`. Raises ValueError when there is not one for each."""
+    if weight is None:
+        return None
+    weight = np.asarray(getattr(weight, "data", weight), dtype)
+    if weight.shape != (classes,):
+        raise ValueError(
+            f"{name}: weight of shape {weight.shape} for {classes} classes; it must have one number for each"
+        )
+    return weight

@@ -1,0 +1,59 @@
+"""Functions called around a module's forward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .module import Module
+
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+PreHook = Callable[["Module", Args, Kwargs], tuple[Args, Kwargs] | None]
+PostHook = Callable[["Module", Args, Kwargs, Any], Any]
+
+
+class HookHandle:
+    """What registering a hook returns: `remove()` takes the hook away again, once or many times."""
+
+    def __init__(self, remove: Callable[[], None]) -> None:
+        self.remove = remove
+
+
+class Hooks:
+    """The hooks of one module, called in the order they were registered."""
+
+    def __init__(self, module: Module) -> None:
+        self._module = module
+        self._before: dict[object, PreHook] = {}
+        self._after: dict[object, PostHook] = {}
+
+    def before(self, hook: PreHook) -> HookHandle:
+        return self._add(self._before, hook)
+
+    def after(self, hook: PostHook) -> HookHandle:
+        return self._add(self._after, hook)
+
+    def _add(self, hooks: dict[object, Any], hook: Any) -> HookHandle:
+        key = object()
+        hooks[key] = hook
+
+        def remove() -> None:
+            hooks.pop(key, None)
+            if not self._before and not self._after and self._module._hooks is self:
+                self._module._hooks = None
+
+        return HookHandle(remove)
+
+    def call(self, module: Module, args: Args, kwargs: Kwargs) -> Any:
+        for before in list(self._before.values()):
+            changed = before(module, args, kwargs)
+            if changed is not None:
+                args, kwargs = changed
+        output = module.forward(*args, **kwargs)
+        for after in list(self._after.values()):
+            instead = after(module, args, kwargs, output)
+            if instead is not None:
+                output = instead
+        return output

@@ -1,0 +1,239 @@
+"""`Module`: a part of a network that knows its parameters and its parts.
+
+Parameters, buffers and submodules are ordinary attributes, found by looking through them when somebody asks. Nothing
+stands between `self.weight` and the weight, and nothing can disagree with what the attributes say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tinytorch.tensor import Tensor
+
+from . import state, tree
+from .hooks import HookHandle, Hooks, PostHook, PreHook
+from .parameter import Parameter
+
+M = TypeVar("M", bound="Module")
+
+
+class Module:
+    """A part of a network. Subclasses set parameters and submodules as attributes and define `forward`.
+
+    >>> class Scale(Module):
+    ...     def __init__(self):
+    ...         self.factor = Parameter([2.0])
+    ...     def forward(self, x):
+    ...         return x * self.factor
+    >>> Scale()(Tensor([3.0])).data
+    array([6.], dtype=float32)
+    """
+
+    training: bool = True
+    _buffers: dict[str, bool] = {}  # noqa: RUF012  name -> whether state_dict has it; replaced, never changed
+    _hooks: Hooks | None = None  # None while there are no hooks, so that a call tests one thing
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes. Defined by each subclass."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward; define forward(self, ...) in the class")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._hooks is None:
+            return self.forward(*args, **kwargs)
+        return self._hooks.call(self, args, kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Tensor) and not isinstance(value, Parameter):
+            if isinstance(self.__dict__.get(name), Parameter):
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is a parameter and a plain tensor would not be; "
+                    f"assign Parameter(...), or change its values through .{name}.data"
+                )
+        object.__setattr__(self, name, value)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Set a tensor that belongs to the module and is not learned; `persistent` ones are part of `state_dict()`.
+
+        Raises KeyError for a name that is taken or has a dot.
+        """
+        if "." in name or not name or (hasattr(self, name) and name not in self._buffers):
+            raise KeyError(f"register_buffer: {name!r} is taken or has a dot; choose another name")
+        self._buffers = {**self._buffers, name: persistent}
+        setattr(self, name, tensor)
+
+    # Looking through the attributes
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The submodules that are attributes of this one, by name."""
+        return ((name, value) for name, value in list(self.__dict__.items()) if isinstance(value, Module))
+
+    def children(self) -> Iterator[Module]:
+        """The submodules that are attributes of this one."""
+        return (module for _, module in self.named_children())
+
+    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
+        """This module and all below it, by dotted name; each once, unless `remove_duplicate` is false."""
+        return self._walk(prefix, set() if remove_duplicate else None)
+
+    def _walk(self, prefix: str, seen: set[int] | None) -> Iterator[tuple[str, Module]]:
+        if seen is not None:
+            if id(self) in seen:
+                return
+            seen.add(id(self))
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child._walk(f"{prefix}.{name}" if prefix else name, seen)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def named_parameters(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
+        """The parameters of this module and all below it, by dotted name; a shared one once, under its first name."""
+        return _named(self.named_modules(prefix, remove_duplicate), _own_parameters, remove_duplicate)
+
+    def parameters(self) -> Iterator[Parameter]:
+        """The parameters of this module and all below it, each once."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def named_buffers(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:
+        """The buffers of this module and all below it, by dotted name."""
+        return _named(self.named_modules(prefix, remove_duplicate), _own_buffers, remove_duplicate)
+
+    def buffers(self) -> Iterator[Tensor]:
+        """The buffers of this module and all below it, each once."""
+        return (buffer for _, buffer in self.named_buffers())
+
+    def num_parameters(self, trainable: bool = False) -> int:
+        """How many numbers the parameters hold; with `trainable`, those that require gradients."""
+        return sum(p.size for p in self.parameters() if p.requires_grad or not trainable)
+
+    def get_submodule(self, name: str) -> Module:
+        """The module of a dotted name (`"blocks.0.attention"`; `""` is this one). Raises AttributeError for no such."""
+        module = self
+        for done, part in enumerate(name.split(".") if name else ()):
+            child = module.__dict__.get(part)
+            if not isinstance(child, Module):
+                where = ".".join(name.split(".")[:done]) or type(self).__name__
+                known = ", ".join(child_name for child_name, _ in module.named_children()) or "none"
+                raise AttributeError(f"get_submodule: {where} has no submodule {part!r}; it has {known}")
+            module = child
+        return module
+
+    def set_submodule(self, name: str, module: Module) -> None:
+        """Put `module` in the place of a dotted name. Raises AttributeError when there is no submodule of that name."""
+        if not isinstance(module, Module):
+            raise TypeError(f"set_submodule: {name!r} would be a {type(module).__name__}; it must be a Module")
+        self.get_submodule(name)
+        parent, _, last = name.rpartition(".")
+        if not last:
+            raise AttributeError("set_submodule: the name is empty; a module cannot replace itself")
+        setattr(self.get_submodule(parent), last, module)
+
+    # State
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Every parameter and persistent buffer by dotted name, sharing memory with the module.
+
+        A shared parameter stands under each of its names. `Linear.weight` is (in_features, out_features).
+        """
+        return {name: Tensor(tensor.data, tensor.dtype) for name, tensor in state.entries(self).items()}
+
+    def load_state_dict(self, values: dict[str, Any], strict: bool = True) -> state.Mismatch:
+        """Copy values (tensors or arrays, by dotted name) into the parameters and persistent buffers.
+
+        Nothing is changed unless everything fits. Raises ValueError that lists all missing and unexpected names
+        (unless `strict` is false, when they are returned), wrong shapes, and dtypes that would lose precision.
+        """
+        return state.load(self, values, strict)
+
+    def train(self: M, mode: bool = True) -> M:
+        """Set `training` here and below: dropout drops while it is true."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self: M) -> M:
+        """Set `training` to false here and below."""
+        return self.train(False)
+
+    def requires_grad_(self: M, requires_grad: bool = True) -> M:
+        """Set whether the parameters here and below are learned."""
+        for parameter in self.parameters():
+            parameter.requires_grad = requires_grad
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def astype(self: M, dtype: npt.DTypeLike) -> M:
+        """Convert every floating-point parameter and buffer, in place; gradients are converted too.
+
+        Raises TypeError for a dtype that is not floating point.
+        """
+        wanted = np.dtype(dtype)
+        if wanted.kind != "f":
+            raise TypeError(f"astype: parameters of dtype {wanted} cannot be learned; use float32 or float64")
+        for tensor in (*self.parameters(), *self.buffers()):
+            if tensor.dtype.kind == "f":
+                tensor.data = tensor.data.astype(wanted, copy=False)
+                if tensor.grad is not None:
+                    tensor.grad = tensor.grad.astype(wanted)
+        return self
+
+    def apply(self: M, function: Callable[[Module], Any]) -> M:
+        """Call `function(module)` for every module below and for this one, the lowest first."""
+        for module in reversed(list(self.modules())):
+            function(module)
+        return self
+
+    # Hooks and text
+
+    def register_forward_pre_hook(self, hook: PreHook) -> HookHandle:
+        """Call `hook(module, args, kwargs)` before each forward; it may return other (args, kwargs)."""
+        return self._hooked().before(hook)
+
+    def register_forward_hook(self, hook: PostHook) -> HookHandle:
+        """Call `hook(module, args, kwargs, output)` after each forward; what it returns, unless None, is the output."""
+        return self._hooked().after(hook)
+
+    def _hooked(self) -> Hooks:
+        if self._hooks is None:
+            self._hooks = Hooks(self)
+        return self._hooks
+
+    def extra_repr(self) -> str:
+        """What stands between the parentheses of `repr`: the sizes that the module was made with."""
+        return ""
+
+    def __repr__(self) -> str:
+        return tree.draw(self)
+
+
+def _own_parameters(module: Module) -> list[tuple[str, Parameter]]:
+    return [(name, value) for name, value in module.__dict__.items() if isinstance(value, Parameter)]
+
+
+def _own_buffers(module: Module) -> list[tuple[str, Tensor]]:
+    found = ((name, module.__dict__.get(name)) for name in module._buffers)
+    return [(name, value) for name, value in found if value is not None]
+
+
+T = TypeVar("T", bound=Tensor)
+
+
+def _named(
+    modules: Iterator[tuple[str, Module]], own: Callable[[Module], list[tuple[str, T]]], once: bool
+) -> Iterator[tuple[str, T]]:
+    seen: set[int] = set()
+    for prefix, module in modules:
+        for name, tensor in own(module):
+            if not once or id(tensor) not in seen:
+                seen.add(id(tensor))
+                yield f"{prefix}.{name}" if prefix else name, tensor

@@ -1,0 +1,83 @@
+"""What a module holds, by name, and putting other values in its place: all of them or none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tinytorch.tensor import Array, Tensor, note_write
+
+if TYPE_CHECKING:
+    from .module import Module
+
+
+class Mismatch(NamedTuple):
+    """Names that the module has and the values lack, and the other way round."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+def entries(module: Module) -> dict[str, Tensor]:
+    """The module's own parameters and persistent buffers, under every name they have."""
+    found: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
+    for prefix, part in module.named_modules(remove_duplicate=False):
+        for name, persistent in part._buffers.items():
+            buffer = getattr(part, name)
+            if persistent and buffer is not None:
+                found[f"{prefix}.{name}" if prefix else name] = buffer
+    return found
+
+
+def load(module: Module, values: dict[str, Any], strict: bool) -> Mismatch:
+    own = entries(module)
+    arrays = {name: value.data if isinstance(value, Tensor) else np.asarray(value) for name, value in values.items()}
+    present = {id(own[name]) for name in own.keys() & arrays.keys()}
+    # a shared parameter is complete when one of its names is there
+    missing = [name for name, tensor in own.items() if name not in arrays and id(tensor) not in present]
+    unexpected = [name for name in arrays if name not in own]
+    wrong = [problem for name, tensor in own.items() if name in arrays for problem in _misfits(name, tensor, arrays)]
+    wrong += _quarrels(own, arrays)
+    if strict:
+        wrong = [f"missing: {name}" for name in missing] + [f"unexpected: {name}" for name in unexpected] + wrong
+    if wrong:
+        raise ValueError(
+            f"load_state_dict: {type(module).__name__} was left as it was, "
+            f"{len(wrong)} {'entry does' if len(wrong) == 1 else 'entries do'} not fit\n  " + "\n  ".join(wrong)
+        )
+    for name, tensor in own.items():
+        if name in arrays:
+            _write(tensor, arrays[name])
+    return Mismatch(missing, unexpected)
+
+
+def _misfits(name: str, tensor: Tensor, arrays: dict[str, Array]) -> list[str]:
+    value = arrays[name]
+    if value.shape != tensor.shape:
+        turned = value.ndim == 2 and value.shape[::-1] == tensor.shape
+        hint = " (Linear weights are (in_features, out_features): transpose it?)" if turned else ""
+        return [f"wrong shape: {name} is {tensor.shape}, the value is {value.shape}{hint}"]
+    if not np.can_cast(value.dtype, tensor.dtype, "safe"):
+        return [f"wrong dtype: {name} is {tensor.dtype}, the value is {value.dtype}; convert one with astype"]
+    return []
+
+
+def _quarrels(own: dict[str, Tensor], arrays: dict[str, Array]) -> list[str]:
+    """Names of one shared parameter whose values differ."""
+    first: dict[int, str] = {}
+    quarrels = []
+    for name, tensor in own.items():
+        if name in arrays:
+            other = first.setdefault(id(tensor), name)
+            if other != name and not np.array_equal(arrays[other], arrays[name], equal_nan=True):
+                quarrels.append(f"one parameter, two values: {other} and {name}")
+    return quarrels
+
+
+def _write(tensor: Tensor, value: Array) -> None:
+    if tensor.data.flags.writeable:
+        tensor.data[...] = value
+        note_write(tensor.data)
+    else:
+        tensor.data = value.astype(tensor.dtype)
