@@ -5,6 +5,7 @@ from .drawing import Graph, draw_graph
 from .engine import backward, grad
 from .gradcheck import gradcheck, gradgradcheck
 from .hooks import HookHandle, register_hook
+from .observing import Observer, Step, observe_backward
 from .recording import Node, enable_grad, is_grad_enabled, no_grad
 from .registry import Rule, defconst, defvjp, rules
 from .switch import disable_autograd, enable_autograd
@@ -13,7 +14,7 @@ from .vjps import elementwise, indexing, products, reductions, shaping  # noqa: 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Graph", "HookHandle", "Node", "Rule", "backward", "defconst", "defvjp", "detect_anomaly", "disable_autograd",
-    "draw_graph", "enable_autograd", "enable_grad", "grad", "gradcheck", "gradgradcheck", "is_grad_enabled",
-    "no_grad", "register_hook", "rules",
+    "Graph", "HookHandle", "Node", "Observer", "Rule", "Step", "backward", "defconst", "defvjp", "detect_anomaly",
+    "disable_autograd", "draw_graph", "enable_autograd", "enable_grad", "grad", "gradcheck", "gradgradcheck",
+    "is_grad_enabled", "no_grad", "observe_backward", "register_hook", "rules",
 ]  # fmt: skip

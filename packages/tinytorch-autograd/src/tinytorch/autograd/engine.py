@@ -15,6 +15,7 @@ from tinytorch.tensor import Tensor, alias
 
 from .anomaly import check_gradients
 from .hooks import leaf_hooks, run_hooks
+from .observing import observed
 from .passing import check_usable, sum_to, through
 from .recording import Node, enable_grad, no_grad
 from .registry import Gradient, rules
@@ -126,6 +127,7 @@ def _propagate(
     leaves: dict[int, Tensor] = {}
     found: dict[Any, Gradient] = {}
     relevant = set(nodes)
+    step = observed(_through_tensors if create_graph else through)
 
     def collect(tensor: Tensor, gradient: Gradient, fresh: bool) -> None:
         key = _key(tensor)
@@ -165,10 +167,7 @@ def _propagate(
                 and (wanted is None or arg.node in relevant or _key(arg) in wanted)
                 for arg in args
             )
-            if create_graph and node.primitive.fused:
-                gradients: Sequence[Gradient] = _through_composition(node, gradient, needs)
-            else:
-                gradients = through(node, gradient, needs, create_graph)
+            gradients = step(node, gradient, needs)
             check_gradients(node, gradients)
             for arg, needed, each in zip(args, needs, gradients, strict=True):
                 if needed and each is not None:
@@ -220,6 +219,13 @@ def _leading_to(wanted: set[Any], nodes: list[Node]) -> list[Node]:
         ):
             leading.add(node)
     return [node for node in nodes if node in leading]
+
+
+def _through_tensors(node: Node, gradient: Tensor, needs: tuple[bool, ...]) -> Sequence[Gradient]:
+    """Gradients that can be differentiated themselves."""
+    if node.primitive.fused:
+        return _through_composition(node, gradient, needs)
+    return through(node, gradient, needs, create_graph=True)
 
 
 def _through_composition(node: Node, gradient: Tensor, needs: tuple[bool, ...]) -> list[Gradient]:

@@ -28,7 +28,7 @@ def check_usable(node: Node) -> None:
         )
 
 
-def through(node: Node, gradient: Gradient, needs: tuple[bool, ...], create_graph: bool) -> Sequence[Gradient]:
+def through(node: Node, gradient: Gradient, needs: tuple[bool, ...], create_graph: bool = False) -> Sequence[Gradient]:
     """The gradients of a node's inputs, by its rule: on arrays, or with `create_graph` on tensors."""
     rule = rules[node.primitive]
     args, params = node.args or (), node.params

@@ -1,0 +1,50 @@
+"""Observers of the backward pass: they stand around the rule of every node, as handlers stand around primitives."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from .recording import Node
+from .registry import Gradient
+
+Step = Callable[[Node, Gradient, tuple[bool, ...]], Sequence[Gradient]]
+Observer = Callable[[Step, Node, Gradient, tuple[bool, ...]], Sequence[Gradient]]
+
+_observers: list[Observer] = []
+
+
+@contextmanager
+def observe_backward(observer: Observer) -> Iterator[Observer]:
+    """Call `observer(next, node, gradient, needs)` around every rule that backward passes use in a with block.
+
+    `gradient` is that of the node's result, `needs` says for each of `node.args` whether its gradient is wanted. The
+    observer calls `next(node, gradient, needs)` and returns what that returned: one gradient for each input, None
+    where there is none. Gradients are arrays, or tensors when the pass itself is recorded (`create_graph=True`).
+    Observers are process-wide; later ones stand outside. A backward pass asks for them once, when it starts.
+
+    >>> from tinytorch.autograd import enable_autograd
+    >>> from tinytorch.tensor import Tensor
+    >>> enable_autograd()
+    >>> x, seen = Tensor([1.0, 2.0], requires_grad=True), []
+    >>> def note(next, node, gradient, needs):
+    ...     seen.append(node.primitive.name)
+    ...     return next(node, gradient, needs)
+    >>> with observe_backward(note):
+    ...     (x * x).sum().backward()
+    >>> seen
+    ['sum', 'multiply']
+    """
+    _observers.append(observer)
+    try:
+        yield observer
+    finally:
+        _observers.remove(observer)
+
+
+def observed(step: Step) -> Step:
+    """`step` with every observer around it; `step` itself when there is none."""
+    for observer in tuple(_observers):
+        step = functools.partial(observer, step)
+    return step
