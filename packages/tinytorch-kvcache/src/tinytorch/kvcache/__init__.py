@@ -1,3 +1,15 @@
-"""Key-value caches: exact, fast incremental generation."""
+"""Stage 11: what attention computed for earlier tokens is kept, so that the next token costs one step."""
+
+from .cache import PADDED, UNKNOWN, Cache
+from .growing import GrowingCache
+from .int8 import Int8Cache, quantize
+from .paged import BlockPool, PagedCache
+from .preallocated import KVCache
+from .window import SlidingWindowCache
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "PADDED", "UNKNOWN", "BlockPool", "Cache", "GrowingCache", "Int8Cache", "KVCache", "PagedCache",
+    "SlidingWindowCache", "quantize",
+]  # fmt: skip

@@ -1,0 +1,319 @@
+"""`Cache`: what every cache offers, and the bookkeeping that they share."""
+
+from __future__ import annotations
+
+import copy
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from tinytorch.tensor import Array, Tensor, default_dtype
+
+from . import files
+
+PADDED, UNKNOWN = -1, -2
+"""In place of a token's id: one that nothing may attend to, and one that was written without saying which it is."""
+
+
+class Cache(ABC):
+    """The keys and values that attention computed for the tokens so far, of every layer, for `batch_size` sequences.
+
+    A step writes the new tokens' keys and values of each layer with `update` and makes them part of the sequence with
+    `advance`; until then nothing has happened, and a step that failed half-way is simply written again. Each kind of
+    cache says how it stores (`_allocate`, `_write`, `_read`, `_select`, `buffers`, ...); the rules are here.
+
+    `num_heads` counts the heads of keys and values (fewer than those of queries in grouped-query attention).
+    """
+
+    layout: ClassVar[tuple[str, ...]] = ("batch_size", "num_layers", "num_heads", "head_dim", "max_seq_len", "dtype")
+    """The constructor's arguments, kept as attributes: what `save` writes and `load` builds from."""
+
+    def __init__(
+        self,
+        batch_size: int,
+        num_layers: int,
+        num_heads: int,
+        head_dim: int,
+        max_seq_len: int | None = None,
+        dtype: npt.DTypeLike | None = None,
+    ) -> None:
+        sizes = {"batch_size": batch_size, "num_layers": num_layers, "num_heads": num_heads, "head_dim": head_dim}
+        self._check_sizes(**sizes, **({} if max_seq_len is None else {"max_seq_len": max_seq_len}))
+        self.batch_size = batch_size
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.head_dim = head_dim
+        self.max_seq_len = max_seq_len
+        self.dtype = np.dtype(default_dtype() if dtype is None else dtype)
+        if self.dtype.kind != "f":
+            raise TypeError(f"{type(self).__name__}: dtype {self.dtype} is not floating-point; use float32 or float64")
+        self.seq_pos = 0
+        self._written = [0] * num_layers  # how far each layer has come, beyond seq_pos while a step is under way
+        self._tokens: Array = np.empty((batch_size, 0), np.int64)
+        self._allocate()
+
+    # The step
+
+    def update(self, layer_idx: int, key: Tensor | Array, value: Tensor | Array) -> None:
+        """Write the keys and values of t new tokens, each (B, H, t, Dh), behind what was advanced over; do not advance.
+
+        Writing the same layer again before `advance` replaces what was written. Raises IndexError for a layer that does
+        not exist, TypeError for another dtype, ValueError for another shape, for more than `max_seq_len` positions and
+        for a layer that missed an earlier step; then nothing is written.
+        """
+        keys = key.data if isinstance(key, Tensor) else key
+        values = value.data if isinstance(value, Tensor) else value
+        if not (
+            keys.shape == values.shape == (self.batch_size, self.num_heads, keys.shape[-2], self.head_dim)
+            and keys.dtype == values.dtype == self.dtype
+            and keys.shape[-2]
+        ):
+            raise self._misfit(keys, values)
+        layer = self._layer(layer_idx)
+        end = self.seq_pos + keys.shape[-2]
+        if self.max_seq_len is not None and end > self.max_seq_len:
+            raise ValueError(
+                f"update: position {end} is beyond max_seq_len={self.max_seq_len}, nothing was written; "
+                "make a longer cache, or reset() this one"
+            )
+        if self._written[layer] < self.seq_pos:
+            raise ValueError(
+                f"update: layer {layer} holds {self._written[layer]} of {self.seq_pos} positions, it missed a step; "
+                "update every layer before advance(), or reset()"
+            )
+        self._write(layer, self.seq_pos, keys, values)
+        self._written[layer] = end
+
+    def advance(self, n: int = 1, tokens: npt.ArrayLike | None = None) -> None:
+        """Make the n positions that were written part of the sequence; `tokens` (B, n) says which tokens they are.
+
+        Raises ValueError when no layer has n new positions, or when `tokens` has another shape.
+        """
+        end = self.seq_pos + n
+        if n < 0 or end > max(self._written):
+            raise ValueError(
+                f"advance: by {n} from position {self.seq_pos}, but {max(self._written) - self.seq_pos} were written; "
+                "update() the layers first"
+            )
+        ids = np.full((self.batch_size, n), UNKNOWN) if tokens is None else np.asarray(tokens)
+        if ids.shape != (self.batch_size, n):
+            raise ValueError(f"advance: tokens of shape {ids.shape} for {n} positions of {self.batch_size} sequences")
+        if end > self._tokens.shape[1]:
+            longer = np.full((self.batch_size, max(end, 2 * self._tokens.shape[1])), UNKNOWN)
+            longer[:, : self.seq_pos] = self._tokens[:, : self.seq_pos]
+            self._tokens = longer
+        self._tokens[:, self.seq_pos : end] = ids
+        self.seq_pos = end
+        self._advanced()
+
+    def view(self, layer_idx: int, n: int = 0) -> tuple[Array, Array]:
+        """Keys and values of a layer, each (B, H, S, Dh): what was advanced over and the n positions written since.
+
+        The entries stand for the positions `positions(n)`; which of them the n queries may attend to says `visible(n)`.
+        Raises ValueError when the layer was not written that far.
+        """
+        layer = self._layer(layer_idx)
+        end = self.seq_pos + n
+        if end > self._written[layer]:
+            raise ValueError(
+                f"get: layer {layer} holds {self._written[layer]} of {end} positions; update() it before advance()"
+            )
+        return self._read(layer, end)
+
+    def get(self, layer_idx: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of a layer, each (B, H, S, Dh), of what was advanced over; views where the storage allows."""
+        keys, values = self.view(layer_idx)
+        return Tensor(keys, dtype=keys.dtype), Tensor(values, dtype=values.dtype)
+
+    def positions(self, n: int = 0) -> Array:
+        """The position in the sequence, (S,) int64, of each entry that `view(layer_idx, n)` returns."""
+        return np.arange(self.seq_pos + n)
+
+    def visible(self, n: int) -> Array | None:
+        """Which entries of `view(layer_idx, n)` the n new queries may see, (n, S) bool; None: all up to themselves."""
+        return None
+
+    # The sequence
+
+    @property
+    def tokens(self) -> Array:
+        """The ids of the tokens that the cache holds, (B, seq_pos) int64, PADDED or UNKNOWN where there is none."""
+        return self._tokens[:, : self.seq_pos]
+
+    @property
+    def rewindable(self) -> int:
+        """The smallest number of positions, besides 0, that `truncate` can go back to."""
+        return 0
+
+    def truncate(self, n: int) -> None:
+        """Forget all but the first n positions. Raises ValueError for n beyond seq_pos or below `rewindable`."""
+        if not (n == 0 or self.rewindable <= n <= self.seq_pos):
+            raise ValueError(
+                f"truncate: to {n} positions, of {self.seq_pos}, where {self.rewindable} is the smallest possible; "
+                "reset() starts over"
+            )
+        self._written = [min(written, n) for written in self._written]
+        self.seq_pos = n
+        self._truncated()
+
+    def reset(self, batch_size: int | None = None) -> None:
+        """Forget everything; with `batch_size`, make room for that many sequences."""
+        self.truncate(0)
+        if batch_size is not None and batch_size != self.batch_size:
+            self._check_sizes(batch_size=batch_size)
+            self.batch_size = batch_size
+            self._tokens = np.empty((batch_size, 0), np.int64)
+            self._allocate()
+
+    def forget(self) -> None:
+        """Forget everything, also what others could have shared, because the weights have changed."""
+        self.reset()
+
+    def resume(self, tokens: Array) -> int:
+        """Keep the longest beginning of `tokens` (B, T) that the cache holds, forget the rest; returns its length."""
+        n = min(self.seq_pos, tokens.shape[1])
+        held = self._tokens[:, :n] == tokens[:, :n]
+        if not held.all():
+            n = int(held.all(axis=0).argmin())
+        if n < self.seq_pos:
+            self.truncate(n if n >= self.rewindable else 0)
+        return self.seq_pos
+
+    def reorder(self, indices: Sequence[int] | Array) -> None:
+        """Let sequence i become what sequence `indices[i]` was, as beam search wants; a new length is a new batch size.
+
+        Raises IndexError for an index that is not a sequence.
+        """
+        rows = np.asarray(indices)
+        known = rows.ndim == 1 and rows.size and rows.dtype.kind in "iu"
+        if not known or rows.min() < 0 or rows.max() >= self.batch_size:
+            raise IndexError(
+                f"reorder: {rows.tolist()} are not sequences of this cache; "
+                f"give whole numbers from 0 to {self.batch_size - 1}"
+            )
+        self._written = [min(written, self.seq_pos) for written in self._written]
+        self._select(rows)
+        self._tokens = self._tokens[rows]
+        self.batch_size = len(rows)
+
+    def copy(self) -> Self:
+        """A cache of its own with the same content."""
+        return copy.deepcopy(self)
+
+    # What it takes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes allocated for keys and values (and scales, where there are any)."""
+        return sum(buffer.nbytes for buffer in self.buffers())
+
+    def get_memory_usage(self) -> dict[str, float]:
+        """What is allocated: `total_mb` and `per_layer_mb` (10**6 bytes), `cache_tensors`, `total_elements`.
+
+        The ids of the tokens, 8 bytes a position, stand beside it and are not counted.
+        """
+        buffers = self.buffers()
+        return {
+            "total_mb": self.nbytes / 1e6,
+            "per_layer_mb": self.nbytes / self.num_layers / 1e6,
+            "cache_tensors": len(buffers),
+            "total_elements": sum(buffer.size for buffer in buffers),
+        }
+
+    def __repr__(self) -> str:
+        limit = "" if self.max_seq_len is None else f" of {self.max_seq_len}"
+        heads = f"{self.num_layers} layers, {self.num_heads} heads of {self.head_dim}"
+        size = f"{self.dtype}, {self.nbytes / 1e6:.2f} MB"
+        return f"{type(self).__name__}({self.seq_pos}{limit} positions, batch {self.batch_size}, {heads}, {size})"
+
+    # On disk
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what the cache holds to a safetensors file, atomically."""
+        for layer, written in enumerate(self._written):
+            if written < self.seq_pos:
+                raise ValueError(f"save: layer {layer} holds {written} of {self.seq_pos} positions; update every layer")
+        layout = {name: getattr(self, name) for name in self.layout}
+        files.write(path, type(self).__name__, layout, {"tokens": self.tokens, **self._content()})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """A cache like the one that was saved. Raises ValueError for a file that is damaged or of another kind."""
+        layout, content = files.read(path, cls.__name__, cls.layout)
+        with files.complaining(path):
+            cache = cls._made(layout)
+            cache._restore(content)
+        return cache
+
+    @classmethod
+    def _made(cls, layout: dict[str, Any]) -> Self:
+        return cls(**layout)
+
+    def _restore(self, content: dict[str, Array]) -> None:
+        tokens = content["tokens"]
+        n = tokens.shape[1]
+        if tokens.shape != (self.batch_size, n) or tokens.dtype != np.int64 or n > (self.max_seq_len or n):
+            raise ValueError(f"tokens is {tokens.dtype} {tokens.shape}")
+        self._tokens, self.seq_pos, self._written = tokens.copy(), n, [n] * self.num_layers
+        self._fill(content)
+
+    # What each kind says for itself
+
+    @abstractmethod
+    def buffers(self) -> list[Array]:
+        """The arrays that are allocated."""
+
+    @abstractmethod
+    def _allocate(self) -> None:
+        """Make empty storage for `batch_size` sequences."""
+
+    @abstractmethod
+    def _write(self, layer: int, start: int, keys: Array, values: Array) -> None:
+        """Store (B, H, t, Dh) for the positions from `start` on."""
+
+    @abstractmethod
+    def _read(self, layer: int, end: int) -> tuple[Array, Array]:
+        """Keys and values (B, H, S, Dh) of the positions before `end` that are stored."""
+
+    @abstractmethod
+    def _select(self, rows: Array) -> None:
+        """Take the sequences `rows`, in that order."""
+
+    @abstractmethod
+    def _content(self) -> dict[str, Array]:
+        """What is stored for the positions before seq_pos, for a file."""
+
+    @abstractmethod
+    def _fill(self, content: dict[str, Array]) -> None:
+        """Store what was read from a file, for the positions before seq_pos; ValueError where it does not fit."""
+
+    def _advanced(self) -> None:  # noqa: B027  most caches have nothing to do
+        """The sequence has become longer."""
+
+    def _truncated(self) -> None:  # noqa: B027
+        """The sequence has become shorter."""
+
+    def _layer(self, layer_idx: int) -> int:
+        if not 0 <= layer_idx < self.num_layers:
+            raise IndexError(f"layer {layer_idx}: the cache has {self.num_layers}, from 0 to {self.num_layers - 1}")
+        return layer_idx
+
+    def _misfit(self, keys: Array, values: Array) -> Exception:
+        if keys.dtype != self.dtype or values.dtype != self.dtype:
+            return TypeError(
+                f"update: key is {keys.dtype} and value {values.dtype}, the cache holds {self.dtype}; "
+                f"make it with dtype={keys.dtype}, or convert them"
+            )
+        return ValueError(
+            f"update: key {keys.shape} and value {values.shape} do not fit; the cache takes "
+            f"({self.batch_size}, {self.num_heads}, t, {self.head_dim}) with t of at least 1"
+        )
+
+    def _check_sizes(self, **sizes: Any) -> None:
+        for name, size in sizes.items():
+            if not isinstance(size, int | np.integer) or size < 1:
+                raise ValueError(f"{type(self).__name__}: {name}={size!r}; it must be a whole number of at least 1")

@@ -1,0 +1,37 @@
+"""`KVCache`: all memory at once, no copies afterwards."""
+
+from __future__ import annotations
+
+import numpy.typing as npt
+
+from .storage import Storage, StoredCache
+
+
+class KVCache(StoredCache):
+    """A cache with room for `max_seq_len` positions of `batch_size` sequences, allocated at once.
+
+    >>> import numpy as np
+    >>> cache = KVCache(batch_size=1, max_seq_len=8, num_layers=1, num_heads=2, head_dim=4)
+    >>> key = value = np.ones((1, 2, 3, 4), np.float32)
+    >>> cache.update(0, key, value)
+    >>> cache.advance(3)
+    >>> cache.seq_pos, cache.get(0)[0].shape, cache.nbytes
+    (3, (1, 2, 3, 4), 512)
+    """
+
+    max_seq_len: int
+
+    def __init__(
+        self,
+        batch_size: int,
+        max_seq_len: int,
+        num_layers: int,
+        num_heads: int,
+        head_dim: int,
+        dtype: npt.DTypeLike | None = None,
+    ) -> None:
+        super().__init__(batch_size, num_layers, num_heads, head_dim, max_seq_len, dtype)
+
+    def _allocate(self) -> None:
+        sizes = self.batch_size, self.num_heads, self.head_dim, self.max_seq_len
+        self._storages = [Storage(*sizes, self.dtype) for _ in range(self.num_layers)]

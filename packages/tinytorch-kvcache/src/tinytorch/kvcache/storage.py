@@ -1,0 +1,92 @@
+"""`Storage`: where keys and values of one layer lie; `StoredCache`: the caches that are made of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tinytorch.tensor import Array
+
+from .cache import Cache
+
+
+class Storage:
+    """Room for `capacity` keys and values of one layer.
+
+    Keys are stored transposed, (B, H, Dh, S): the scores of a query against all of them are then one product along
+    contiguous memory.
+    """
+
+    __slots__ = ("keys", "values")
+
+    def __init__(self, batch_size: int, num_heads: int, head_dim: int, capacity: int, dtype: npt.DTypeLike) -> None:
+        self.keys: Array = np.empty((batch_size, num_heads, head_dim, capacity), dtype)
+        self.values: Array = np.empty((batch_size, num_heads, capacity, head_dim), dtype)
+
+    @property
+    def capacity(self) -> int:
+        return self.values.shape[2]
+
+    def write(self, start: int, keys: Array, values: Array) -> None:
+        """Put (B, H, t, Dh) at `start`."""
+        end = start + keys.shape[2]
+        self.keys[..., start:end] = keys.swapaxes(-1, -2)
+        self.values[:, :, start:end] = values
+
+    def read(self, end: int) -> tuple[Array, Array]:
+        """The first `end` keys and values, (B, H, end, Dh), as views."""
+        return self.keys[..., :end].swapaxes(-1, -2), self.values[:, :, :end]
+
+    def resized(self, capacity: int, used: int) -> Storage:
+        """Storage of another capacity that begins with the `used` first entries of this one."""
+        batch_size, num_heads, head_dim, _ = self.keys.shape
+        other = Storage(batch_size, num_heads, head_dim, capacity, self.keys.dtype)
+        other.write(0, *self.read(used))
+        return other
+
+    def taken(self, rows: Array, used: int) -> Storage:
+        """Storage with the sequences `rows` of this one, of each the `used` first entries."""
+        _, num_heads, head_dim, capacity = self.keys.shape
+        other = Storage(len(rows), num_heads, head_dim, capacity, self.keys.dtype)
+        other.keys[..., :used] = self.keys[rows, ..., :used]
+        other.values[:, :, :used] = self.values[rows, :, :used]
+        return other
+
+
+class StoredCache(Cache):
+    """A cache that keeps its entries in one or more `Storage` for each layer, one behind the other."""
+
+    _storages: list[Storage]
+
+    @property
+    def _used(self) -> int:
+        """How many entries stand for the positions before seq_pos."""
+        return self.seq_pos
+
+    def buffers(self) -> list[Array]:
+        return [buffer for storage in self._storages for buffer in (storage.keys, storage.values)]
+
+    def _write(self, layer: int, start: int, keys: Array, values: Array) -> None:
+        self._storages[layer].write(start, keys, values)
+
+    def _read(self, layer: int, end: int) -> tuple[Array, Array]:
+        return self._storages[layer].read(end)
+
+    def _select(self, rows: Array) -> None:
+        self._storages = [storage.taken(rows, self._used) for storage in self._storages]
+
+    def _content(self) -> dict[str, Array]:
+        content = {}
+        for i, storage in enumerate(self._storages):
+            content[f"{i}.keys"], content[f"{i}.values"] = storage.read(self._used)
+        return content
+
+    def _fill(self, content: dict[str, Array]) -> None:
+        for i, storage in enumerate(self._storages):
+            keys, values = content[f"{i}.keys"], content[f"{i}.values"]
+            wanted = *storage.values.shape[:2], self._used, storage.values.shape[3]
+            if keys.shape != wanted or values.shape != wanted or {keys.dtype, values.dtype} != {storage.keys.dtype}:
+                raise ValueError(f"{i}.keys is {keys.dtype} {keys.shape}; it should be {storage.keys.dtype} {wanted}")
+            if self._used > storage.capacity:
+                self._storages[i] = storage = storage.resized(self._used, 0)
+            storage.write(0, keys, values)
