@@ -6,18 +6,29 @@ from . import functional, init
 from .activations import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .basic import Dropout, Embedding, Flatten, Identity, Linear
 from .containers import ModuleList, Sequential
+from .files import load, load_metadata, load_tensors, save, save_tensors
 from .hooks import HookHandle
-from .losses import CrossEntropyLoss
+from .losses import (
+    BCEWithLogitsLoss,
+    BinaryCrossEntropyLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+)
 from .module import Module
 from .norms import LayerNorm, RMSNorm
 from .parameter import Parameter
+from .state import Mismatch
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "GELU", "CrossEntropyLoss", "Dropout", "Embedding", "Flatten", "HookHandle", "Identity", "LayerNorm", "LeakyReLU",
-    "Linear", "LogSoftmax", "Module", "ModuleList", "Parameter", "RMSNorm", "ReLU", "Sequential", "SiLU", "Sigmoid",
-    "Softmax", "Tanh", "functional", "init",
+    "BCEWithLogitsLoss", "BinaryCrossEntropyLoss", "CrossEntropyLoss", "Dropout", "Embedding", "Flatten", "GELU",
+    "HookHandle", "HuberLoss", "Identity", "L1Loss", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss",
+    "Mismatch", "Module", "ModuleList", "NLLLoss", "Parameter", "RMSNorm", "ReLU", "Sequential", "SiLU", "Sigmoid",
+    "Softmax", "Tanh", "functional", "init", "load", "load_metadata", "load_tensors", "save", "save_tensors",
 ]  # fmt: skip
 
 enable_autograd()

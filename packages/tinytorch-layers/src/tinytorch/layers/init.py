@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import math
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -41,3 +42,115 @@ def uniform(tensor: T, low: float = 0.0, high: float = 1.0, generator: Generator
 def normal(tensor: T, mean: float = 0.0, std: float = 1.0, generator: Generator = None) -> T:
     """Drawn from the normal distribution."""
     return _write(tensor, (generator or default_generator()).normal(mean, std, tensor.shape))
+
+
+def trunc_normal(
+    tensor: T, mean: float = 0.0, std: float = 1.0, low: float = -2.0, high: float = 2.0, generator: Generator = None
+) -> T:
+    """Drawn from the part of the normal distribution that lies between low and high.
+
+    Raises ValueError when less than a hundredth of it does, for numbers outside are drawn again.
+    """
+    share = (math.erf((high - mean) / (std * math.sqrt(2))) - math.erf((low - mean) / (std * math.sqrt(2)))) / 2
+    if share < 0.01:
+        raise ValueError(
+            f"trunc_normal: {share:.2%} of the normal distribution with mean {mean} and std {std} lies between "
+            f"{low} and {high}; choose wider bounds, or uniform"
+        )
+    rng = generator or default_generator()
+    values = rng.normal(mean, std, tensor.size)
+    while (outside := np.flatnonzero((values < low) | (values > high))).size:
+        values[outside] = rng.normal(mean, std, outside.size)
+    return _write(tensor, values.reshape(tensor.shape))
+
+
+def xavier_uniform(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
+    """Drawn evenly, with variance gain² · 2 / (fan_in + fan_out).
+
+    Source: Glorot, Bengio 2010, Understanding the difficulty of training deep feedforward neural networks, eq. 16.
+    """
+    bound = gain * math.sqrt(6 / sum(fans(tensor)))
+    return uniform(tensor, -bound, bound, generator)
+
+
+def xavier_normal(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
+    """Drawn from the normal distribution, with variance gain² · 2 / (fan_in + fan_out)."""
+    return normal(tensor, 0.0, gain * math.sqrt(2 / sum(fans(tensor))), generator)
+
+
+Nonlinearity = Literal["linear", "sigmoid", "tanh", "relu", "leaky_relu"]
+Mode = Literal["fan_in", "fan_out"]
+
+
+def kaiming_uniform(
+    tensor: T,
+    a: float = 0.0,
+    mode: Mode = "fan_in",
+    nonlinearity: Nonlinearity = "leaky_relu",
+    generator: Generator = None,
+) -> T:
+    """Drawn evenly, with variance gain² / fan_in (or fan_out); `a` is the negative slope of a leaky ReLU, 0 for ReLU.
+
+    Source: He et al. 2015, Delving Deep into Rectifiers, eq. 14.
+    """
+    bound = math.sqrt(3) * _kaiming_std(tensor, a, mode, nonlinearity)
+    return uniform(tensor, -bound, bound, generator)
+
+
+def kaiming_normal(
+    tensor: T,
+    a: float = 0.0,
+    mode: Mode = "fan_in",
+    nonlinearity: Nonlinearity = "leaky_relu",
+    generator: Generator = None,
+) -> T:
+    """Drawn from the normal distribution, with variance gain² / fan_in (or fan_out)."""
+    return normal(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
+
+
+def orthogonal(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
+    """A matrix whose rows (or columns, if there are fewer) are orthogonal and of length `gain`; later axes are joined.
+
+    Source: Saxe, McClelland, Ganguli 2013, Exact solutions to the nonlinear dynamics of learning.
+    """
+    if tensor.ndim < 2:
+        raise ValueError(f"orthogonal: shape {tensor.shape}; only matrices, or more axes, have orthogonal rows")
+    rows, columns = tensor.shape[0], tensor.size // max(tensor.shape[0], 1)
+    drawn = (generator or default_generator()).standard_normal((max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(drawn)
+    q *= np.sign(np.diag(r))  # makes the draw uniform over all orthogonal matrices
+    return _write(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
+
+
+def calculate_gain(nonlinearity: Nonlinearity, a: float = 0.01) -> float:
+    """By how much weights must be larger so that values keep their size through a nonlinearity, as in PyTorch."""
+    gains = {
+        "linear": 1.0,
+        "sigmoid": 1.0,
+        "tanh": 5 / 3,
+        "relu": math.sqrt(2),
+        "leaky_relu": math.sqrt(2 / (1 + a * a)),
+    }
+    if nonlinearity not in gains:
+        raise ValueError(f"calculate_gain: {nonlinearity!r}; known are {', '.join(gains)}")
+    return gains[nonlinearity]
+
+
+def fans(tensor: Tensor) -> tuple[int, int]:
+    """How many inputs each output sees, and how many outputs each input reaches.
+
+    A matrix is (in_features, out_features), as in `Linear`; more axes are (out, in, *kernel), as in convolutions.
+    """
+    if tensor.ndim < 2:
+        raise ValueError(f"initialiser: shape {tensor.shape} has no inputs and outputs; it must have two axes or more")
+    if tensor.ndim == 2:
+        return tensor.shape[0], tensor.shape[1]
+    kernel = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * kernel, tensor.shape[0] * kernel
+
+
+def _kaiming_std(tensor: Tensor, a: float, mode: Mode, nonlinearity: Nonlinearity) -> float:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"kaiming: mode is {mode!r}; it must be 'fan_in' or 'fan_out'")
+    fan = fans(tensor)[mode == "fan_out"]
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan)

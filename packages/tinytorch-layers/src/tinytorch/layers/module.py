@@ -47,12 +47,12 @@ class Module:
         return self._hooks.call(self, args, kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Tensor) and not isinstance(value, Parameter):
-            if isinstance(self.__dict__.get(name), Parameter):
-                raise TypeError(
-                    f"{type(self).__name__}.{name} is a parameter and a plain tensor would not be; "
-                    f"assign Parameter(...), or change its values through .{name}.data"
-                )
+        plain = isinstance(value, Tensor) and not isinstance(value, Parameter)
+        if plain and isinstance(self.__dict__.get(name), Parameter):
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a parameter and a plain tensor would not be; "
+                f"assign Parameter(...), or change its values through .{name}.data"
+            )
         object.__setattr__(self, name, value)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:

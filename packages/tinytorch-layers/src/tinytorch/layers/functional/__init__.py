@@ -12,15 +12,18 @@ from .rectifiers import leaky_relu, relu
 from .regression import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
+    floored_log,
     huber_loss,
     l1_loss,
     mse_loss,
+    softplus,
 )
 from .sigmoids import sigmoid, silu
 from .softmax import log_softmax, softmax
 
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "embedding", "erf", "gelu",
-    "huber_loss", "keep", "known_approximation", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax",
-    "mse_loss", "nll_loss", "probability", "relu", "rms_norm", "sigmoid", "silu", "softmax", "softmax_cross_entropy",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "embedding", "erf",
+    "floored_log", "gelu", "huber_loss", "keep", "known_approximation", "l1_loss", "layer_norm", "leaky_relu",
+    "linear", "log_softmax", "mse_loss", "nll_loss", "probability", "relu", "rms_norm", "sigmoid", "silu",
+    "softmax", "softmax_cross_entropy", "softplus",
 ]  # fmt: skip

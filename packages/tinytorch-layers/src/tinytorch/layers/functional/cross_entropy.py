@@ -35,8 +35,8 @@ def cross_entropy(
     """-log softmax(logits)[target], for logits (..., C) and integer targets (...).
 
     Targets equal to `ignore_index` count for nothing; `weight` (C,) scales each class, and the mean is divided by the
-    weights of the targets (NaN when nothing counts, as in PyTorch). With `label_smoothing` s the target is worth 1 - s and
-    every class s / C. `axis` is where the classes stand: PyTorch's layout (N, C, ...) is axis 1.
+    weights of the targets (NaN when nothing counts, as in PyTorch). With `label_smoothing` s the target is worth
+    1 - s and every class s / C. `axis` is where the classes stand: PyTorch's layout (N, C, ...) is axis 1.
 
     Raises TypeError for targets that are not integers, IndexError for one that is no class, ValueError for shapes.
 
@@ -134,7 +134,7 @@ def _backward(
     weight: Any,
     reduction: Reduction,
 ) -> tuple[Array, None]:
-    """With p = softmax(x), for a row of importance w: w (p - onehot(target)), and with smoothing s the same once more."""
+    """With p = softmax(x), for a row of importance w: w (p - onehot(target)); smoothing spreads the onehot."""
     classes = logits.shape[-1]
     weights = class_weights("cross_entropy", weight, classes, g.dtype)
     dx = np.empty(logits.shape, g.dtype)

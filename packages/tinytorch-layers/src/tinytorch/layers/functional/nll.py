@@ -47,7 +47,7 @@ def classes_last(name: str, scores: Any, axis: int) -> Tensor:
 
 
 def right_classes(name: str, scores: Tensor, targets: Any, ignore_index: int, weight: Any) -> tuple[Tensor, Tensor]:
-    """For each row the right class, and how much the row counts: 0 where it is ignored, else the weight of its class."""
+    """For each row the right class, and how much it counts: 0 where it is ignored, else the weight of its class."""
     shape = scores.shape[:-1]
     chosen, counted = checked_targets(name, scores.data, targets, ignore_index)
     weights = class_weights(name, weight, scores.shape[-1], scores.dtype)

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch.tensor import Tensor, where
+from tinytorch.autograd import defvjp
+from tinytorch.tensor import Array, Tensor, primitive, where
 
 from .reduction import Reduction, checked, reduced
+from .sigmoids import sigmoid
 
 
 def _pair(name: str, x: Any, target: Any, reduction: str) -> tuple[Tensor, Tensor]:
@@ -66,14 +68,31 @@ def binary_cross_entropy(x: Any, target: Any, weight: Any = None, reduction: Red
             f"binary_cross_entropy: values from {x.data.min():.4g} to {x.data.max():.4g}; they must be probabilities, "
             "from 0 to 1: use binary_cross_entropy_with_logits for logits"
         )
-    losses = -(target * _log(x) + (1 - target) * _log(1 - x))
+    losses = -(target * floored_log(x) + (1 - target) * floored_log(1 - x))
     return reduced(losses if weight is None else losses * weight, reduction)
 
 
-def _log(x: Tensor) -> Tensor:
-    """log(x), at least -100; where it is cut off, no gradient passes."""
-    seen = x.data > np.exp(-100.0)
-    return where(seen, np.log(where(seen, x, 1.0)), -100.0)
+@primitive
+def floored_log(x: Array, /) -> Array:
+    """log(x), but at least -100."""
+    with np.errstate(divide="ignore"):
+        return np.maximum(np.log(x), -100.0)
+
+
+defvjp(floored_log, lambda g, out, x: g / np.maximum(x, 1e-12))
+
+
+@primitive
+def softplus(x: Array, /) -> Array:
+    """log(1 + exp(x)), which does not overflow.
+
+    >>> softplus(Tensor([0.0, 1000.0]))
+    Tensor([   0.6931, 1000.    ])
+    """
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+defvjp(softplus, lambda g, out, x: g * sigmoid.lift(x))
 
 
 def binary_cross_entropy_with_logits(
@@ -81,13 +100,11 @@ def binary_cross_entropy_with_logits(
 ) -> Tensor:
     """Binary cross-entropy of sigmoid(x), exact where the sigmoid rounds to 0 or 1.
 
-    `weight` scales the losses, `pos_weight` the part of the positive class; both broadcast against x. Written as
-    (1 - t) x + (1 + (pos_weight - 1) t) log(1 + exp(-x)).
+    `weight` scales the losses, `pos_weight` the part of the positive class; both broadcast against x.
     """
     x, target = _pair("binary_cross_entropy_with_logits", x, target, reduction)
-    negative = np.minimum(x, 0.0)
-    softplus = np.log(1 + np.exp(negative + np.minimum(-x, 0.0))) - negative  # log(1 + exp(-x)), never overflowing
+    positive = softplus(-x)  # -log(sigmoid(x)); and -log(1 - sigmoid(x)) is x more
     if pos_weight is not None:
-        softplus = softplus * (1 + (pos_weight - 1) * target)
-    losses = (1 - target) * x + softplus
+        positive = positive * (1 + (pos_weight - 1) * target)
+    losses = (1 - target) * x + positive
     return reduced(losses if weight is None else losses * weight, reduction)

@@ -26,7 +26,7 @@ def _explain(name: str) -> Any:
 
 
 def _shifted(x: Array, axis: int) -> Array:
-    """x minus its largest element along `axis`, so that no exponential overflows; zeros if there is nothing along it."""
+    """x minus its largest element along `axis`, so that no exponential overflows."""
     if x.dtype.kind != "f":
         x = x.astype(np.float64)
     return np.subtract(x, _max(x, axis=axis, keepdims=True, initial=-np.inf))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch.tensor import Array
+from tinytorch.tensor import Array, Tensor
 
 
 def checked_targets(name: str, scores: Array, targets: Any, ignore_index: int) -> tuple[Array, Array | None]:
@@ -49,7 +49,7 @@ def class_weights(name: str, weight: Any, classes: int, dtype: Any) -> Array | N
     """The weight of each class, as an array of `dtype`. Raises ValueError when there is not one for each."""
     if weight is None:
         return None
-    weight = np.asarray(getattr(weight, "data", weight), dtype)
+    weight = np.asarray(weight.data if isinstance(weight, Tensor) else weight, dtype)
     if weight.shape != (classes,):
         raise ValueError(
             f"{name}: weight of shape {weight.shape} for {classes} classes; it must have one number for each"
