@@ -56,10 +56,10 @@ class BPETokenizer(Tokenizer):
         model = document.get("model")
         vocab = reading.read_vocab(model)
         self._merges = reading.read_merges(model)
-        ignore_merges = reading.read_model_settings(model, complete=all(char in vocab for char in BYTE_TO_CHAR))
+        self._ignore_merges = reading.read_model_settings(model, complete=all(char in vocab for char in BYTE_TO_CHAR))
         self._splitters = reading.read_splitters(document.get("pre_tokenizer"))
         self._added = reading.read_added_tokens(document.get("added_tokens"), vocab)
-        self._merger = Merger(vocab, self._merges, ignore_merges)
+        self._merger = Merger(vocab, self._merges, self._ignore_merges)
         self._model_vocab = vocab
 
         added = {token.content: token.id for token in self._added}
@@ -214,16 +214,17 @@ class BPETokenizer(Tokenizer):
         """Write GPT-2's pair of files, `vocab.json` and `merges.txt`, each atomically, into a folder that exists.
 
         Raises:
-            ValueError: when the pair cannot hold this tokenizer: it has no place for another pattern than GPT-2's, nor
-                for tokens outside the vocabulary, nor for settings of a loaded file.
+            ValueError: when the pair cannot hold this tokenizer: it has no place for another pre-tokenisation than
+                GPT-2's, nor for a template or added tokens.
         """
-        specials = [token.content for token in self._added]
-        plain = gpt2.as_document(self._model_vocab, [], specials)
-        for section in ("pre_tokenizer", "post_processor"):
-            if self._document.get(section) != plain[section]:
-                raise ValueError(f"save_gpt2: the pair of files cannot hold this {section}; use save")
-        if any(token not in self._model_vocab for token in specials) or self._document["model"].get("ignore_merges"):
-            raise ValueError("save_gpt2: the pair of files cannot hold added tokens or ignore_merges; use save")
+        lost = {
+            "pre-tokenizer": self._splitters != [reading.Splitter(GPT2_PATTERN)],
+            "template": bool(self._before or self._after),
+            "ignore_merges": self._ignore_merges,
+            "added tokens": any(not token.special or token.content not in self._model_vocab for token in self._added),
+        }
+        if reasons := [name for name, found in lost.items() if found]:
+            raise ValueError(f"save_gpt2: the pair of files cannot hold this tokenizer's {reasons[0]}; use save")
         gpt2.write_pair(folder, self._model_vocab, self._merges)
 
     @classmethod

@@ -39,12 +39,14 @@ def _classes(last: int) -> dict[str, str]:
 _CLASS = r"\\p\{(?:L|N|Letter|Number)\}|\\s"
 _CHARACTER = r"\\[rnt]|\\[^\w\s]"
 _MEMBER = rf"{_CLASS}|{_CHARACTER}|[^\\\[\]^&-]"
+# Without the pairs that Oniguruma also finds as one letter: a caseless "ss" matches the German sharp s there.
+_CASELESS = r"\(\?i:(?!(?i:[^)]*(?:ss|st|f[fil])))[A-Za-z0-9' |]+\)"
 # What both dialects read alike, and the classes that are spelled out. All else is refused rather than guessed.
 _PIECE = re.compile(
     rf"(?P<set>\[(?P<negated>\^?)(?P<members>(?:(?:[\w]-[\w])|{_MEMBER})+-?)\])"
     rf"|(?P<class>{_CLASS})"
     r"|(?P<complement>\\P\{(?:L|N|Letter|Number)\}|\\S)"
-    rf"|(?P<same>{_CHARACTER}|\(\?i:[\w' |]+\)|\(\?[:=!]|[)|]|[?*+]|\{{\d+(?:,\d*)?\}}(?![?+]))"
+    rf"|(?P<same>{_CHARACTER}|{_CASELESS}|\(\?[:=!]|[)|]|[?*+]|\{{\d+(?:,\d*)?\}}(?![?+]))"
     r"|(?P<group>\((?!\?))"
     r"|(?P<literal>[^\\\[\](){}|?*+.^$])"
 )
@@ -52,7 +54,7 @@ _MEMBER_PIECE = re.compile(rf"(?P<class>{_CLASS})|(?P<same>\w-\w|{_CHARACTER})|(
 
 
 def _translate_members(members: str, last: int) -> str:
-    pieces = []
+    pieces: list[str] = []
     for match in _MEMBER_PIECE.finditer(members):
         text = match[0]
         if match["class"]:
@@ -130,7 +132,8 @@ def split(text: str, pattern: str) -> list[str]:
     found = compiled.findall(text)
     if sum(map(len, found)) == len(text):
         return found if "" not in found else [piece for piece in found if piece]
-    pieces, position = [], 0
+    pieces: list[str] = []
+    position = 0
     for match in compiled.finditer(text):
         pieces += (text[position : match.start()], match[0])
         position = match.end()
