@@ -11,6 +11,9 @@ import shutil
 import subprocess
 import sys
 
+if sys.version_info < (3, 11):  # noqa: UP036  (this file is run before anything checks the version)
+    raise SystemExit(f"install.py: this is Python {sys.version.split()[0]}; TinyTorch needs 3.11 or later")
+
 import stages
 
 
