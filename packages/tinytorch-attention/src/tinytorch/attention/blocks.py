@@ -1,0 +1,116 @@
+"""Cutting attention into blocks of queries whose scores fit into the cache."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinytorch.tensor import Array
+
+from .masks import as_boolean
+
+SCORES_BYTES = 2**20
+"""How large the scores of one block may be: they are passed over several times, and should stay in the cache."""
+
+ROWS = 64
+"""How many queries of a head a block has at most. Fewer waste less above the diagonal, more make better products."""
+
+
+class Block(NamedTuple):
+    """Some queries of some heads of some sequences, with the keys that they may see, as indices into grouped heads."""
+
+    rows: tuple[slice, ...]  # of (B, Hkv, G, T, ...)
+    keys: tuple[slice, ...]  # of (B, Hkv, 1, S, ...)
+    diagonal: int | None  # how many keys the first query sees, when causal; may be negative
+    last: bool  # whether these are the last queries, which see all keys
+
+
+def blocks(shape: tuple[int, ...], keys: int, causal: bool, itemsize: int) -> Iterator[Block]:
+    """The blocks of queries grouped as (B, Hkv, G, T, D), for each group of heads from the last query to the first."""
+    B, heads, group, T, _ = shape
+    row_bytes = max(group * keys * itemsize, 1)
+    rows = max(min(ROWS, T, SCORES_BYTES // row_bytes), 1)
+    heads_at_once = min(max(SCORES_BYTES // (rows * row_bytes), 1), max(heads, 1))
+    batch_at_once = max(SCORES_BYTES // (rows * row_bytes * max(heads, 1)), 1)
+    every = slice(None)
+    for b in range(0, B, batch_at_once):
+        for h in range(0, heads, heads_at_once):
+            some = (slice(b, b + batch_at_once), slice(h, h + heads_at_once), every)
+            for end in range(T, min(T, 1) - 1, -rows):
+                start = max(end - rows, 0)
+                seen = max(keys - T + end, 0) if causal else keys
+                diagonal = keys - T + start + 1 if causal else None
+                yield Block((*some, slice(start, end)), (*some, slice(0, seen)), diagonal, end == T)
+
+
+def group_heads(x: Array, groups: int) -> Array:
+    """(B, H, T, D) -> (B, groups, H / groups, T, D), a view: the heads that share keys and values side by side."""
+    B, H, T, D = x.shape
+    return x.reshape(B, groups, H // groups, T, D)
+
+
+def empty_heads(B: int, H: int, T: int, D: int, dtype: Any) -> Array:
+    """(B, H, T, D) laid out in memory as (B, T, H, D), so that joining the heads to (B, T, H D) copies nothing."""
+    return np.empty((B, T, H, D), dtype).transpose(0, 2, 1, 3)
+
+
+def group_mask(mask: Any, groups: int) -> Array | None:
+    """A mask that broadcasts to (B, H, T, S) as one that broadcasts to (B, groups, H / groups, T, S)."""
+    if mask is None:
+        return None
+    mask = np.asarray(mask)
+    B, H, T, S = (1,) * (4 - mask.ndim) + mask.shape
+    mask = mask.reshape((B, 1, 1, T, S) if H == 1 else (B, groups, H // groups, T, S))
+    return mask if mask.dtype.kind == "f" else as_boolean("attention", mask)
+
+
+def part_of_mask(mask: Array, block: Block) -> Array:
+    """The part of a grouped mask that is for the scores of `block`: a view; axes that broadcast stay as they are."""
+    index = (*block.rows, block.keys[3])
+    return mask[tuple(slice(None) if size == 1 else each for size, each in zip(mask.shape, index, strict=True))]
+
+
+def block_scores(q: Array, k: Array, block: Block, mask: Array | None) -> Array:
+    """q kᵀ with minus infinity where a query may not attend: (b, h, G, t, D), (b, h, 1, s, D) -> (b, h, G, t, s)."""
+    scores: Array = np.matmul(q, k.swapaxes(-1, -2))
+    if mask is not None:
+        part = part_of_mask(mask, block)
+        scores += part if part.dtype.kind == "f" else np.where(part, scores.dtype.type(0), scores.dtype.type(-np.inf))
+    if block.diagonal is not None:
+        rows, keys = scores.shape[-2:]
+        first = min(max(block.diagonal, 0), keys)  # all queries of the block see the keys before it
+        if first < keys:
+            scores[..., first:] += _above(rows, keys - first, block.diagonal - first, scores.dtype.char)
+    return scores
+
+
+@functools.lru_cache(maxsize=32)
+def _above(rows: int, columns: int, seen: int, dtype: str) -> Array:
+    """Minus infinity where row i, which sees the first `seen + i` columns, does not see, and 0 elsewhere."""
+    allowed = np.tri(rows, columns, seen - 1, dtype=bool)
+    return np.where(allowed, 0.0, -np.inf).astype(dtype)
+
+
+def add_keys(target: Array, block: Block, weights: Array, x: Array) -> None:
+    """Add weightsᵀ x to the keys' gradient `target` (B, Hkv, S, D), summed over the heads that share them.
+
+    The last queries of a head come first and see all keys: they write, the others add.
+    """
+    b, h, group, rows, keys = weights.shape
+    weights = weights.reshape(b, h, group * rows, keys).swapaxes(-1, -2)
+    x = x.reshape(b, h, group * rows, x.shape[-1])
+    part = target[(*block.keys[:2], block.keys[3])]
+    if block.last:
+        np.matmul(weights, x, out=part)
+    else:
+        part += np.matmul(weights, x)
+
+
+def add_mask(target: Array, block: Block, dscores: Array) -> None:
+    """Add the gradient of the scores to that of a grouped mask, summed over the axes that were broadcast."""
+    part = part_of_mask(target, block)
+    axes = tuple(axis for axis, size in enumerate(part.shape) if size == 1)
+    part += dscores.sum(axis=axes, keepdims=True)

@@ -1,0 +1,43 @@
+"""Cutting vectors into heads and joining them again. Both are views where memory allows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinytorch.autograd import defvjp
+from tinytorch.tensor import Array, primitive
+
+
+@primitive
+def split_heads(x: Array, /, num_heads: int) -> Array:
+    """(B, T, H D) -> (B, H, T, D).
+
+    >>> from tinytorch.tensor import zeros
+    >>> split_heads(zeros(1, 1, 4), num_heads=2).shape
+    (1, 2, 1, 2)
+    """
+    if x.ndim != 3 or num_heads < 1 or x.shape[-1] % num_heads:
+        raise ValueError(f"split_heads: {x.shape} into {num_heads} heads; the form is (B, T, D), D a multiple of heads")
+    B, T, D = x.shape
+    return x.reshape(B, T, num_heads, D // num_heads).transpose(0, 2, 1, 3)
+
+
+@primitive
+def merge_heads(x: Array, /) -> Array:
+    """(B, H, T, D) -> (B, T, H D)."""
+    if x.ndim != 4:
+        raise ValueError(f"merge_heads: shape {x.shape}; the form is (B, H, T, D)")
+    B, H, T, D = x.shape
+    return x.transpose(0, 2, 1, 3).reshape(B, T, H * D)
+
+
+def _split(g: Any, out: Any, x: Any, num_heads: int) -> Any:
+    return merge_heads.lift(g)
+
+
+def _merge(g: Any, out: Any, x: Any) -> Any:
+    return split_heads.lift(g, num_heads=x.shape[1])
+
+
+defvjp(split_heads, _split)
+defvjp(merge_heads, _merge)

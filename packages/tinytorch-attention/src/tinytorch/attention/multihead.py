@@ -1,0 +1,150 @@
+"""Multi-head attention in public steps: project, attend, merge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinytorch.layers import Linear, Module
+from tinytorch.layers import functional as F
+from tinytorch.tensor import Tensor
+
+from .fused import attention
+from .heads import merge_heads, split_heads
+from .readable import repeat_heads, scaled_dot_product_attention
+from .rotary import RotaryEmbedding
+
+Core = Callable[[Tensor, Tensor, Tensor, Any, bool], Tensor]
+"""What attends: (q, k, v, mask, causal) -> (B, H, T, D), as `attention` does."""
+
+
+class MultiHeadAttention(Module):
+    """Attention with several heads, each with its own projections: (B, T, embed_dim) -> (B, T, embed_dim).
+
+    Keys and values have `num_kv_heads` heads, each shared by `num_heads / num_kv_heads` heads of queries; as many as
+    queries unless given. `head_dim` is embed_dim / num_heads unless given. `causal` lets a position see itself and
+    those before it. `rotary` turns queries and keys by their positions. `dropout` drops weights while training.
+
+    The steps are public: `forward(x)` is `merge(attend(*project(x)))`. `core` is what attends; another callable of the
+    same form may be put there.
+
+    Raises ValueError for sizes that do not fit.
+
+    Source: Vaswani et al. 2017, Attention Is All You Need, section 3.2.2.
+
+    >>> MultiHeadAttention(embed_dim=8, num_heads=2)(Tensor([[[0.5] * 8] * 3])).shape
+    (1, 3, 8)
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        num_kv_heads: int | None = None,
+        bias: bool = True,
+        dropout: float = 0.0,
+        causal: bool = False,
+        rotary: RotaryEmbedding | None = None,
+        head_dim: int | None = None,
+        *,
+        dtype: npt.DTypeLike | None = None,
+        generator: np.random.Generator | None = None,
+    ) -> None:
+        num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
+        check_heads(embed_dim, num_heads, num_kv_heads, head_dim)
+        self.embed_dim = embed_dim
+        self.num_heads = num_heads
+        self.num_kv_heads = num_kv_heads
+        self.head_dim = embed_dim // num_heads if head_dim is None else head_dim
+        if rotary is not None and rotary.head_dim != self.head_dim:
+            raise ValueError(f"MultiHeadAttention: rotary is for {rotary.head_dim} numbers, heads have {self.head_dim}")
+        self.causal = causal
+        self.dropout = F.probability("MultiHeadAttention", dropout)
+        self.generator = generator
+        self.rotary = rotary
+        queries, keys = num_heads * self.head_dim, num_kv_heads * self.head_dim
+        self.q_proj = Linear(embed_dim, queries, bias, dtype=dtype, generator=generator)
+        self.k_proj = Linear(embed_dim, keys, bias, dtype=dtype, generator=generator)
+        self.v_proj = Linear(embed_dim, keys, bias, dtype=dtype, generator=generator)
+        self.out_proj = Linear(queries, embed_dim, bias, dtype=dtype, generator=generator)
+        self.core: Core = attention
+
+    def project(
+        self, x: Tensor, positions: Any = None, kv_input: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, H, T, Dh), keys and values (B, Hkv, S, Dh), turned by rotary positions where there are any.
+
+        Keys and values come from `kv_input` (B, S, embed_dim), or from `x` (B, T, embed_dim) when it is not given.
+        `positions` are (T,) or (B, T) integers, counted from 0 unless given.
+        """
+        source = x if kv_input is None else kv_input
+        q = split_heads(self.q_proj(x), num_heads=self.num_heads)
+        k = split_heads(self.k_proj(source), num_heads=self.num_kv_heads)
+        v = split_heads(self.v_proj(source), num_heads=self.num_kv_heads)
+        if self.rotary is None:
+            return q, k, v
+        if kv_input is not None:
+            raise ValueError(
+                "MultiHeadAttention: rotary positions and kv_input; two sequences have no common positions"
+            )
+        return self.rotary(q, positions), self.rotary(k, positions), v
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Any = None) -> Tensor:
+        """What each query collects from the values: (B, H, T, Dh). `mask` broadcasts to (B, H, T, S)."""
+        if self.training and self.dropout:
+            _, weights = scaled_dot_product_attention(q, k, v, mask, self.causal)
+            return F.dropout(weights, self.dropout, True, self.generator) @ repeat_heads(v, q)
+        return self.core(q, k, v, mask, self.causal)
+
+    def merge(self, heads: Tensor) -> Tensor:
+        """Heads joined and projected: (B, H, T, Dh) -> (B, T, embed_dim)."""
+        return self.out_proj(merge_heads(heads))
+
+    def forward(self, x: Tensor, mask: Any = None, positions: Any = None, kv_input: Tensor | None = None) -> Tensor:
+        """x (B, T, embed_dim) -> (B, T, embed_dim); true in `mask` (B, H, T, S) is where a query may attend."""
+        if x.ndim != 3 or x.shape[-1] != self.embed_dim:
+            raise ValueError(f"MultiHeadAttention: x is {x.shape}; the form is (B, T, {self.embed_dim})")
+        q, k, v = self.project(x, positions, kv_input)
+        return self.merge(self.attend(q, k, v, mask))
+
+    def weights(self, x: Tensor, mask: Any = None, positions: Any = None, kv_input: Tensor | None = None) -> Tensor:
+        """How much each query attends to each key, to look at: (B, H, T, S), rows that sum to 1."""
+        q, k, v = self.project(x, positions, kv_input)
+        return scaled_dot_product_attention(q, k, v, mask, self.causal)[1]
+
+    def extra_repr(self) -> str:
+        parts = [f"{self.embed_dim}, num_heads={self.num_heads}"]
+        if self.num_kv_heads != self.num_heads:
+            parts.append(f"num_kv_heads={self.num_kv_heads}")
+        if self.head_dim * self.num_heads != self.embed_dim:
+            parts.append(f"head_dim={self.head_dim}")
+        if self.causal:
+            parts.append("causal=True")
+        if self.dropout:
+            parts.append(f"dropout={self.dropout}")
+        return ", ".join(parts)
+
+
+def check_heads(embed_dim: int, num_heads: int, num_kv_heads: int, head_dim: int | None) -> None:
+    """Raise ValueError or TypeError when vectors of `embed_dim` numbers cannot be cut into these heads."""
+    sizes = {"embed_dim": embed_dim, "num_heads": num_heads, "num_kv_heads": num_kv_heads, "head_dim": head_dim}
+    for name, size in sizes.items():
+        if size is None:
+            continue
+        if isinstance(size, bool) or not isinstance(size, int | np.integer):
+            raise TypeError(f"MultiHeadAttention: {name} is {size!r}; it must be an int")
+        if size < 1:
+            raise ValueError(f"MultiHeadAttention: {name} is {size}; it must be at least 1")
+    if head_dim is None and embed_dim % num_heads:
+        raise ValueError(
+            f"MultiHeadAttention: embed_dim {embed_dim} is not a multiple of num_heads {num_heads}; "
+            "choose sizes that divide, or give head_dim"
+        )
+    if num_heads % num_kv_heads:
+        raise ValueError(
+            f"MultiHeadAttention: num_heads {num_heads} is not a multiple of num_kv_heads {num_kv_heads}; "
+            "each head of keys serves as many heads of queries"
+        )

@@ -1,0 +1,106 @@
+"""The block that transformers are stacked of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinytorch.attention import MultiHeadAttention, RotaryEmbedding
+from tinytorch.layers import LayerNorm, Module, RMSNorm
+from tinytorch.layers import functional as F
+from tinytorch.tensor import Tensor
+
+from .config import TransformerConfig
+from .feedforward import FeedForward
+
+
+class TransformerBlock(Module):
+    """Attention and a feed-forward part, each added to what comes in: (B, T, D) -> (B, T, D).
+
+    The norm stands before each part (`norm_first`) or after the addition. With `cross` there is a third part between
+    the two, which attends to another sequence. `causal` lets a position see itself and those before it.
+
+    Source: Vaswani et al. 2017, section 3.1; norm first: Radford et al. 2019, section 2.3.
+
+    >>> config = TransformerConfig(vocab_size=10, embed_dim=8, num_layers=1, num_heads=2, max_seq_len=16)
+    >>> TransformerBlock(config, causal=True)(Tensor([[[0.5] * 8] * 3])).shape
+    (1, 3, 8)
+    """
+
+    def __init__(
+        self,
+        config: TransformerConfig,
+        causal: bool = False,
+        rotary: RotaryEmbedding | None = None,
+        cross: bool = False,
+        *,
+        dtype: npt.DTypeLike | None = None,
+        generator: np.random.Generator | None = None,
+    ) -> None:
+        self.norm_first = config.norm_first
+        self.dropout = config.dropout
+        self.generator = generator
+        self.norm1 = make_norm(config, dtype)
+        self.attention = _attention(config, causal, rotary, dtype, generator)
+        if cross:
+            self.cross_norm = make_norm(config, dtype)
+            self.cross_attention = _attention(config, False, None, dtype, generator)
+        self.norm2 = make_norm(config, dtype)
+        self.feed_forward = FeedForward(
+            config.embed_dim, config.hidden_dim, config.activation, config.bias, dtype=dtype, generator=generator
+        )
+
+    def forward(
+        self, x: Tensor, mask: Any = None, positions: Any = None, memory: Tensor | None = None, memory_mask: Any = None
+    ) -> Tensor:
+        """`memory` (B, S, D) is the sequence that a block with `cross` attends to; masks broadcast to (B, H, T, S)."""
+        if self.norm_first:
+            x = x + self._drop(self.attention(self.norm1(x), mask, positions))
+            if memory is not None:
+                x = x + self._drop(self.cross_attention(self.cross_norm(x), memory_mask, kv_input=memory))
+            return x + self._drop(self.feed_forward(self.norm2(x)))
+        x = self.norm1(x + self._drop(self.attention(x, mask, positions)))
+        if memory is not None:
+            x = self.cross_norm(x + self._drop(self.cross_attention(x, memory_mask, kv_input=memory)))
+        return self.norm2(x + self._drop(self.feed_forward(x)))
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, True, self.generator) if self.training and self.dropout else x
+
+
+def make_norm(config: TransformerConfig, dtype: npt.DTypeLike | None = None) -> LayerNorm | RMSNorm:
+    """The norm that `config` names."""
+    if config.norm == "rms":
+        return RMSNorm(config.embed_dim, config.norm_eps, dtype=dtype)
+    return LayerNorm(config.embed_dim, config.norm_eps, dtype=dtype)
+
+
+def make_rotary(config: TransformerConfig) -> RotaryEmbedding | None:
+    """The rotary positions that all blocks share, where `config` has them."""
+    if config.positions != "rotary":
+        return None
+    head_dim = config.embed_dim // config.num_heads if config.head_dim is None else config.head_dim
+    return RotaryEmbedding(head_dim, config.rotary_base, config.rotary_scaling)
+
+
+def _attention(
+    config: TransformerConfig,
+    causal: bool,
+    rotary: RotaryEmbedding | None,
+    dtype: npt.DTypeLike | None,
+    generator: np.random.Generator | None,
+) -> MultiHeadAttention:
+    return MultiHeadAttention(
+        config.embed_dim,
+        config.num_heads,
+        config.num_kv_heads,
+        bias=config.bias if config.attention_bias is None else config.attention_bias,
+        dropout=config.dropout,
+        causal=causal,
+        rotary=rotary,
+        head_dim=config.head_dim,
+        dtype=dtype,
+        generator=generator,
+    )

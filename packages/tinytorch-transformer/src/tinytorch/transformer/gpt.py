@@ -1,0 +1,178 @@
+"""GPT: a stack of causal blocks that says which token comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinytorch.attention import padding_mask
+from tinytorch.layers import Embedding, Linear, Module, ModuleList
+from tinytorch.layers import functional as F
+from tinytorch.tensor import Tensor
+
+from .block import TransformerBlock, make_norm, make_rotary
+from .config import TransformerConfig
+from .generation import Sampling, generate, stream
+from .initialise import initialise
+from .positions import PositionalEncoding
+from .processors import Processor
+from .prompts import Prompt, as_prompt
+from .tokens import as_tokens, counted_positions, token_mask
+
+
+class GPT(Module):
+    """A language model: tokens (B, T) -> logits (B, T, vocab_size), each position seeing itself and those before it.
+
+    `options` are the other fields of `TransformerConfig`; left out, this is GPT-2. `GPT.from_config` builds any
+    decoder that a configuration describes, such as `TransformerConfig.llama(...)`.
+
+    Source: Radford et al. 2019, Language Models are Unsupervised Multitask Learners.
+
+    >>> model = GPT(vocab_size=50, embed_dim=16, num_layers=2, num_heads=4, max_seq_len=32)
+    >>> model([[1, 2, 3]]).shape
+    (1, 3, 50)
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embed_dim: int,
+        num_layers: int,
+        num_heads: int,
+        max_seq_len: int,
+        *,
+        dtype: npt.DTypeLike | None = None,
+        generator: np.random.Generator | None = None,
+        **options: Any,
+    ) -> None:
+        self.config = config = TransformerConfig(
+            vocab_size=vocab_size,
+            embed_dim=embed_dim,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            max_seq_len=max_seq_len,
+            **options,
+        )
+        self.vocab_size = vocab_size
+        self.embed_dim = embed_dim
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.max_seq_len = max_seq_len
+        self.generator = generator
+        self.token_embedding = Embedding(vocab_size, embed_dim, dtype=dtype, generator=generator)
+        self.positional: PositionalEncoding | None = None
+        if config.positions in ("learned", "sinusoidal"):
+            learned = config.positions == "learned"
+            self.positional = PositionalEncoding(max_seq_len, embed_dim, learned, dtype=dtype, generator=generator)
+        rotary = make_rotary(config)
+        self.blocks = ModuleList(
+            TransformerBlock(config, True, rotary, dtype=dtype, generator=generator) for _ in range(num_layers)
+        )
+        self.norm = make_norm(config, dtype) if config.norm_first else None
+        self.head = None if config.tied else Linear(embed_dim, vocab_size, False, dtype=dtype, generator=generator)
+        initialise(self, num_layers, generator)
+
+    @classmethod
+    def from_config(
+        cls,
+        config: TransformerConfig,
+        *,
+        dtype: npt.DTypeLike | None = None,
+        generator: np.random.Generator | None = None,
+    ) -> GPT:
+        """The decoder that `config` describes."""
+        return cls(**vars(config), dtype=dtype, generator=generator)
+
+    def forward(self, tokens: Any, mask: Any = None, positions: Any = None, last_only: bool = False) -> Tensor:
+        """Logits (B, T, vocab_size), or (B, 1, vocab_size) of the last position with `last_only`.
+
+        `tokens` (B, T) are integers; `mask` (B, T) is 1 where a token counts, 0 where it fills up a shorter row, and is
+        (B, S) when attention sees S - T more keys from before. `positions` (T,) or (B, T) are counted from 0, over the
+        tokens that count, unless given. Raises TypeError for tokens that are not integers, IndexError for one that is
+        not in the vocabulary, ValueError for shapes that do not fit and for more positions than were learned.
+        """
+        x = self.hidden(tokens, mask, positions)
+        return self.logits(x[:, -1:] if last_only else x)
+
+    def hidden(self, tokens: Any, mask: Any = None, positions: Any = None) -> Tensor:
+        """What the last block and norm make of the tokens: (B, T) -> (B, T, D)."""
+        ids = as_tokens("GPT", tokens)
+        counts = token_mask("GPT", mask, ids)
+        if positions is None and counts is not None:
+            positions = counted_positions(counts, ids.shape[1])
+        allowed = None if counts is None else padding_mask(counts)
+        x = self.token_embedding(ids)
+        if self.positional is not None:
+            x = self.positional(x, positions)
+        if self.training and self.config.dropout:
+            x = F.dropout(x, self.config.dropout, True, self.generator)
+        for block in self.blocks:
+            x = block(x, allowed, positions)
+        return x if self.norm is None else self.norm(x)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores of the next token: (..., D) -> (..., vocab_size)."""
+        return F.linear(hidden, self.token_embedding.weight.T) if self.head is None else self.head(hidden)
+
+    def next_logits(self, tokens: Any, mask: Any = None) -> Tensor:
+        """Logits of the token that follows each row: (B, T) -> (B, vocab_size). All that generation asks for."""
+        return self(tokens, mask, last_only=True)[:, 0]
+
+    def generate(
+        self,
+        prompt_tokens: Any,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        repetition_penalty: float | None = None,
+        stop: int | Iterable[int] | None = None,
+        generator: np.random.Generator | None = None,
+        processors: Sequence[Processor] = (),
+        window: int | None = None,
+        pad_token: int | None = None,
+    ) -> Tensor:
+        """The prompt and up to `max_new_tokens` new tokens: (B, T + new), or (T + new,) for one prompt (T,).
+
+        A batch may be a list of prompts of different lengths; shorter ones are filled up in front. `temperature=0`
+        takes the likeliest token each time. A row ends with the first token in `stop`; when all have, generation ends.
+        The rest is described at `Sampling`. Dropout is active while the model trains: call `eval()` first.
+
+        Raises ValueError when more positions would be needed than were learned and no `window` is given.
+
+        >>> model = GPT(vocab_size=50, embed_dim=16, num_layers=1, num_heads=2, max_seq_len=32)
+        >>> model.generate([[1, 2, 3]], max_new_tokens=5, temperature=0).shape
+        (1, 8)
+        """
+        how = Sampling(
+            temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty,
+            stop=stop, generator=generator, processors=processors, window=window, pad_token=pad_token,
+        )  # fmt: skip
+        prompt = self._prompt(prompt_tokens, max_new_tokens, how)
+        return generate(self._next, prompt, max_new_tokens, how)
+
+    def stream(self, prompt_tokens: Any, max_new_tokens: int, **how: Any) -> Iterator[Any]:
+        """The new tokens as they come: ints for one prompt (T,), arrays (B,) for a batch. `how` is as in `generate`."""
+        sampling = Sampling(**how)
+        return stream(self._next, self._prompt(prompt_tokens, max_new_tokens, sampling), max_new_tokens, sampling)
+
+    def _next(self, *args: Any) -> Tensor:
+        return self.next_logits(*args)  # looked up each time: it may be replaced on the instance
+
+    def _prompt(self, tokens: Any, new: int, how: Sampling) -> Prompt:
+        if isinstance(new, bool) or not hasattr(new, "__index__") or new < 0:
+            raise ValueError(f"generate: max_new_tokens is {new!r}; it must be an int from 0")
+        prompt = as_prompt(tokens)
+        needed = prompt.ids.shape[1] + new - 1  # the last new token is not looked at
+        if how.window is not None:
+            needed = min(needed, how.window)
+        if self.config.positions == "learned" and needed > self.max_seq_len:
+            raise ValueError(
+                f"generate: {prompt.ids.shape[1]} tokens and {new} new ones, and {self.max_seq_len} positions were "
+                f"learned; ask for fewer, or pass window={self.max_seq_len} to go on from the last ones"
+            )
+        return prompt

@@ -1,0 +1,115 @@
+"""What happens to logits before a token is drawn: functions (ids, logits) -> logits.
+
+`ids` (B, T) are the tokens so far and `logits` (B, V) the scores of the next one; both are arrays, and neither is
+changed. A token at minus infinity is never drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tinytorch.tensor import Array
+
+Processor = Callable[[Array, Array], Array]
+
+
+def temperature(value: float) -> Processor:
+    """Divide by `value`: below 1 the likely become likelier, above 1 all become more alike.
+
+    >>> temperature(2.0)(np.array([[0]]), np.array([[2.0, 4.0]]))
+    array([[1., 2.]])
+    """
+    if not 0 < value < np.inf:
+        raise ValueError(f"temperature: {value}; it must be above 0 (generate takes 0 for the likeliest token)")
+    return lambda ids, logits: logits / value
+
+
+def top_k(k: int) -> Processor:
+    """Keep the `k` likeliest tokens, and those that are as likely as the last of them.
+
+    Source: Fan et al. 2018, Hierarchical Neural Story Generation.
+
+    >>> top_k(1)(np.array([[0]]), np.array([[2.0, 4.0]]))
+    array([[-inf,   4.]])
+    """
+    if isinstance(k, bool) or not hasattr(k, "__index__") or k < 1:
+        raise ValueError(f"top_k: {k!r}; keep 1 token or more")
+
+    def keep(ids: Array, logits: Array) -> Array:
+        if k >= logits.shape[-1]:
+            return logits
+        last = np.partition(logits, -k, axis=-1)[:, -k, None]
+        return np.where(logits < last, -np.inf, logits)
+
+    return keep
+
+
+def top_p(p: float) -> Processor:
+    """Keep the likeliest tokens that together have probability `p`: the fewest that reach it, at least one.
+
+    Source: Holtzman et al. 2020, The Curious Case of Neural Text Degeneration, section 3.1.
+    """
+    _probability("top_p", p)
+
+    def keep(ids: Array, logits: Array) -> Array:
+        order = np.argsort(-logits, axis=-1, kind="stable")
+        probabilities = np.take_along_axis(softmax(logits), order, axis=-1)
+        beyond = np.cumsum(probabilities, axis=-1) - probabilities >= p
+        beyond[:, 0] = False
+        dropped = np.empty(logits.shape, bool)
+        np.put_along_axis(dropped, order, beyond, axis=-1)
+        return np.where(dropped, -np.inf, logits)
+
+    return keep
+
+
+def min_p(p: float) -> Processor:
+    """Keep the tokens that are at least `p` times as likely as the likeliest.
+
+    Source: Nguyen et al. 2024, Turning Up the Heat: Min-p Sampling.
+    """
+    _probability("min_p", p)
+
+    def keep(ids: Array, logits: Array) -> Array:
+        if p == 0:
+            return logits
+        return np.where(logits < logits.max(axis=-1, keepdims=True) + np.log(p), -np.inf, logits)
+
+    return keep
+
+
+def repetition_penalty(penalty: float) -> Processor:
+    """Divide the positive logits of tokens that were there before by `penalty`, and multiply the negative ones.
+
+    Source: Keskar et al. 2019, CTRL, section 4.1.
+
+    >>> repetition_penalty(2.0)(np.array([[0]]), np.array([[4.0, 4.0]]))
+    array([[2., 4.]])
+    """
+    if not 0 < penalty < np.inf:
+        raise ValueError(f"repetition_penalty: {penalty}; it must be above 0, and is usually a little above 1")
+
+    def punish(ids: Array, logits: Array) -> Array:
+        rows = np.arange(len(ids))[:, None]
+        seen = logits[rows, ids]
+        changed = logits.copy()
+        changed[rows, ids] = np.where(seen < 0, seen * penalty, seen / penalty)
+        return changed
+
+    return punish
+
+
+def softmax(logits: Array) -> Array:
+    """Probabilities over the last axis, in float64."""
+    probabilities = logits.astype(np.float64)
+    probabilities -= probabilities.max(axis=-1, keepdims=True)
+    np.exp(probabilities, out=probabilities)
+    probabilities /= probabilities.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+def _probability(name: str, p: float) -> None:
+    if not 0 <= p <= 1:
+        raise ValueError(f"{name}: {p}; it must be a probability from 0 to 1")
