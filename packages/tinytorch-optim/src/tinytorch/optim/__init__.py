@@ -1,3 +1,17 @@
-"""Optimizers, learning-rate schedules and gradient clipping."""
+"""Stage 4: optimizers, learning-rate schedules and gradient clipping."""
+
+from .adam import Adam, AdamW
+from .clipping import clip_grad_norm, clip_grad_value
+from .lion import Lion
+from .muon import Muon, orthogonalize
+from .optimizer import Optimizer
+from .rmsprop import RMSprop
+from .schedules import CosineSchedule, OneCycleSchedule, Schedule, StepSchedule, WarmupSchedule
+from .sgd import SGD
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "SGD", "Adam", "AdamW", "CosineSchedule", "Lion", "Muon", "OneCycleSchedule", "Optimizer", "RMSprop", "Schedule",
+    "StepSchedule", "WarmupSchedule", "clip_grad_norm", "clip_grad_value", "orthogonalize",
+]  # fmt: skip

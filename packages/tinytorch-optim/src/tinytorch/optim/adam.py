@@ -1,0 +1,109 @@
+"""Adam, and AdamW with its decoupled weight decay."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import ClassVar
+
+import numpy as np
+
+from tinytorch.tensor import Array
+
+from .blocks import State
+from .optimizer import Group, Optimizer, Parameters, at_least_zero, below_one
+
+
+class Adam(Optimizer):
+    """p ← p - lr · m̂ / (√v̂ + eps): a step against the mean gradient, measured in its own root mean square.
+
+    m and v are running averages of g and g² (kept by `betas` at each step); m̂ and v̂ are those without the pull
+    towards their start at zero. `weight_decay` adds `weight_decay · p` to the gradient. `amsgrad` divides by the
+    largest v so far.
+
+    Source: Kingma and Ba, "Adam: a method for stochastic optimization" (2015), algorithm 1; for amsgrad Reddi et al.,
+    "On the convergence of Adam and beyond" (2018), algorithm 2.
+
+    >>> from tinytorch.layers import Parameter
+    >>> p = Parameter([1.0, 2.0]); optimizer = Adam([p], lr=0.1)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step(); p.data.round(3)
+    array([0.9, 1.9], dtype=float32)
+    """
+
+    decoupled: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        check_finite: bool = False,
+    ) -> None:
+        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+        super().__init__(params, options, check_finite)
+
+    def validate(self, group: Group) -> None:
+        at_least_zero(self.kind, group, "lr", "eps", "weight_decay")
+        below_one(self.kind, "betas", *group["betas"])
+
+    def states(self, group: Group) -> tuple[str, ...]:
+        return ("m", "v", "v_max") if group["amsgrad"] else ("m", "v")
+
+    def update(self, p: Array, g: Array, state: State, spare: tuple[Array, Array], step: int, group: Group) -> None:
+        lr, (beta1, beta2), decay = group["lr"], group["betas"], group["weight_decay"]
+        m, v = state["m"], state["v"]
+        change, decayed = spare
+        if decay and self.decoupled:
+            p *= 1 - lr * decay
+        elif decay:
+            np.multiply(p, decay, out=decayed)
+            decayed += g
+            g = decayed
+        np.subtract(g, m, out=change)
+        change *= 1 - beta1
+        m += change  # m + (1 - beta1) (g - m)
+        np.multiply(g, g, out=change)
+        change *= 1 - beta2
+        v *= beta2
+        v += change
+        if group["amsgrad"]:
+            v = np.maximum(state["v_max"], v, out=state["v_max"])
+        # the corrections of both averages are numbers, so they are multiplied before they meet the arrays
+        shrink = sqrt(1 - beta2**step)
+        np.sqrt(v, out=change)
+        change += group["eps"] * shrink
+        np.divide(m, change, out=change)
+        change *= lr * shrink / (1 - beta1**step)
+        p -= change
+
+
+class AdamW(Adam):
+    """Adam whose weight decay shrinks the parameters themselves, p ← (1 - lr · weight_decay) p, and not the gradient.
+
+    Source: Loshchilov and Hutter, "Decoupled weight decay regularization" (2019), algorithm 2.
+
+    >>> from tinytorch.layers import Parameter
+    >>> p = Parameter([1.0, 2.0]); optimizer = AdamW([p], lr=0.1, weight_decay=0.5)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step(); p.data.round(3)
+    array([0.85, 1.8 ], dtype=float32)
+    """
+
+    decoupled = True
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        check_finite: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, check_finite=check_finite)

@@ -1,0 +1,208 @@
+"""The parameters of a group as rows of numbers short enough for the cache.
+
+An update rule is arithmetic on single numbers, so it does not matter to it which parameter a number belongs to. Small
+parameters are copied into one row and back, which costs less than running the rule on each; a large parameter is taken
+in stretches, where it lies. Either way the rule sees one-dimensional arrays that stay in the cache from its first
+operation to its last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from tinytorch.tensor import Array, Tensor
+
+BLOCK = 32 * 1024  # numbers; an update touches six rows: 768 KiB in float32
+
+State = dict[str, Array]
+
+
+class Block(Protocol):
+    """Numbers that are updated together: their state, room for two intermediate results, and the way in and out."""
+
+    state: State
+    spare: tuple[Array, Array]
+
+    @property
+    def members(self) -> Sequence[int]:
+        """Which of the group's parameters the numbers belong to."""
+
+    def read(self, gradients: Sequence[Array]) -> tuple[Array, Array]:
+        """The parameters, to be changed in place, and their gradients."""
+
+    def write(self) -> None:
+        """Put the parameters back where they came from."""
+
+
+class Pool:
+    """Several parameters copied into one row and back."""
+
+    def __init__(self, members: Sequence[int], arrays: Sequence[Array], state: State, room: Array) -> None:
+        self.members = members
+        self.arrays = arrays
+        self.state = state
+        size = sum(array.size for array in arrays)
+        self.p, self.g = room[0, :size], room[1, :size]
+        self.spare = (room[2, :size], room[3, :size])
+        self.p_parts = _parts(self.p, arrays)
+        self.g_parts = _parts(self.g, arrays)
+
+    def read(self, gradients: Sequence[Array]) -> tuple[Array, Array]:
+        for array, part in zip(self.arrays, self.p_parts, strict=True):
+            part[...] = array
+        for member, part in zip(self.members, self.g_parts, strict=True):
+            part[...] = gradients[member]
+        return self.p, self.g
+
+    def write(self) -> None:
+        for array, part in zip(self.arrays, self.p_parts, strict=True):
+            array[...] = part
+
+
+class Stretch:
+    """A part of one large contiguous parameter, updated where it lies."""
+
+    def __init__(self, member: int, array: Array, start: int, state: State, room: Array) -> None:
+        self.members = (member,)
+        self.state = state
+        self.place = slice(start, min(start + BLOCK, array.size))
+        self.p = array.reshape(-1)[self.place]
+        self.spare = (room[2, : self.p.size], room[3, : self.p.size])
+
+    def read(self, gradients: Sequence[Array]) -> tuple[Array, Array]:
+        return self.p, gradients[self.members[0]].reshape(-1)[self.place]
+
+    def write(self) -> None:
+        pass
+
+
+class Whole:
+    """One parameter in its own shape, for rules that look at more than single numbers."""
+
+    def __init__(self, member: int, array: Array, state: State, room: Array) -> None:
+        self.members = (member,)
+        self.p = array
+        self.state = {name: row.reshape(array.shape) for name, row in state.items()}
+        self.spare = (room[2, : array.size].reshape(array.shape), room[3, : array.size].reshape(array.shape))
+
+    def read(self, gradients: Sequence[Array]) -> tuple[Array, Array]:
+        return self.p, gradients[self.members[0]]
+
+    def write(self) -> None:
+        pass
+
+
+def _parts(row: Array, arrays: Iterable[Array]) -> list[Array]:
+    """`row` cut into views with the shapes of `arrays`."""
+    parts, start = [], 0
+    for array in arrays:
+        parts.append(row[start : start + array.size].reshape(array.shape))
+        start += array.size
+    return parts
+
+
+class Rows:
+    """The state of one group's parameters, one flat row for each name and dtype, and the blocks to update them in."""
+
+    def __init__(self, params: Sequence[Tensor], names: Sequence[str], whole: bool = False) -> None:
+        self.params = params
+        self.whole = whole
+        self.steps = [0] * len(params)
+        self.dtypes = [p.data.dtype for p in params]
+        self.starts: list[int] = []
+        self.totals: dict[np.dtype[Any], int] = {}
+        for p in params:
+            self.starts.append(self.totals.get(p.data.dtype, 0))
+            self.totals[p.data.dtype] = self.starts[-1] + p.data.size
+        self.rows: dict[str, dict[np.dtype[Any], Array]] = {}
+        self.allot(names)
+        self._blocks: list[Block] = []
+        self._arrays: list[Array | None] = []  # what the blocks were made for: the arrays of parameters with a gradient
+
+    def allot(self, names: Iterable[str]) -> None:
+        """Have a row of zeros for each of `names`, keeping those that are there."""
+        for name in names:
+            if name not in self.rows:
+                self.rows[name] = {dtype: np.zeros(total, dtype) for dtype, total in self.totals.items()}
+                self._arrays = []
+
+    def state_of(self, member: int, name: str) -> Array:
+        """The state `name` of one parameter, in the parameter's shape, as a view."""
+        p = self.params[member].data
+        return self._cut(member, member)[name].reshape(p.shape)
+
+    def blocks(self, arrays: list[Array | None]) -> list[Block]:
+        """The blocks for `arrays`: the arrays of the parameters, None for one that has no gradient."""
+        if len(arrays) != len(self._arrays) or any(
+            new is not old for new, old in zip(arrays, self._arrays, strict=True)
+        ):
+            self._blocks = self._plan(arrays)
+            self._arrays = arrays
+        return self._blocks
+
+    def advance(self, arrays: list[Array | None]) -> None:
+        """Count one step for every parameter that has a gradient."""
+        self.steps = [step + (array is not None) for step, array in zip(self.steps, arrays, strict=True)]
+
+    def forget_plan(self) -> None:
+        """Make the blocks anew next time: parameters that were in step may no longer be."""
+        self._arrays = []
+
+    def _cut(self, first: int, last: int) -> State:
+        """The state of the neighbours first … last, which have one dtype."""
+        dtype = self.dtypes[first]
+        place = slice(self.starts[first], self.starts[last] + self.params[last].data.size)
+        return {name: rows[dtype][place] for name, rows in self.rows.items()}
+
+    def _plan(self, arrays: list[Array | None]) -> list[Block]:
+        runs = self._runs(arrays)
+        room = {
+            dtype: np.empty((4, max(min(sum(a.size for a in run), self._limit(run)) for _, run in same)), dtype)
+            for dtype in self.totals
+            if (same := [(members, run) for members, run in runs if run[0].dtype == dtype])
+        }
+        blocks: list[Block] = []
+        for members, run in runs:
+            first, array, spare = members[0], run[0], room[run[0].dtype]
+            state = self._cut(first, members[-1])
+            if self.whole:
+                blocks.append(Whole(first, array, state, spare))
+            elif self._limit(run) == BLOCK and array.size > BLOCK:
+                for start in range(0, array.size, BLOCK):
+                    part = {name: row[start : start + BLOCK] for name, row in state.items()}
+                    blocks.append(Stretch(first, array, start, part, spare))
+            else:
+                blocks.append(Pool(members, run, state, spare))
+        return blocks
+
+    def _limit(self, run: list[Array]) -> int:
+        """How many numbers of a run are updated at a time: all of an array whose numbers do not lie in one row."""
+        return max(run[0].size, BLOCK) if self.whole or not run[0].flags.c_contiguous else BLOCK
+
+    def _runs(self, arrays: list[Array | None]) -> list[tuple[list[int], list[Array]]]:
+        """Neighbours in the rows that are updated together: in step, with gradients, and within the size of a block."""
+        runs: list[tuple[list[int], list[Array]]] = []
+        end: dict[np.dtype[Any], int] = {}  # where the latest run of a dtype ends
+        latest: dict[np.dtype[Any], tuple[list[int], list[Array]]] = {}
+        for member, array in enumerate(arrays):
+            if array is None or array.size == 0:
+                continue
+            dtype, start = array.dtype, self.starts[member]
+            run = latest.get(dtype)
+            joins = (
+                run is not None
+                and not self.whole
+                and end[dtype] == start
+                and self.steps[run[0][0]] == self.steps[member]
+                and sum(a.size for a in run[1]) + array.size <= BLOCK
+            )
+            if run is None or not joins:
+                run = latest[dtype] = ([], [])
+                runs.append(run)
+            run[0].append(member)
+            run[1].append(array)
+            end[dtype] = start + array.size
+        return runs
