@@ -1,0 +1,14 @@
+"""Every benchmark by its name."""
+
+from __future__ import annotations
+
+from . import dispatch, gpt, mlp
+from .entry import Entry
+
+
+def entries() -> dict[str, Entry]:
+    return {entry.name: entry for module in (dispatch, mlp, gpt) for entry in module.ENTRIES}
+
+
+def find(name: str) -> Entry:
+    return entries()[name]
