@@ -106,6 +106,29 @@ def test_what_is_not_carried_out_is_refused(message: str, change: Change, golden
     assert str(caught.value).count("\n") <= 1
 
 
+def places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Where something stands in a JSON document, long collections only by their first entries."""
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, child in list(children)[:8] for place in places(child, (*path, key)))]
+
+
+@given(data=st.data())
+def test_any_wrong_value_anywhere_is_a_clear_error_or_no_matter(golden: Path, data: st.DataObject) -> None:
+    document = json.loads((golden / "llama3.tokenizer.json").read_text(encoding="utf-8"))
+    *path, last = data.draw(st.sampled_from(places(document)[1:]))
+    parent = document
+    for key in path:
+        parent = parent[key]
+    parent[last] = data.draw(
+        st.sampled_from([None, True, -1, 0, 10**30, 1.5, "", "x", "\ud800", [], [[]], {}, {"x": 1}])
+    )
+    try:
+        tokenizer = BPETokenizer(document)
+    except ValueError:
+        return
+    assert tokenizer.decode(tokenizer.encode("a text"), skip_special_tokens=True) == "a text"
+
+
 def test_harmless_settings_are_accepted(golden: Path) -> None:
     document = json.loads((golden / "gpt2.tokenizer.json").read_text(encoding="utf-8"))
     expected = BPETokenizer(document).encode("What colour is the sky?")

@@ -3,8 +3,9 @@
 import copy
 import json
 import os
+import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -67,6 +68,7 @@ class BPETokenizer(Tokenizer):
         pieces = {index: unspell(token) for token, index in vocab.items()}
         pieces |= {index: content.encode() for content, index in added.items()}
         super().__init__(vocab | added, pieces, [token.content for token in self._added if token.special])
+        self._all_matchers = self._matchers(self._special)
 
         light = {"model": {**document["model"], "vocab": {}, "merges": []}}
         self._document = copy.deepcopy({**document, **light})
@@ -156,32 +158,34 @@ class BPETokenizer(Tokenizer):
             ValueError: for a lone surrogate, or an unknown name in `allowed_special`.
         """
         check_text(text, "encode")
-        allowed = self._allowed(allowed_special)
+        matchers = self._all_matchers if allowed_special == "all" else self._matchers(self._allowed(allowed_special))
         ids = list(self._before) if add_special_tokens else []
-        for piece, index in self._segments(text, allowed):
+        for piece, index in self._segments(text, matchers):
             if index is None:
                 ids += self._merger.ids(pre_tokenize(piece, self._splitters))
             else:
                 ids.append(index)
         return ids + self._after if add_special_tokens else ids
 
-    def _segments(self, text: str, allowed: Collection[str]) -> Iterator[tuple[str, int | None]]:
+    def _matchers(self, allowed: Collection[str]) -> list[re.Pattern[str]]:
+        """What captures added tokens: first those not subject to normalisation, even where others begin earlier."""
+        wanted = [token for token in self._added if not token.special or token.content in allowed]
+        found = [literals(token.content for token in wanted if token.normalized is late) for late in (False, True)]
+        return [matcher for matcher in found if matcher]
+
+    def _segments(self, text: str, matchers: list[re.Pattern[str]]) -> list[tuple[str, int | None]]:
         """Ordinary stretches of a text, and the added tokens between them with their ids."""
         segments: list[tuple[str, int | None]] = [(text, None)]
-        # Those not subject to normalisation are found first, even where another one begins earlier.
-        for normalized in (False, True):
-            wanted = [
-                token.content
-                for token in self._added
-                if token.normalized is normalized and (not token.special or token.content in allowed)
-            ]
-            if splitter := literals(wanted):
-                segments = [
-                    (piece, self._vocab[piece] if odd else None) if index is None else (stretch, index)
-                    for stretch, index in segments
-                    for odd, piece in _alternating(splitter.split(stretch) if index is None else [stretch])
-                ]
-        return ((stretch, index) for stretch, index in segments if stretch)
+        for matcher in matchers:
+            cut: list[tuple[str, int | None]] = []
+            for stretch, index in segments:
+                if index is not None:
+                    cut.append((stretch, index))
+                    continue
+                for position, piece in enumerate(matcher.split(stretch)):
+                    cut.append((piece, self._vocab[piece] if position % 2 else None))
+            segments = cut
+        return [segment for segment in segments if segment[0]]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a `tokenizer.json`, the file itself or in a folder that exists, atomically.
@@ -254,10 +258,6 @@ class BPETokenizer(Tokenizer):
             return cls.from_merges(vocab, merges, special_tokens)
         except ValueError as error:
             raise ValueError(f"{vocab_path} and {merges_path}: {error}") from error
-
-
-def _alternating(pieces: list[str]) -> Iterator[tuple[bool, str]]:
-    return ((bool(position % 2), piece) for position, piece in enumerate(pieces))
 
 
 def _file(path: str | os.PathLike[str]) -> Path:

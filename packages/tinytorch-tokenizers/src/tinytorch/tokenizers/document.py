@@ -212,9 +212,11 @@ def read_template(section: Any, added: Mapping[str, int]) -> tuple[list[int], li
         names = take(step, "special_tokens", dict, where)
         parts: list[list[int]] = [[]]
         for piece in take(step, "single", list, where):
-            if list(piece) == ["Sequence"] and take(piece["Sequence"], "id", str, where) == "A":
+            if not isinstance(piece, dict) or len(piece) != 1:
+                raise _refuse(f"{where}.single", piece, "special tokens around one sequence A")
+            if "Sequence" in piece and take(piece["Sequence"], "id", str, where) == "A":
                 parts.append([])
-            elif list(piece) == ["SpecialToken"]:
+            elif "SpecialToken" in piece:
                 name = take(piece["SpecialToken"], "id", str, where)
                 parts[-1] += _template_ids(take(names, name, dict, f"{where}.special_tokens"), added, where)
             else:
