@@ -32,8 +32,8 @@ class Hooks:
     def before(self, hook: PreHook) -> HookHandle:
         return self._add(self._before, hook)
 
-    def after(self, hook: PostHook) -> HookHandle:
-        return self._add(self._after, hook)
+    def after(self, hook: PostHook, always_call: bool = False) -> HookHandle:
+        return self._add(self._after, _Always(hook) if always_call else hook)
 
     def _add(self, hooks: dict[object, Any], hook: Any) -> HookHandle:
         key = object()
@@ -47,13 +47,29 @@ class Hooks:
         return HookHandle(remove)
 
     def call(self, module: Module, args: Args, kwargs: Kwargs) -> Any:
-        for before in list(self._before.values()):
-            changed = before(module, args, kwargs)
-            if changed is not None:
-                args, kwargs = changed
-        output = module.forward(*args, **kwargs)
+        try:
+            for before in list(self._before.values()):
+                changed = before(module, args, kwargs)
+                if changed is not None:
+                    args, kwargs = changed
+            output = module.forward(*args, **kwargs)
+        except BaseException:
+            for after in list(self._after.values()):
+                if isinstance(after, _Always):
+                    after(module, args, kwargs, None)
+            raise
         for after in list(self._after.values()):
             instead = after(module, args, kwargs, output)
             if instead is not None:
                 output = instead
         return output
+
+
+class _Always:
+    """A hook that is called whatever happens in forward."""
+
+    def __init__(self, hook: PostHook) -> None:
+        self._hook = hook
+
+    def __call__(self, module: Module, args: Args, kwargs: Kwargs, output: Any) -> Any:
+        return self._hook(module, args, kwargs, output)

@@ -199,9 +199,12 @@ class Module:
         """Call `hook(module, args, kwargs)` before each forward; it may return other (args, kwargs)."""
         return self._hooked().before(hook)
 
-    def register_forward_hook(self, hook: PostHook) -> HookHandle:
-        """Call `hook(module, args, kwargs, output)` after each forward; what it returns, unless None, is the output."""
-        return self._hooked().after(hook)
+    def register_forward_hook(self, hook: PostHook, always_call: bool = False) -> HookHandle:
+        """Call `hook(module, args, kwargs, output)` after each forward; what it returns, unless None, is the output.
+
+        With `always_call` it is also called, with None for the output, when forward raises; the error passes on.
+        """
+        return self._hooked().after(hook, always_call)
 
     def _hooked(self) -> Hooks:
         if self._hooks is None:
