@@ -35,8 +35,8 @@ def test_package_has_the_files_of_the_template(stage: str) -> None:
     missing = [path for path in sorted(expected) if not (stages.folder(stage) / path).exists()]
     assert not missing
     assert list((stages.folder(stage) / "tests").glob("test_*.py"))
-    top = {path.name for path in stages.folder(stage).iterdir() if not path.name.startswith(".")} - {"dist"}
-    assert top == {"pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md", "src", "tests"}
+    top = {path.name for path in stages.folder(stage).iterdir() if not path.name.startswith(".")}
+    assert top - {"dist", "tools"} == {"pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md", "src", "tests"}
 
 
 @every_stage
