@@ -1,5 +1,6 @@
 import copy
 import pickle
+import random
 from array import array
 
 import pytest
@@ -88,8 +89,6 @@ def test_ids_may_be_integers_of_any_kind(talk: BPETokenizer) -> None:
 
 def test_merging_matches_the_definition_on_random_merges() -> None:
     """The heap gives what replacing the earliest merge, leftmost first, gives."""
-    import random
-
     draw = random.Random(0)
     for _ in range(30):
         vocab = initial_vocab([])
@@ -116,9 +115,9 @@ def naive(symbols: list[str], merges: list[tuple[str, str]]) -> list[str]:
         return next((index for index in range(place + 1, len(cells)) if cells[index] is not None), None)
 
     def candidate(place: int) -> tuple[int, int, str] | None:
-        right = following(place)
-        pair = (cells[place], cells[right]) if right is not None else None
-        return (ranks[pair], place, "".join(pair)) if pair in ranks else None  # type: ignore[index, arg-type]
+        left, right = cells[place], following(place)
+        pair = (left or "", (cells[right] or "") if right is not None else "")
+        return (ranks[pair], place, "".join(pair)) if pair in ranks else None
 
     queue = [found for place in range(len(cells)) if (found := candidate(place))]
     while queue:

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinytorch.tokenizers import BPETokenizer
-from tinytorch.tokenizers import files as files_module
 from tinytorch.tokenizers.files import read_json, write_text
 
 Change = Callable[[dict[str, Any]], object]
@@ -69,8 +68,8 @@ REFUSED: list[tuple[str, Change]] = [
     ("model.dropout", lambda d: d["model"].update(dropout=0.1)),
     ("continuing_subword_prefix", lambda d: d["model"].update(continuing_subword_prefix="##")),
     ("end_of_word_suffix", lambda d: d["model"].update(end_of_word_suffix="</w>")),
-    ("unk_token", lambda d: (d["model"].update(unk_token="<x>"), drop(d, "z"))),
-    ("byte_fallback", lambda d: (d["model"].update(byte_fallback=True), drop(d, "z"))),
+    ("unk_token", lambda d: drop(d, "z")["model"].update(unk_token="<x>")),
+    ("byte_fallback", lambda d: drop(d, "z")["model"].update(byte_fallback=True)),
     ("model: 'new'", lambda d: d["model"].update(new=1)),
     ("ignore_merges", lambda d: d["model"].update(ignore_merges=None)),
     ("model.vocab", lambda d: d["model"].pop("vocab")),
@@ -88,10 +87,11 @@ def sequence(*steps: dict[str, Any]) -> dict[str, Any]:
     return {"type": "Sequence", "pretokenizers": list(steps)}
 
 
-def drop(document: dict[str, Any], token: str) -> None:
+def drop(document: dict[str, Any], token: str) -> dict[str, Any]:
     model = document["model"]
     model["merges"] = [merge for merge in model["merges"] if token not in "".join(merge)]
     model["vocab"] = {name: index for name, index in model["vocab"].items() if token not in name}
+    return document
 
 
 @pytest.mark.parametrize(("message", "change"), REFUSED)
@@ -126,7 +126,8 @@ def test_any_wrong_value_anywhere_is_a_clear_error_or_no_matter(golden: Path, da
         tokenizer = BPETokenizer(document)
     except ValueError:
         return
-    assert tokenizer.decode(tokenizer.encode("a text"), skip_special_tokens=True) == "a text"
+    back = tokenizer.decode(tokenizer.encode("a text"), skip_special_tokens=True)
+    assert back in ("a text", " a text")  # the file may ask for a space before every text
 
 
 def test_harmless_settings_are_accepted(golden: Path) -> None:
@@ -231,7 +232,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(files_module.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         write_text(path, "new")
     assert path.read_text(encoding="utf-8") == "old"
