@@ -19,7 +19,7 @@ from .generation import Sampling, generate, stream
 from .initialise import initialise
 from .positions import PositionalEncoding
 from .processors import Processor
-from .prompts import Prompt, as_prompt
+from .prompts import Prompt, as_prompt, check_count
 from .tokens import as_tokens, counted_positions, token_mask
 
 
@@ -164,8 +164,7 @@ class GPT(Module):
         return self.next_logits(*args)  # looked up each time: it may be replaced on the instance
 
     def _prompt(self, tokens: Any, new: int, how: Sampling) -> Prompt:
-        if isinstance(new, bool) or not hasattr(new, "__index__") or new < 0:
-            raise ValueError(f"generate: max_new_tokens is {new!r}; it must be an int from 0")
+        check_count(new)
         prompt = as_prompt(tokens)
         needed = prompt.ids.shape[1] + new - 1  # the last new token is not looked at
         if how.window is not None:

@@ -37,6 +37,12 @@ def as_prompt(tokens: Any) -> Prompt:
     return Prompt(array.reshape(-1, array.shape[-1]), None, array.ndim == 1)
 
 
+def check_count(new: Any) -> None:
+    """Refuse a number of new tokens that is no int from 0."""
+    if isinstance(new, bool) or not hasattr(new, "__index__") or new < 0:
+        raise ValueError(f"generate: max_new_tokens is {new!r}; it must be an int from 0")
+
+
 def _row(row: Any) -> Array:
     array = np.asarray(row)
     if array.ndim != 1 or array.size == 0:

@@ -1,0 +1,112 @@
+"""The transformer of 2017: an encoder reads one sequence, a decoder writes another while looking at it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinytorch.attention import padding_mask
+from tinytorch.autograd import no_grad
+from tinytorch.layers import Embedding, Linear, Module, ModuleList
+from tinytorch.layers import functional as F
+from tinytorch.tensor import Tensor
+
+from .block import TransformerBlock, make_norm
+from .config import TransformerConfig
+from .generation import Sampling, generate
+from .initialise import initialise
+from .positions import PositionalEncoding
+from .prompts import as_prompt, check_count
+from .tokens import as_tokens, token_mask
+
+
+class EncoderDecoder(Module):
+    """Source (B, S) and target (B, T) tokens of one vocabulary -> logits (B, T, vocab_size) of the next target token.
+
+    `config` is such as `TransformerConfig.original(...)` makes; `num_layers` counts the blocks of each side. Positions
+    are learned, sinusoidal or none; embeddings are multiplied by sqrt(embed_dim).
+
+    Source: Vaswani et al. 2017, Attention Is All You Need.
+
+    >>> config = TransformerConfig.original(vocab_size=50, embed_dim=16, num_layers=2, num_heads=4, max_seq_len=32)
+    >>> EncoderDecoder(config)([[1, 2, 3]], [[4, 5]]).shape
+    (1, 2, 50)
+    """
+
+    def __init__(
+        self,
+        config: TransformerConfig,
+        *,
+        dtype: npt.DTypeLike | None = None,
+        generator: np.random.Generator | None = None,
+    ) -> None:
+        if config.positions == "rotary":
+            raise ValueError(
+                "EncoderDecoder: rotary positions; attention between two sequences has none, choose others"
+            )
+        self.config = config
+        self.generator = generator
+        D = config.embed_dim
+        options: dict[str, Any] = {"dtype": dtype, "generator": generator}
+        self.token_embedding = Embedding(config.vocab_size, D, **options)
+        self.positional: PositionalEncoding | None = None
+        if config.positions != "none":
+            self.positional = PositionalEncoding(config.max_seq_len, D, config.positions == "learned", **options)
+        self.encoder = ModuleList(TransformerBlock(config, **options) for _ in range(config.num_layers))
+        self.decoder = ModuleList(
+            TransformerBlock(config, causal=True, cross=True, **options) for _ in range(config.num_layers)
+        )
+        self.encoder_norm = make_norm(config, dtype) if config.norm_first else None
+        self.decoder_norm = make_norm(config, dtype) if config.norm_first else None
+        self.head = None if config.tied else Linear(D, config.vocab_size, False, **options)
+        initialise(self, config.num_layers, generator)
+
+    def forward(self, source: Any, target: Any, source_mask: Any = None, target_mask: Any = None) -> Tensor:
+        """Logits (B, T, vocab_size). Masks, (B, S) and (B, T), are 1 where a token counts."""
+        return self.decode(target, self.encode(source, source_mask), source_mask, target_mask)
+
+    def encode(self, source: Any, mask: Any = None) -> Tensor:
+        """What the encoder makes of the source: (B, S) -> (B, S, D)."""
+        ids = as_tokens("EncoderDecoder", source)
+        counts = token_mask("EncoderDecoder", mask, ids)
+        allowed = None if counts is None else padding_mask(counts)
+        x = self._embed(ids)
+        for block in self.encoder:
+            x = block(x, allowed)
+        return x if self.encoder_norm is None else self.encoder_norm(x)
+
+    def decode(self, target: Any, memory: Tensor, source_mask: Any = None, target_mask: Any = None) -> Tensor:
+        """Logits of the tokens that follow each of the target's: (B, T), (B, S, D) -> (B, T, vocab_size)."""
+        ids = as_tokens("EncoderDecoder", target)
+        counts = token_mask("EncoderDecoder", target_mask, ids)
+        allowed = None if counts is None else padding_mask(counts)
+        seen = None if source_mask is None else padding_mask(source_mask)
+        x = self._embed(ids)
+        for block in self.decoder:
+            x = block(x, allowed, memory=memory, memory_mask=seen)
+        x = x if self.decoder_norm is None else self.decoder_norm(x)
+        return F.linear(x, self.token_embedding.weight.T) if self.head is None else self.head(x)
+
+    def generate(self, source: Any, max_new_tokens: int, start: int, source_mask: Any = None, **how: Any) -> Tensor:
+        """The target that is written for each source, beginning with `start`: (B, S) -> (B, 1 + new).
+
+        `how` is what `Sampling` takes: temperature (0: the likeliest), top_k, stop, generator and the others.
+        """
+        sampling = Sampling(**how)
+        check_count(max_new_tokens)
+        ids = as_tokens("EncoderDecoder", source)
+        with no_grad():
+            memory = self.encode(ids, source_mask)
+
+        def next_logits(target: Tensor) -> Tensor:
+            return self.decode(target, memory, source_mask)[:, -1]
+
+        return generate(next_logits, as_prompt(np.full((len(ids), 1), start)), max_new_tokens, sampling)
+
+    def _embed(self, ids: Any) -> Tensor:
+        x = self.token_embedding(ids) * math.sqrt(self.config.embed_dim)
+        x = x if self.positional is None else self.positional(x)
+        return F.dropout(x, self.config.dropout, True, self.generator) if self.training and self.config.dropout else x
