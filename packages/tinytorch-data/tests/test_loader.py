@@ -10,14 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tinytorch.data import Compose, DataLoader, Dataset, RandomCrop, RandomHorizontalFlip, TensorDataset, prefetched
 from tinytorch.tensor import Tensor, default_generator, manual_seed
-
-settings.register_profile("loader", deadline=None, max_examples=40)
-settings.load_profile("loader")
 
 
 def numbers(loader: DataLoader) -> list[list[int]]:

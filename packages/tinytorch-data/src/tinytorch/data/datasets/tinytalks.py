@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Literal
 
 from ..dataset import Dataset, position
+from .images import Split, check_split
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class TinyTalks(Dataset[tuple[str, str]]):
         return self.pairs[position(index, len(self), "TinyTalks")]
 
 
-def tinytalks(split: Literal["train", "test", "all"] = "train") -> TinyTalks:
+def tinytalks(split: Split = "train") -> TinyTalks:
     """Questions and answers about everyday things.
 
     The split holds out phrasings, not facts: each question of `"test"` asks for something that `"train"` asks for in
@@ -44,8 +44,7 @@ def tinytalks(split: Literal["train", "test", "all"] = "train") -> TinyTalks:
     >>> ("What colour is the sky?", "The sky is blue.") in tinytalks("train").pairs
     True
     """
-    if split not in ("train", "test", "all"):
-        raise ValueError(f"tinytalks: split {split!r}; there are 'train', 'test' and 'all'")
+    check_split("tinytalks", split)
     asked = [
         (question, fact)
         for fact in facts()
