@@ -252,7 +252,7 @@ def test_a_damaged_or_foreign_file_is_refused(make: Maker, tmp_path: Path) -> No
     cache.save(path)
     whole = path.read_bytes()
     other = GrowingCache if isinstance(cache, KVCache) else KVCache
-    with pytest.raises(ValueError, match=f"it holds {type(cache).__name__}, not {other.__name__}"):
+    with pytest.raises(ValueError, match=f"holds {type(cache).__name__}, not {other.__name__}"):
         other.load(path)
     for damaged in (
         whole[: len(whole) // 2],
@@ -261,7 +261,7 @@ def test_a_damaged_or_foreign_file_is_refused(make: Maker, tmp_path: Path) -> No
         whole.replace(b'batch_size\\": 2', b'batch_size\\": 3'),
     ):
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"cache.safetensors is no cache that can be read"):
+        with pytest.raises(ValueError, match=r"cache.safetensors .*(is no whole|is truncated)"):
             type(cache).load(path)
     with pytest.raises(FileNotFoundError):
         type(cache).load(tmp_path / "none")

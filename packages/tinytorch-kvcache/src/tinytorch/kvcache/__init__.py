@@ -1,6 +1,8 @@
 """Stage 11: what attention computed for earlier tokens is kept, so that the next token costs one step."""
 
+from .attention import cached_attention
 from .cache import PADDED, UNKNOWN, Cache
+from .enable import disable_kv_cache, enable_kv_cache
 from .growing import GrowingCache
 from .int8 import Int8Cache, quantize
 from .paged import BlockPool, PagedCache
@@ -11,5 +13,5 @@ __version__ = "0.1.0"
 
 __all__ = [
     "PADDED", "UNKNOWN", "BlockPool", "Cache", "GrowingCache", "Int8Cache", "KVCache", "PagedCache",
-    "SlidingWindowCache", "quantize",
+    "SlidingWindowCache", "cached_attention", "disable_kv_cache", "enable_kv_cache", "quantize",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,9 +12,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from tinytorch.layers import load_metadata, load_tensors, save_tensors
 from tinytorch.tensor import Array, Tensor, default_dtype
-
-from . import files
 
 PADDED, UNKNOWN = -1, -2
 """In place of a token's id: one that nothing may attend to, and one that was written without saying which it is."""
@@ -53,6 +53,7 @@ class Cache(ABC):
             raise TypeError(f"{type(self).__name__}: dtype {self.dtype} is not floating-point; use float32 or float64")
         self.seq_pos = 0
         self._written = [0] * num_layers  # how far each layer has come, beyond seq_pos while a step is under way
+        self.padded = False  # whether some of the tokens may be PADDED
         self._tokens: Array = np.empty((batch_size, 0), np.int64)
         self._allocate()
 
@@ -107,6 +108,7 @@ class Cache(ABC):
             longer[:, : self.seq_pos] = self._tokens[:, : self.seq_pos]
             self._tokens = longer
         self._tokens[:, self.seq_pos : end] = ids
+        self.padded = self.padded or PADDED in ids
         self.seq_pos = end
         self._advanced()
 
@@ -158,6 +160,7 @@ class Cache(ABC):
             )
         self._written = [min(written, n) for written in self._written]
         self.seq_pos = n
+        self.padded = self.padded and n > 0
         self._truncated()
 
     def reset(self, batch_size: int | None = None) -> None:
@@ -238,15 +241,23 @@ class Cache(ABC):
             if written < self.seq_pos:
                 raise ValueError(f"save: layer {layer} holds {written} of {self.seq_pos} positions; update every layer")
         layout = {name: getattr(self, name) for name in self.layout}
-        files.write(path, type(self).__name__, layout, {"tokens": self.tokens, **self._content()})
+        metadata = {"kind": type(self).__name__, "layout": json.dumps(layout, default=str)}
+        save_tensors({"tokens": self.tokens, **self._content()}, path, metadata)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """A cache like the one that was saved. Raises ValueError for a file that is damaged or of another kind."""
-        layout, content = files.read(path, cls.__name__, cls.layout)
-        with files.complaining(path):
-            cache = cls._made(layout)
+        content, metadata = load_tensors(path), load_metadata(path)
+        kind = metadata.get("kind", "no cache")
+        if kind != cls.__name__:
+            raise ValueError(
+                f"load: {os.fspath(path)} holds {kind}, not {cls.__name__}; load it with the class it is of"
+            )
+        try:
+            cache = cls._made(json.loads(metadata["layout"]))
             cache._restore(content)
+        except (ValueError, TypeError, KeyError, IndexError, MemoryError) as error:
+            raise ValueError(f"load: {os.fspath(path)} is no whole {kind}: {error}; save() it again") from error
         return cache
 
     @classmethod
@@ -259,6 +270,7 @@ class Cache(ABC):
         if tokens.shape != (self.batch_size, n) or tokens.dtype != np.int64 or n > (self.max_seq_len or n):
             raise ValueError(f"tokens is {tokens.dtype} {tokens.shape}")
         self._tokens, self.seq_pos, self._written = tokens.copy(), n, [n] * self.num_layers
+        self.padded = PADDED in tokens
         self._fill(content)
 
     # What each kind says for itself

@@ -35,3 +35,12 @@ class KVCache(StoredCache):
     def _allocate(self) -> None:
         sizes = self.batch_size, self.num_heads, self.head_dim, self.max_seq_len
         self._storages = [Storage(*sizes, self.dtype) for _ in range(self.num_layers)]
+
+    def resize(self, max_seq_len: int) -> None:
+        """Make room for another number of positions. Raises ValueError for fewer than the cache holds."""
+        self._check_sizes(max_seq_len=max_seq_len)
+        if max_seq_len < self.seq_pos:
+            raise ValueError(f"resize: to {max_seq_len} positions, the cache holds {self.seq_pos}; truncate() it first")
+        self._storages = [storage.resized(max_seq_len, self.seq_pos) for storage in self._storages]
+        self._written = [min(written, self.seq_pos) for written in self._written]
+        self.max_seq_len = max_seq_len

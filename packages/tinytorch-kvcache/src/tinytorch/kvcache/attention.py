@@ -1,0 +1,48 @@
+"""`cached_attention`: one step of attention over a cache."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinytorch.attention import attention, combine_masks
+from tinytorch.tensor import Array, primitive
+
+from .cache import Cache
+
+
+@primitive
+def cached_attention(
+    q: Array, k: Array, v: Array, mask: Any = None, /, *, cache: Cache, layer: int, causal: bool = True
+) -> Array:
+    """Write the new keys and values to the cache, and attend to all that it holds: (B, H, t, Dh).
+
+    `q` is (B, H, t, Dh), `k` and `v` (B, Hkv, t, Dh), H a multiple of Hkv. `mask` is over all positions so far, and
+    broadcasts to (B, H, t, seq_pos + t). The result is that of `attention` over the whole sequence, at its end.
+
+    Raises ValueError when the cache is full, and for shapes that do not fit it.
+    """
+    cache.update(layer, k, v)
+    n = q.shape[2]
+    keys, values = cache.view(layer, n)
+    visible = cache.visible(n)
+    if mask is not None and keys.shape[2] < mask.shape[-1] > 1:
+        mask = mask[..., cache.positions(n)]  # the cache has let go of some
+    if visible is not None:
+        mask = visible if mask is None else np.asarray(combine_masks(mask, visible))
+    if n == 1 and mask is None:
+        return attend_one(q, keys, values)
+    out: Array = attention.lift(q, keys, values, mask, causal=causal)
+    return out
+
+
+def attend_one(q: Array, keys: Array, values: Array) -> Array:
+    """What a single query collects, (B, H, 1, Dh): softmax(q kᵀ / sqrt(Dh)) v, in three products and no mask."""
+    B, H, _, D = q.shape
+    scores = np.matmul(q.reshape(B, keys.shape[1], -1, D) * (1 / math.sqrt(D)), keys.swapaxes(-1, -2))  # (B, Hkv, G, S)
+    scores -= np.maximum.reduce(scores, axis=-1, keepdims=True)
+    np.exp(scores, out=scores)
+    scores /= np.add.reduce(scores, axis=-1, keepdims=True)
+    return np.matmul(scores, values).reshape(B, H, 1, D)

@@ -1,0 +1,100 @@
+"""Switching the cache of a model on and off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinytorch.attention import MultiHeadAttention
+
+from .cache import Cache
+from .preallocated import KVCache
+from .session import Session
+
+
+def enable_kv_cache(
+    model: Any,
+    cache: Cache | None = None,
+    batch_size: int = 1,
+    max_seq_len: int | None = None,
+    prefill_chunk: int | None = None,
+) -> Cache:
+    """Let a decoder keep what attention computed, so that a new token costs one step; returns the cache.
+
+    From now on, and while no gradient is recorded, `model(tokens)` takes tokens as the continuation of what the cache
+    holds, and `model.generate(...)`, unchanged, computes each token once. `cache.reset()` starts over. Without `cache`
+    a `KVCache` is made, of `max_seq_len` positions (the model's, and more when it goes beyond, unless given), and made
+    to fit other batches that are generated. A prompt is computed at once, or `prefill_chunk` tokens at a time.
+
+    Only this model is touched, and `disable_kv_cache` leaves it as it was. Enabling again returns the same cache, or
+    changes to the one that is given. Raises TypeError for a model without causal attention or `next_logits`, ValueError
+    for a cache of other sizes.
+
+    >>> from tinytorch.transformer import GPT
+    >>> model = GPT(vocab_size=50, embed_dim=16, num_layers=2, num_heads=4, max_seq_len=32).eval()
+    >>> before = model.generate([1, 2, 3], 5, temperature=0)
+    >>> cache = enable_kv_cache(model)
+    >>> bool((model.generate([1, 2, 3], 5, temperature=0) == before).all()), cache.seq_pos
+    (True, 7)
+    >>> disable_kv_cache(model)
+    """
+    session: Session | None = model.__dict__.get("_kv_session")
+    wanted = batch_size, max_seq_len
+    if session is not None and (session.cache is cache or (cache is None and session.wanted == wanted)):
+        session.prefill_chunk = _checked(prefill_chunk)
+        return session.cache
+    attentions = find_attentions(model)
+    first = attentions[0]
+    sizes: dict[str, Any] = {
+        "num_layers": len(attentions),
+        "num_heads": first.num_kv_heads,
+        "head_dim": first.head_dim,
+        "dtype": first.k_proj.weight.dtype,
+    }
+    chunk = _checked(prefill_chunk)
+    given = cache is not None
+    if cache is None:
+        cache = KVCache(batch_size, model.max_seq_len if max_seq_len is None else max_seq_len, **sizes)
+    for name, size in sizes.items():
+        if getattr(cache, name) != size:
+            raise ValueError(
+                f"enable_kv_cache: the cache has {name}={getattr(cache, name)}, the model {size}; "
+                f"make it with {', '.join(f'{name}={size}' for name, size in sizes.items())}"
+            )
+    disable_kv_cache(model)  # before the new session looks at what the model does
+    Session(model, attentions, cache, None if given else wanted, chunk).plug_in()
+    return cache
+
+
+def disable_kv_cache(model: Any) -> None:
+    """Leave the model exactly as it was before `enable_kv_cache`. Harmless when no cache is enabled."""
+    session: Session | None = model.__dict__.get("_kv_session")
+    if session is not None:
+        session.unplug()
+
+
+def find_attentions(model: Any) -> list[MultiHeadAttention]:
+    """The attention of each layer. Raises TypeError when the model is no decoder that a cache can serve."""
+    found = [
+        (name, module)
+        for name, module in model.named_modules(remove_duplicate=False)
+        if isinstance(module, MultiHeadAttention)
+    ]
+    attentions = [module for _, module in found]
+    problem = None
+    if not attentions or not hasattr(model, "next_logits"):
+        problem = "has no attention or no next_logits"
+    elif not all(module.causal for module in attentions):
+        problem = f"attends to later tokens in {next(name for name, module in found if not module.causal)}"
+    elif len(set(map(id, attentions))) < len(attentions):
+        problem = "uses one attention in several places"
+    elif len({(module.num_kv_heads, module.head_dim) for module in attentions}) > 1:
+        problem = "has layers with different heads"
+    if problem:
+        raise TypeError(f"enable_kv_cache: {type(model).__name__} {problem}; a cache serves decoders such as GPT")
+    return attentions
+
+
+def _checked(prefill_chunk: int | None) -> int | None:
+    if prefill_chunk is not None and prefill_chunk < 1:
+        raise ValueError(f"enable_kv_cache: prefill_chunk={prefill_chunk}; it must be at least 1 token")
+    return prefill_chunk
