@@ -1,7 +1,7 @@
-"""Cross-entropy of logits with integer targets, without ever holding the probabilities.
+"""Cross-entropy of logits with integer targets.
 
-The forward pass keeps log(sum(exp(logits))), one number a row; the backward pass makes the probabilities from it,
-directly in the array that becomes the gradient.
+The forward pass keeps the exponentials of the logits and their sums. One product with a number for each row makes them
+the probabilities and the gradient at once.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ import numpy as np
 from tinytorch.autograd import defvjp
 from tinytorch.tensor import Array, Tensor, primitive, where
 
-from .blocks import row_blocks
 from .nll import averaged, classes_last, nll_loss, right_classes
 from .reduction import Reduction, checked
-from .softmax import log_softmax
+from .softmax import log_softmax, shift, total
 from .targets import checked_targets, class_weights
 
-_max: Any = np.maximum.reduce
 _sum: Any = np.add.reduce
 
 
@@ -57,10 +55,11 @@ def cross_entropy(
 
 
 class Kept(NamedTuple):
-    """What the backward pass needs: for n rows of C classes, four vectors of n numbers."""
+    """What the backward pass needs, for n rows of C classes."""
 
-    targets: Array
-    norm: Array  # (n, 1) log(sum(exp(logits)))
+    targets: Array  # (n,)
+    exponentials: Array  # (n, C) exp(logits), each row times any one number
+    sums: Array  # (n, 1) of the exponentials
     importance: Array  # the weight of each row, 0 where it is ignored
     counted: Array | None  # which rows count, None for all
     divisor: float  # what the sum of the losses was divided by
@@ -83,14 +82,17 @@ def softmax_cross_entropy(
     n, classes = flat.size, logits.shape[-1]
     weights = class_weights("cross_entropy", weight, classes, logits.dtype)
     x = logits.reshape(n, classes)
-    norm = log_sum_exp(x)
+    top = shift(x, axis=-1)
+    exponentials = np.exp(x) if isinstance(top, float) else np.exp(x - top)
+    sums = total(exponentials, axis=-1)
+    norm = (np.log(sums) + top)[:, 0]  # log(sum(exp(x)))
     importance = np.ones(n, x.dtype) if weights is None else weights[flat]
     if counted is not None:
         importance *= counted
-    losses = norm[:, 0] - x[np.arange(n), flat]
+    losses = norm - x[np.arange(n), flat]
     losses *= importance
     if label_smoothing:
-        every = classes * norm[:, 0] - _sum(x, axis=1) if weights is None else _sum(weights) * norm[:, 0] - x @ weights
+        every = classes * norm - _sum(x, axis=1) if weights is None else _sum(weights) * norm - x @ weights
         if counted is not None:
             every *= counted
         losses *= 1 - label_smoothing
@@ -99,27 +101,10 @@ def softmax_cross_entropy(
     if counted is not None:
         losses[~counted] = 0  # also where the logits of an ignored row are infinite
     divisor = float(_sum(importance)) if reduction == "mean" else 1.0
-    kept = Kept(flat, norm, importance, counted, divisor)
+    kept = Kept(flat, exponentials, sums, importance, counted, divisor)
     if reduction == "none":
         return losses.reshape(targets.shape), kept
-    total = np.asarray(_sum(losses))
-    return total * (1 / divisor if divisor else np.nan), kept
-
-
-def log_sum_exp(x: Array) -> Array:
-    """log(sum(exp(x))) of each row: (n, C) -> (n, 1), taken about the largest so that nothing overflows."""
-    n, classes = x.shape
-    norm = np.empty((n, 1), x.dtype)
-    ones = np.ones((classes, 1), x.dtype)
-    for block in row_blocks(n, classes):
-        top = _max(x[block], axis=1, keepdims=True)
-        e = np.subtract(x[block], top)
-        np.exp(e, out=e)
-        total = norm[block]
-        np.matmul(e, ones, out=total)
-        np.log(total, out=total)
-        total += top
-    return norm
+    return np.asarray(_sum(losses)) * (1 / divisor if divisor else np.nan), kept
 
 
 def _backward(
@@ -135,10 +120,8 @@ def _backward(
     reduction: Reduction,
 ) -> tuple[Array, None]:
     """With p = softmax(x), for a row of importance w: w (p - onehot(target)); smoothing spreads the onehot."""
-    classes = logits.shape[-1]
+    classes = kept.exponentials.shape[1]
     weights = class_weights("cross_entropy", weight, classes, g.dtype)
-    dx = np.empty(logits.shape, g.dtype)
-    x, rows = logits.reshape(-1, classes), dx.reshape(-1, classes)
     scale = np.reshape(g, -1) * (1 / kept.divisor if kept.divisor else 0.0)  # (n,) or (1,)
     hit = kept.importance * scale
     spread = None
@@ -147,13 +130,10 @@ def _backward(
         spread = np.broadcast_to(scale * (label_smoothing / classes), hit.shape)
         spread = spread if kept.counted is None else spread * kept.counted
     pull = hit if spread is None else hit + spread * (classes if weights is None else _sum(weights))
-    for block in row_blocks(*x.shape):
-        p = rows[block]
-        np.subtract(x[block], kept.norm[block], out=p)
-        np.exp(p, out=p)
-        p *= pull[block, None]
-        if spread is not None:
-            p -= spread[block, None] if weights is None else spread[block, None] * weights
+    dx = np.empty(np.shape(logits), g.dtype)
+    rows = np.multiply(kept.exponentials, pull[:, None] / kept.sums, out=dx.reshape(-1, classes))
+    if spread is not None:
+        rows -= spread[:, None] if weights is None else np.multiply.outer(spread, weights)
     rows[np.arange(len(rows)), kept.targets] -= hit
     if kept.counted is not None:
         rows[~kept.counted] = 0

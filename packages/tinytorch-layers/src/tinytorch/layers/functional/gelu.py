@@ -1,4 +1,8 @@
-"""GELU: x times the probability that a normal variable is below x, exact and in its tanh form."""
+"""GELU: x times the probability Φ(x) that a normal variable is below x, exact and in its tanh form.
+
+Both have the form Φ(x) = (1 + tanh(x p(x²))) / 2 with a polynomial p. The tanh form has two terms of it, which are off
+by up to 5e-4; seven terms are as exact as float32 is. float64 takes Φ from the error function.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,13 @@ from .erf import erf, normal_cdf
 A = math.sqrt(2 / math.pi)
 B = 0.044715
 DENSITY = 1 / math.sqrt(2 * math.pi)
+
+# of p, highest power first; the seven are fitted to atanh(erf(x / sqrt(2))) / x, and Φ is then within 2e-7
+TWO_TERMS = (A * B, A)
+SEVEN_TERMS = (
+    1.8094246025555205e-09, -1.33649654882578e-07, 3.973159653057439e-06, -5.5278296461020346e-05,
+    -3.295349741080564e-05, 0.0363339094821262, 0.7978844934199975,
+)  # fmt: skip
 
 
 def known_approximation(approximate: str) -> str:
@@ -35,33 +46,37 @@ def gelu(x: Array, /, approximate: str = "tanh") -> tuple[Array, None]:
     Tensor([0.    , 0.8412])
     """
     known_approximation(approximate)
+    x = np.asarray(x)
     out = np.empty(x.shape, x.dtype if x.dtype.kind == "f" else np.float64)
     xs, results = x.reshape(-1), out.reshape(-1)
-    share = _tanh_share if approximate == "tanh" else _normal_share
     for block in row_blocks(x.size, 1):
-        share(xs[block], results[block])
+        _below(xs[block], results[block], approximate)
         results[block] *= xs[block]
     return out, None
 
 
-def _tanh_share(x: Array, out: Array) -> None:
-    """(1 + tanh(A x (1 + B x²))) / 2"""
-    np.multiply(x, x, out=out)
-    out *= A * B
-    out += A
+def _below(x: Array, out: Array, approximate: str) -> None:
+    """Φ(x), written to `out`."""
+    if approximate == "none" and out.dtype == np.float64:
+        return normal_cdf(x, out)
+    terms = SEVEN_TERMS if approximate == "none" else TWO_TERMS
+    square = np.multiply(x, x)
+    np.multiply(square, terms[0], out=out)
+    out += terms[1]
+    for term in terms[2:]:
+        out *= square
+        out += term
     out *= x
     np.tanh(out, out=out)
     out *= 0.5
     out += 0.5
-
-
-def _normal_share(x: Array, out: Array) -> None:
-    normal_cdf(x, out)
+    return None
 
 
 def _backward(
-    g: Array, out: Array, saved: None, needs: tuple[bool, ...], x: Array, approximate: str = "tanh"
+    g: Array, out: Array, saved: None, needs: tuple[bool, ...], x: Any, approximate: str = "tanh"
 ) -> tuple[Array]:
+    x = np.asarray(x)
     dx = np.empty(x.shape, g.dtype)
     xs, gs, results = x.reshape(-1), g.reshape(-1), dx.reshape(-1)
     slope = _tanh_slope if approximate == "tanh" else _normal_slope
@@ -91,7 +106,7 @@ def _tanh_slope(x: Array, out: Array) -> None:
 
 def _normal_slope(x: Array, out: Array) -> None:
     """Φ(x) + x φ(x)"""
-    normal_cdf(x, out)
+    _below(x, out, "none")
     density = np.multiply(x, x)
     density *= -0.5
     np.exp(density, out=density)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tinytorch.autograd import defvjp
@@ -16,7 +18,8 @@ def relu(x: Array, /) -> Array:
     >>> relu(Tensor([-1.0, 2.0]))
     Tensor([0., 2.])
     """
-    return np.maximum(x, 0)
+    x = np.asarray(x)
+    return x.clip(0.0, np.inf) if x.dtype.kind == "f" else np.maximum(x, 0)  # clip is vectorised, maximum(x, 0) is not
 
 
 defvjp(relu, lambda g, out, x: g * (out > 0))
@@ -25,7 +28,12 @@ defvjp(relu, lambda g, out, x: g * (out > 0))
 @primitive
 def leaky_relu(x: Array, /, negative_slope: float = 0.01) -> Array:
     """x where it is positive, `negative_slope` times x elsewhere; the slope at 0 is taken as `negative_slope`."""
-    return np.where(x > 0, x, x * negative_slope)
+    scaled = np.multiply(x, negative_slope)
+    return np.maximum(x, scaled) if negative_slope <= 1 else np.minimum(x, scaled)
 
 
-defvjp(leaky_relu, lambda g, out, x, negative_slope=0.01: np.where(x > 0, g, g * negative_slope))
+def _leaky_slope(g: Any, out: Any, x: Any, negative_slope: float = 0.01) -> Any:
+    return g * (np.greater(x, 0).astype(g.dtype) * (1 - negative_slope) + negative_slope)
+
+
+defvjp(leaky_relu, _leaky_slope)

@@ -12,13 +12,17 @@ from tinytorch.tensor import Array, Tensor, primitive
 from .blocks import row_blocks
 
 
-def logistic(x: Array, out: Array | None = None) -> Array:
-    """1 / (1 + exp(-x)) as (1 + tanh(x / 2)) / 2, which cannot overflow."""
-    out = np.multiply(x, 0.5, out=out)
+def logistic(x: Array, out: Array) -> Array:
+    """1 / (1 + exp(-x)) as (1 + tanh(x / 2)) / 2, which cannot overflow, written to `out`."""
+    np.multiply(x, 0.5, out=out)
     np.tanh(out, out=out)
     out *= 0.5
     out += 0.5
     return out
+
+
+def _like(x: Array) -> Array:
+    return np.empty(x.shape, x.dtype if x.dtype.kind == "f" else np.float64)
 
 
 @primitive(fused=True)
@@ -28,17 +32,22 @@ def sigmoid(x: Array, /) -> tuple[Array, None]:
     >>> sigmoid(Tensor([0.0]))
     Tensor([0.5])
     """
-    return logistic(x), None
+    x = np.asarray(x)
+    return logistic(x, _like(x)), None
 
 
-def _sigmoid_backward(g: Array, out: Array, saved: None, needs: tuple[bool, ...], x: Array) -> tuple[Array]:
-    dx = 1 - out
+def _sigmoid_backward(g: Array, out: Array, saved: None, needs: tuple[bool, ...], x: Any) -> tuple[Array]:
+    dx = np.subtract(1, out)
     dx *= out
     dx *= g
     return (dx,)
 
 
-defvjp(sigmoid, fused=_sigmoid_backward, composition=lambda x: np.tanh(x * 0.5) * 0.5 + 0.5)
+def _sigmoid_by_parts(x: Any) -> Tensor:
+    return np.tanh(x * 0.5) * 0.5 + 0.5
+
+
+defvjp(sigmoid, fused=_sigmoid_backward, composition=_sigmoid_by_parts)
 
 
 @primitive(fused=True)
@@ -48,20 +57,23 @@ def silu(x: Array, /) -> tuple[Array, None]:
     >>> silu(Tensor([0.0, 20.0]))
     Tensor([ 0., 20.])
     """
-    out = np.empty(x.shape, x.dtype if x.dtype.kind == "f" else np.float64)
-    rows, results = x.reshape(-1), out.reshape(-1)
+    x = np.asarray(x)
+    out = _like(x)
+    xs, results = x.reshape(-1), out.reshape(-1)
     for block in row_blocks(x.size, 1):
-        logistic(rows[block], out=results[block])
-        results[block] *= rows[block]
+        logistic(xs[block], results[block])
+        results[block] *= xs[block]
     return out, None
 
 
-def _silu_backward(g: Array, out: Array, saved: None, needs: tuple[bool, ...], x: Array) -> tuple[Array]:
+def _silu_backward(g: Array, out: Array, saved: None, needs: tuple[bool, ...], x: Any) -> tuple[Array]:
     """d silu / dx = s + x s (1 - s) = s (1 + x (1 - s)), where s = sigmoid(x)."""
+    x = np.asarray(x)
     dx = np.empty(x.shape, g.dtype)
     xs, gs, results = x.reshape(-1), g.reshape(-1), dx.reshape(-1)
     for block in row_blocks(x.size, 1):
-        s, slope = logistic(xs[block]), results[block]
+        slope = results[block]
+        s = logistic(xs[block], np.empty_like(slope))
         np.subtract(1, s, out=slope)
         slope *= xs[block]
         slope += 1
@@ -71,7 +83,7 @@ def _silu_backward(g: Array, out: Array, saved: None, needs: tuple[bool, ...], x
 
 
 def _silu_by_parts(x: Any) -> Tensor:
-    return x * (np.tanh(x * 0.5) * 0.5 + 0.5)
+    return x * _sigmoid_by_parts(x)
 
 
 defvjp(silu, fused=_silu_backward, composition=_silu_by_parts)
