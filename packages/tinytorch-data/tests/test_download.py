@@ -102,6 +102,11 @@ def test_the_next_mirror_is_asked(server: Server, tmp_path: Path, fault: str) ->
     assert [path.name for path in tmp_path.iterdir()] == ["play.txt"]
 
 
+def test_a_file_without_mirrors_can_only_be_put_in_place(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"names no mirror\nput the file at"):
+        fetch(RemoteFile("play.txt", 1, "0" * 64, ()), tmp_path)
+
+
 def test_only_the_bytes_count_not_what_the_server_says_of_them(server: Server, tmp_path: Path) -> None:
     assert fetch(text(server, "nonsense"), tmp_path).read_bytes() == CONTENT
 

@@ -63,8 +63,9 @@ def fetch(file: RemoteFile, folder: str | Path | None = None, *, progress: bool 
             failures.append(error)
         else:
             return path
-    reasons = [_reason(url, error) for url, error in zip(file.urls, failures, strict=True)]
-    raise OSError(f"{wanted} could not be downloaded: {'; '.join(reasons)}\nput the file at {path}") from failures[-1]
+    reasons = [_reason(url, error) for url, error in zip(file.urls, failures, strict=True)] or ["it names no mirror"]
+    cause = failures[-1] if failures else None
+    raise OSError(f"{wanted} could not be downloaded: {'; '.join(reasons)}\nput the file at {path}") from cause
 
 
 def _check(path: Path, file: RemoteFile) -> None:
