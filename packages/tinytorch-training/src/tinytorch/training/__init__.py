@@ -1,3 +1,17 @@
-"""A trainer with metrics, live progress and checkpoints that resume bit for bit."""
+"""Stage 6: training that shows how it goes, and that can be killed and continued."""
+
+from .callbacks import Callback
+from .chart import braille
+from .dashboard import Dashboard
+from .display import Display
+from .history import History
+from .metrics import accuracy
+from .progress import ProgressLine
+from .stopping import EarlyStopping
+from .trainer import Trainer
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Callback", "Dashboard", "Display", "EarlyStopping", "History", "ProgressLine", "Trainer", "accuracy", "braille",
+]  # fmt: skip

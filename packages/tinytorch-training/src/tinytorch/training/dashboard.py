@@ -1,0 +1,140 @@
+"""A live picture of a training run: loss curve, speed, time left, and what the model answers by now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .chart import Curve, braille
+from .display import Display, clock, number
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+Row = tuple[str, str] | tuple[str, str, bool]
+
+
+class Dashboard(Display):
+    """A panel with the loss curve, numbers, and sample answers; plain lines where there is no terminal.
+
+    Give it to `Trainer.fit(progress=...)`. A callback that asks the model questions shows the answers by
+    `show_samples([(question, answer), ...])`; a third entry says whether the answer is right, and colours it.
+    """
+
+    def __init__(
+        self,
+        total_steps: int | None = None,
+        title: str = "Training",
+        console: Console | None = None,
+        refresh_per_second: float = 4.0,
+        interval: float = 5.0,
+        height: int = 8,
+        heads: tuple[str, str] = ("question", "answer"),
+    ) -> None:
+        super().__init__(total_steps, title, console, refresh_per_second, interval)
+        self.height = height
+        self.heads = heads
+        self.curve = Curve()
+        self.samples: list[Row] = []
+
+    def update(self, step: int, loss: float, lr: float, count: float, seconds: float) -> None:
+        self.curve.add(loss)
+        super().update(step, loss, lr, count, seconds)
+
+    def show_samples(self, rows: Sequence[Row]) -> None:
+        """Show what the model says now: (question, answer) or (question, answer, right)."""
+        self.samples = [(printable(row[0]), printable(row[1]), *row[2:]) for row in rows]
+        if self._live is not None:
+            self.draw()
+        else:
+            for row in self.samples:
+                mark = "" if len(row) == 2 else "  (right)" if row[2] else "  (wrong)"
+                self.write(f"  {row[0]}  ->  {row[1]}{mark}")
+
+    def line(self) -> str:
+        title, self.title = self.title, ""  # the picture has it once; lines need not repeat it
+        try:
+            return super().line()
+        finally:
+            self.title = title
+
+    def render(self) -> RenderableType:
+        from rich.console import Group
+        from rich.panel import Panel
+        from rich.table import Table
+
+        numbers = self._numbers()
+        width = max(self.console.width - 48, 16)
+        body = Table.grid(padding=(0, 2))
+        body.add_column(no_wrap=True, width=width + 9)
+        body.add_column(no_wrap=True)
+        body.add_row(self._chart(width), numbers)
+        parts: list[RenderableType] = [self._bar(), "", body]
+        if self.samples:
+            parts += ["", self._answers()]
+        return Panel(Group(*parts), title=self.title, border_style="cyan", padding=(0, 1))
+
+    def _bar(self) -> Table:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        row = Table.grid(padding=(0, 2), expand=True)
+        row.add_column(ratio=1)
+        row.add_column(no_wrap=True, justify="right")
+        known = self.total_steps is not None
+        steps = f"step {self.step:,} of {self.total_steps:,}" if known else f"step {self.step:,}"
+        bar = ProgressBar(total=self.total_steps, completed=self.step, pulse=not known)
+        row.add_row(bar, steps)
+        return row
+
+    def _chart(self, width: int) -> RenderableType:
+        from rich.text import Text
+
+        part = min(self.step / self.total_steps, 1.0) if self.total_steps else 1.0
+        positive = [value for value in self.curve.means if value > 0]
+        log = max(positive, default=1.0) > 20 * min(positive, default=1.0)  # a flat line says nothing
+        lines, low, high = braille(self.curve.means, width, self.height, part, log)
+        chart = Text()
+        for place, line in enumerate(lines):
+            label = number(high) if place == 0 else number(low) if place == self.height - 1 else ""
+            chart.append(f"{label:>8} ", style="dim")
+            chart.append(line + ("\n" if place < self.height - 1 else ""), style="green")
+        return chart
+
+    def _numbers(self) -> Table:
+        from rich.table import Table
+
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(justify="right", no_wrap=True)
+        grid.add_row("loss", number(self.loss), style="bold")
+        for name, value in self.measured.items():
+            grid.add_row(name.replace("_", " "), number(value))
+        grid.add_row(f"{self.unit}/s", f"{self.speed:,.0f}")
+        grid.add_row("elapsed", clock(self.elapsed))
+        grid.add_row("time left", clock(self.time_left) if self.time_left is not None else "-")
+        grid.add_row("learning rate", f"{self.lr:.2e}")
+        return grid
+
+    def _answers(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2), expand=True)
+        table.add_column(ratio=2, no_wrap=True, overflow="ellipsis")
+        table.add_column(ratio=3, no_wrap=True, overflow="ellipsis")
+        table.add_row(Text(self.heads[0], style="dim"), Text(self.heads[1], style="dim"))
+        for row in self.samples:
+            style = "yellow" if len(row) == 2 or not row[2] else "green"
+            table.add_row(Text(row[0]), Text(row[1], style=style))
+        return table
+
+
+def printable(text: str) -> str:
+    """`text` on one line, without characters that would move the cursor: an untrained model writes anything.
+
+    >>> printable("a\\nb\\x1b[2J")
+    'a b [2J'
+    """
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -1,0 +1,178 @@
+"""What live displays have in common: when to draw, how fast training is, and how long it will take."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
+    from .trainer import Trainer
+
+DECAY = 0.98  # of the speed that is shown: it is an average of the latest 50 steps or so
+
+
+class Display:
+    """Base of progress displays: a callback of `Trainer`, or used by hand.
+
+    In a terminal what `render()` returns is redrawn at most `refresh_per_second` times a second; elsewhere `line()` is
+    printed at most every `interval` seconds, and at the end. By hand: `start`, then `update` after every step, then
+    `stop`.
+    """
+
+    def __init__(
+        self,
+        total_steps: int | None = None,
+        title: str = "",
+        console: Console | None = None,
+        refresh_per_second: float = 4.0,
+        interval: float = 5.0,
+    ) -> None:
+        self.total_steps = total_steps
+        self.title = title
+        self.refresh_per_second = refresh_per_second
+        self.interval = interval
+        self.unit = "samples"
+        self.step = 0
+        self.loss = float("nan")
+        self.lr = float("nan")
+        self.measured: dict[str, float] = {}  # in the latest validation
+        self._given_total = total_steps
+        self._console = console
+        self._live: Live | None = None
+        self._counted = self._seconds = 0.0
+        self._started = self._drawn = 0.0
+        self._first_step = 0
+        self._drawn_step = -1
+
+    # What a subclass shows
+
+    def render(self) -> RenderableType:
+        """The picture."""
+        raise NotImplementedError(f"{type(self).__name__} has no render(); define it in the class")
+
+    def line(self) -> str:
+        """The same in one line of text."""
+        of = f"/{self.total_steps}" if self.total_steps is not None else ""
+        parts = [f"step {self.step}{of}", f"loss {number(self.loss)}", f"{self.speed:,.0f} {self.unit}/s"]
+        parts += [f"{name.replace('_', ' ')} {number(value)}" for name, value in self.measured.items()]
+        if self.time_left is not None:
+            parts.append(f"{clock(self.time_left)} left")
+        return "  ".join([*([self.title] if self.title else []), *parts, f"lr {self.lr:.3g}"])
+
+    # What it knows
+
+    @property
+    def console(self) -> Console:
+        if self._console is None:
+            from rich.console import Console
+
+            self._console = Console()
+        return self._console
+
+    @property
+    def speed(self) -> float:
+        """Samples or tokens in a second of training, of the latest steps."""
+        return self._counted / self._seconds if self._seconds else 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return monotonic() - self._started
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds to the last step, at the pace since the start; None while it cannot be known."""
+        done = self.step - self._first_step
+        if self.total_steps is None or done < 2:  # the first step of a run takes longer
+            return None
+        return self.elapsed / done * max(self.total_steps - self.step, 0)
+
+    # By hand
+
+    def start(self, step: int = 0, total_steps: int | None = None, unit: str = "samples") -> None:
+        """Begin to draw, after `step` steps have been done."""
+        self.step = self._first_step = step
+        self.total_steps = self._given_total if self._given_total is not None else total_steps
+        self.unit = unit
+        self._started = monotonic()
+        self._drawn, self._drawn_step = 0.0, -1
+        if self.console.is_terminal and not self.console.is_dumb_terminal:
+            from rich.live import Live
+
+            self._live = Live(console=self.console, auto_refresh=False, get_renderable=self.render)
+            self._live.start()
+
+    def update(self, step: int, loss: float, lr: float, count: float, seconds: float) -> None:
+        """Take in a step: its number, loss and learning rate, and how many samples or tokens it took how long."""
+        self.step, self.loss, self.lr = step, loss, lr
+        self._counted = DECAY * self._counted + count
+        self._seconds = DECAY * self._seconds + seconds
+        now = monotonic()
+        if now - self._drawn >= (self.interval if self._live is None else 1 / self.refresh_per_second):
+            self._drawn = now
+            self.draw()
+
+    def draw(self) -> None:
+        """Show how things stand, now."""
+        if self._live is not None:
+            self._live.refresh()
+        else:
+            self._drawn_step = self.step
+            self.write(self.line())
+
+    def write(self, line: str) -> None:
+        """Print one plain line."""
+        print(line, file=self.console.file, flush=True)
+
+    def stop(self) -> None:
+        """Draw for the last time and leave the terminal as it was."""
+        if self._live is not None:
+            self._live.stop()  # draws once more
+            self._live = None
+        elif self.step > self._first_step and self._drawn_step != self.step:
+            self.draw()
+
+    def __enter__(self) -> Any:
+        self.start(unit=self.unit)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    # As a callback
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        self.start(trainer.step, trainer.total_steps, trainer.unit)
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        self.update(trainer.step, trainer.loss, trainer.lr, trainer.counted, trainer.seconds)
+
+    def on_validation_end(self, trainer: Trainer) -> None:
+        names = [name for name in trainer.history.columns if name.startswith("valid_")]
+        self.measured = {name: trainer.history.last(name) for name in names}
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        self.stop()
+
+
+def number(value: float) -> str:
+    """A measured value, short.
+
+    >>> number(2.34567), number(0.000123456), number(123456.0)
+    ('2.346', '1.23e-04', '1.23e+05')
+    """
+    return f"{value:.3f}" if 0.001 <= abs(value) < 10000 or value == 0 else f"{value:.2e}"
+
+
+def clock(seconds: float) -> str:
+    """A duration as on a clock.
+
+    >>> clock(7), clock(75), clock(3675)
+    ('0:07', '1:15', '1:01:15')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
