@@ -9,10 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # stages.py belongs to no package
-import stages  # noqa: E402
+import stages
 
 ORDER = stages.order()
 every_stage = pytest.mark.parametrize("stage", ORDER)
@@ -22,7 +19,7 @@ every_stage = pytest.mark.parametrize("stage", ORDER)
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that one `hatch build --all` fills."""
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, "-m", "hatch", "build", "--all", str(folder)], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "hatch", "build", "--all", str(folder)], cwd=stages.ROOT, check=True)
     return folder
 
 
@@ -42,7 +39,7 @@ def test_wheel_holds_its_own_portion_only(built: Path, stage: str) -> None:
     with zipfile.ZipFile(wheel(built, stage)) as opened:
         names = {name for name in opened.namelist() if ".dist-info/" not in name}
         [licence] = [name for name in opened.namelist() if name.endswith(".dist-info/licenses/LICENSE")]
-        assert opened.read(licence) == (ROOT / "LICENSE").read_bytes()
+        assert opened.read(licence) == (stages.ROOT / "LICENSE").read_bytes()
     assert names == files(stage)
     assert f"tinytorch/{stage}/py.typed" in names
     assert "tinytorch/__init__.py" not in names
