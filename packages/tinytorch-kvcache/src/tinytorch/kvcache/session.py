@@ -60,6 +60,7 @@ class Session:
         self.original_forward = model.forward
         self.original_next_logits = model.next_logits
         self.stepping = False
+        self.aside = False  # whether the model is asked as if there were no cache
         self.attended = 0  # layers, in this step
         self.watch = Watch(model)
         self._before: list[tuple[Module, str, bool, Any]] = []  # under which name something stood, and what
@@ -98,7 +99,7 @@ class Session:
         own forward, and the cache is left alone. Raises ValueError when the cache has no room, holds another number of
         sequences, or was filled with other weights; then nothing has changed.
         """
-        if self._recording():
+        if self.aside or self._recording():
             self.watch.suspect = True
             logits: Tensor = self.original_forward(tokens, mask, positions, **options)
             return logits
@@ -134,7 +135,11 @@ class Session:
     def next_logits(self, tokens: Any, mask: Any = None) -> Tensor:
         """Logits (B, V) of what follows each row of `tokens` (B, T), computing only what the cache does not hold."""
         if self._recording() or (self.model.training and any(a.training and a.dropout for a in self.attentions)):
-            logits: Tensor = self.original_next_logits(tokens, mask)
+            self.aside = True
+            try:
+                logits: Tensor = self.original_next_logits(tokens, mask)
+            finally:
+                self.aside = False
             return logits
         ids = tokens.data if isinstance(tokens, Tensor) else np.asarray(tokens)
         cache, end = self.cache, ids.shape[-1]
