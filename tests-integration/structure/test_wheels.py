@@ -77,7 +77,7 @@ def test_wheels_live_side_by_side_in_one_namespace(built: Path, tmp_path: Path) 
     subprocess.run([uv, "venv", "-q", "-p", sys.executable, str(tmp_path / "venv")], check=True)
     python = tmp_path / "venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     wheels = [str(wheel(built, stage)) for stage in ORDER]
-    subprocess.run([uv, "pip", "install", "-q", "--no-cache", "--python", str(python), *wheels], check=True)
+    subprocess.run([uv, "pip", "install", "-q", "--python", str(python), *wheels], check=True)
     check = "import sys, importlib\nfor name in sys.argv[1:]: print(importlib.import_module(name).__file__)"
     modules = [f"tinytorch.{stage}" for stage in ORDER]
     done = subprocess.run([str(python), "-c", check, *modules], check=True, capture_output=True, text=True)
