@@ -1,3 +1,13 @@
-"""Time, FLOPs and memory of every primitive and module."""
+"""Stage 12: time, FLOPs and memory of every primitive and module."""
+
+from . import formulas  # noqa: F401
+from .events import Event, Span
+from .flops import flops_of, per_gradient
+from .grouping import Row
+from .measures import Latency
+from .profiler import Profiler
+from .shaped import Shaped
 
 __version__ = "0.1.0"
+
+__all__ = ["Event", "Latency", "Profiler", "Row", "Shaped", "Span", "flops_of", "per_gradient"]

@@ -1,0 +1,186 @@
+"""From the log of a watch to events: what ran when, inside what, doing how much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from weakref import ReferenceType
+
+from tinytorch.tensor import Primitive
+
+from .flops import Arithmetic, arithmetic
+from .shaped import Shaped, shaped
+from .traffic import traffic
+from .watch import BACKWARD, BLOCK, ENTER, FORWARD, MODULE, Log
+
+
+@dataclass(eq=False)
+class Span:
+    """A stretch of time in one thread, in nanoseconds; `kind` is block, module, region, forward or backward."""
+
+    kind: str
+    name: str
+    start: int
+    stop: int
+    thread: int
+    parent: Span | None = field(default=None, repr=False)
+    self_ns: int = 0
+    """Its time without that of the spans of the same nature inside it: operations in operations, modules in modules."""
+
+    @property
+    def duration(self) -> int:
+        return self.stop - self.start
+
+    def within(self, *kinds: str) -> Span | None:
+        """The nearest span of these kinds around this one."""
+        span = self.parent
+        while span is not None and span.kind not in kinds:
+            span = span.parent
+        return span
+
+
+@dataclass(eq=False)
+class Event(Span):
+    """One run of a primitive's forward, or of its gradient rule."""
+
+    primitive: Primitive = None  # type: ignore[assignment]
+    inputs: tuple[Any, ...] = ()
+    params: dict[str, Any] = field(default_factory=dict)
+    output: Shaped = None  # type: ignore[assignment]
+    needs: tuple[bool, ...] | None = None
+    birth: int | None = None
+    allocated: int = 0
+    """Bytes of the arrays that came into being: the result and what was saved, or the gradients."""
+    live: int = 0
+    """Bytes alive, of all that was allocated while watching, when it ended."""
+    module: str | None = None
+    """The dotted name of the module it belongs to, "" for the outermost; None outside of all modules."""
+    nested: bool = False
+    """Whether other operations ran inside: then the work is theirs."""
+
+    @property
+    def label(self) -> str:
+        """The operator's name, and whether this is its backward."""
+        return self.name if self.kind == FORWARD else f"{self.name} backward"
+
+    @property
+    def shapes(self) -> str:
+        """The shapes of the inputs, such as `8x32, 32x32`."""
+        return ", ".join(str(x) for x in self.inputs if isinstance(x, Shaped)) or "()"
+
+    @cached_property
+    def known(self) -> Arithmetic | None:
+        """What the formulas say; None where there is none."""
+        if self.nested:
+            return Arithmetic()
+        return arithmetic(self.primitive, self.output, self.inputs, self.params, self.needs)
+
+    @property
+    def work(self) -> Arithmetic:
+        return self.known or Arithmetic()
+
+    @cached_property
+    def traffic(self) -> tuple[int, int]:
+        """Bytes read and written."""
+        return (0, 0) if self.nested else traffic(self)
+
+
+@dataclass
+class Recording:
+    """All that a log says."""
+
+    events: list[Event]
+    spans: list[Span]
+    """Blocks, modules and regions."""
+    memory: list[tuple[int, int]]
+    """(time, bytes alive) after every change."""
+
+
+def read(log: Log) -> Recording:
+    """Make sense of a log."""
+    events: list[Event] = []
+    spans: list[Span] = []
+    memory: list[tuple[int, int]] = []
+    open_spans: dict[int, list[Span]] = {}
+    sizes: dict[int, int] = {}
+    live = now = 0
+    for entry in log:
+        if isinstance(entry, ReferenceType):  # an array died, some time after the last thing that happened
+            live -= sizes.pop(id(entry), 0)
+            memory.append((now, live))
+        elif entry[0] in (FORWARD, BACKWARD):
+            kind, primitive, start, now, thread, inputs, params, output, fresh, birth, needs = entry
+            for reference, size in fresh:
+                sizes[id(reference)] = size
+                live += size
+            if fresh:
+                memory.append((now, live))
+            events.append(
+                Event(
+                    kind, primitive.name, start, now, thread, primitive=primitive,
+                    inputs=tuple(map(shaped, inputs)), params=params, output=Shaped(*output), needs=needs, birth=birth,
+                    allocated=sum(size for _, size in fresh), live=live,
+                )
+            )  # fmt: skip
+        else:
+            edge, kind, name, now, thread = entry
+            stack = open_spans.setdefault(thread, [])
+            if edge == ENTER:
+                stack.append(Span(kind, name, now, now, thread))
+            elif any((span.kind, span.name) == (kind, name) for span in stack):
+                while True:
+                    span = stack.pop()
+                    span.stop = now
+                    spans.append(span)
+                    if (span.kind, span.name) == (kind, name):
+                        break
+    for stack in open_spans.values():  # still inside
+        for span in stack:
+            span.stop = max(now, span.start)
+            spans.append(span)
+    _nest([*spans, *events])
+    _belong(events)
+    return Recording(events, sorted(spans, key=lambda span: span.start), memory)
+
+
+def _nest(spans: Iterable[Span]) -> None:
+    """Find the parent of each span, and the time that is its own."""
+    stacks: dict[int, list[Span]] = {}
+    natures = {FORWARD: (FORWARD, BACKWARD), BACKWARD: (FORWARD, BACKWARD)}
+    for span in sorted(spans, key=lambda span: (span.start, -span.stop)):
+        stack = stacks.setdefault(span.thread, [])
+        while stack and stack[-1].stop < span.stop:
+            stack.pop()
+        span.parent = stack[-1] if stack else None
+        span.self_ns = span.duration
+        stack.append(span)
+        around = span.within(*natures.get(span.kind, (span.kind,)))
+        if around is not None:
+            around.self_ns -= span.duration
+            if isinstance(around, Event):
+                around.nested = True
+
+
+def _belong(events: list[Event]) -> None:
+    """Find the module of each event: the one it runs in, and for a backward the one that its forward ran in."""
+    homes: dict[int, str | None] = {}
+    for event in events:
+        if event.kind == FORWARD:
+            module = event.within(MODULE)
+            event.module = None if module is None else module.name
+            if event.birth is not None:
+                homes[event.birth] = event.module
+    for event in events:
+        if event.kind == BACKWARD and event.birth is not None:
+            event.module = homes.get(event.birth)
+    for event in events:  # what runs inside a backward is part of it
+        rule = event.within(BACKWARD)
+        if event.kind == FORWARD and isinstance(rule, Event):
+            event.module = rule.module
+
+
+def wall(spans: Iterable[Span]) -> int:
+    """Nanoseconds spent inside profiled blocks."""
+    return sum(span.duration for span in spans if span.kind == BLOCK and span.within(BLOCK) is None)

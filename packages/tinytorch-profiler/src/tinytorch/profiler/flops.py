@@ -1,0 +1,97 @@
+"""The registry of FLOP formulas: how much arithmetic a primitive does, from shapes and dtypes alone.
+
+Two kinds of work are counted apart. *Products* are what PyTorch's FlopCounterMode counts: matrix products,
+convolutions and attention, a multiply-add as 2, biases as nothing. *Elementwise* work is everything else: each
+addition, multiplication, division, power, evaluated function (exp, sqrt, tanh, ...) and each choice of a larger or
+smaller element is 1; comparing, selecting by a condition, converting and moving are nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from tinytorch.tensor import Primitive
+
+Formula = Callable[..., int]
+F = TypeVar("F", bound=Formula)
+
+
+class Rule(NamedTuple):
+    """The formulas of one primitive and one kind of work."""
+
+    forward: Formula
+    backward: Formula | None
+
+
+class Arithmetic(NamedTuple):
+    """How many operations on numbers something takes."""
+
+    products: int = 0
+    elementwise: int = 0
+
+
+_products: dict[Primitive | str, Rule] = {}
+_elementwise: dict[Primitive | str, Rule] = {}
+
+
+def flops_of(
+    primitive: Primitive | str, backward: Formula | None = None, *, elementwise: bool = False
+) -> Callable[[F], F]:
+    """Register `formula(out, *inputs, **params) -> int` as the number of FLOPs of a primitive's forward.
+
+    `out` and the inputs that are arrays are `Shaped` (`.shape .dtype .ndim .size .nbytes`), other inputs are scalars or
+    None. Parameters are what they were, arrays among them as `Shaped`, and other objects as a namespace of their public
+    numbers. `backward(needs, out, *inputs, **params)` counts the rule of the gradient, where `needs` says of each
+    input whether its gradient was wanted; without it the backward is listed as not counted. A primitive may have a
+    formula for products and one for `elementwise` work.
+
+    A primitive is named by its object; by its name where its stage is not installed, perhaps.
+
+    >>> from tinytorch.tensor import primitive
+    >>> @primitive
+    ... def double(x, /):
+    ...     return x * 2
+    >>> @flops_of(double, backward=lambda needs, out, x: out.size, elementwise=True)
+    ... def _(out, x):
+    ...     return out.size
+    """
+
+    def register(formula: F) -> F:
+        (_elementwise if elementwise else _products)[primitive] = Rule(formula, backward)
+        return formula
+
+    return register
+
+
+def per_gradient(formula: Formula, *operands: int) -> Formula:
+    """The backward of a product: each gradient of an operand (by its place) that is needed is one more such product."""
+
+    def backward(needs: tuple[bool, ...], out: Any, *inputs: Any, **params: Any) -> int:
+        return sum(needs[place] for place in operands) * formula(out, *inputs, **params)
+
+    return backward
+
+
+def arithmetic(
+    primitive: Primitive, out: Any, inputs: tuple[Any, ...], params: dict[str, Any], needs: tuple[bool, ...] | None
+) -> Arithmetic | None:
+    """What the formulas say of one call, of its backward when there is `needs`; None where there is no formula."""
+    counts = [_count(table, primitive, out, inputs, params, needs) for table in (_products, _elementwise)]
+    return None if counts == [None, None] else Arithmetic(*(count or 0 for count in counts))
+
+
+def _count(
+    table: dict[Primitive | str, Rule],
+    primitive: Primitive,
+    out: Any,
+    inputs: tuple[Any, ...],
+    params: dict[str, Any],
+    needs: tuple[bool, ...] | None,
+) -> int | None:
+    rule = table.get(primitive) or table.get(primitive.name)
+    if rule is None:
+        return None
+    if needs is None:
+        return int(rule.forward(out, *inputs, **params))
+    return None if rule.backward is None else int(rule.backward(needs, out, *inputs, **params))

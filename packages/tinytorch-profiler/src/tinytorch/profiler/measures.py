@@ -1,0 +1,162 @@
+"""One number about a model at a time: its parameters, FLOPs, memory, latency."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Callable, Sequence
+from statistics import median
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinytorch.autograd import enable_grad, no_grad
+from tinytorch.layers import Embedding, Module
+from tinytorch.tensor import Tensor, default_dtype, handling
+
+from .events import read
+from .watch import Watch
+
+MIB = 2**20
+
+
+def count_parameters(model: Module) -> int:
+    """How many numbers the parameters of `model` hold; shared ones count once.
+
+    >>> from tinytorch.layers import Linear
+    >>> count_parameters(Linear(3, 2))
+    8
+    """
+    return sum(parameter.size for parameter in model.parameters())
+
+
+def count_flops(
+    model: Callable[..., Any],
+    input_shape: Sequence[int],
+    dtype: npt.DTypeLike | None = None,
+    *,
+    elementwise: bool = False,
+) -> int:
+    """FLOPs of one forward for an input of `input_shape`: matrix products, convolutions and attention.
+
+    A multiply-add is 2, as PyTorch's FlopCounterMode counts; with `elementwise` all other arithmetic is counted too. The input is zeros of `dtype`: the
+    default float, or int64 for a model whose first parameters are those of an Embedding.
+
+    Raises NotImplementedError for operators without a formula, naming them.
+
+    >>> from tinytorch.layers import Linear
+    >>> count_flops(Linear(3, 2), (5, 3))
+    60
+    """
+    watch = Watch()
+    x = example(model, input_shape, dtype)
+    with no_grad(), handling(watch):
+        model(x)
+    events = read(watch.log).events
+    missing = sorted({event.name for event in events if event.known is None})
+    if missing:
+        raise NotImplementedError(
+            f"count_flops: no formula for {', '.join(missing)}; give each one with tinytorch.profiler.flops_of"
+        )
+    return sum(event.work.products + (event.work.elementwise if elementwise else 0) for event in events)
+
+
+def measure_memory(model: Module, input_shape: Sequence[int], dtype: npt.DTypeLike | None = None) -> dict[str, float]:
+    """Memory of one forward that records gradients, in MiB (2**20 bytes), for zeros of `input_shape`.
+
+    `parameter_memory_mb`: the parameters. `activation_memory_mb`: what the forward leaves alive for the backward.
+    `peak_memory_mb`: the parameters and the most that Python and NumPy held at once during the forward, temporaries
+    included (by tracemalloc, which slows the forward down).
+
+    >>> from tinytorch.layers import Linear
+    >>> measure_memory(Linear(256, 1024, bias=False), (256, 256))["parameter_memory_mb"]
+    1.0
+    """
+    x = example(model, input_shape, dtype)
+    parameters = sum(parameter.nbytes for parameter in model.parameters())
+    with enable_grad():
+        model(x)  # what is made on first use, such as a mask, is no part of a forward
+        gc.collect()
+        watch = Watch()
+        with handling(watch):
+            out = model(x)
+        activations = (read(watch.log).memory or [(0, 0)])[-1][1]
+        del out
+        peak = _traced_peak(lambda: model(x))
+    return {
+        "parameter_memory_mb": parameters / MIB,
+        "activation_memory_mb": activations / MIB,
+        "peak_memory_mb": (parameters + peak) / MIB,
+    }
+
+
+def _traced_peak(function: Callable[[], Any]) -> int:
+    """The most bytes that were allocated at once while `function` ran, beyond those before."""
+    tracing = tracemalloc.is_tracing()
+    if not tracing:
+        tracemalloc.start()
+    try:
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        function()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        if not tracing:
+            tracemalloc.stop()
+
+
+class Latency(float):
+    """The median in milliseconds, with the samples it is the median of."""
+
+    samples: list[float]
+    """Milliseconds of each iteration, in their order."""
+
+    def __new__(cls, samples: list[float]) -> Latency:
+        self = super().__new__(cls, median(samples))
+        self.samples = samples
+        return self
+
+    def quantile(self, share: float) -> float:
+        """Milliseconds that this share of the iterations stayed below: `quantile(0.9)`."""
+        return float(np.quantile(self.samples, share))
+
+
+def measure_latency(model: Callable[..., Any], input: Any, warmup: int = 10, iterations: int = 100) -> Latency:
+    """The median time of `model(input)` in milliseconds, without recording gradients; a tuple is several inputs.
+
+    The model is called as it is: `model.eval()` first, to measure it without dropout. `warmup` calls come before the
+    `iterations` that are timed. Raises ValueError for no iterations.
+    """
+    if iterations < 1 or warmup < 0:
+        raise ValueError(f"measure_latency: warmup={warmup}, iterations={iterations}; at least 0 and 1 are needed")
+    inputs = input if isinstance(input, tuple) else (input,)
+    samples = []
+    with no_grad():
+        for _ in range(warmup):
+            model(*inputs)
+        for _ in range(iterations):
+            start = perf_counter_ns()
+            model(*inputs)
+            samples.append((perf_counter_ns() - start) / 1e6)
+    return Latency(samples)
+
+
+def example(model: Any, input_shape: Sequence[int], dtype: npt.DTypeLike | None) -> Tensor:
+    """Zeros that `model` takes."""
+    if dtype is None:
+        dtype = np.int64 if _looks_up(model) else default_dtype()
+    return Tensor(np.zeros(tuple(input_shape), dtype), dtype)
+
+
+def _looks_up(model: Any) -> bool:
+    """Whether the first parameters of `model` are a table of rows that integers name."""
+    if not isinstance(model, Module):
+        return False
+    first = next((module for module in model.modules() if any(_own(module))), None)
+    return isinstance(first, Embedding)
+
+
+def _own(module: Module) -> list[Any]:
+    return [value for value in vars(module).values() if isinstance(value, Tensor) and value.requires_grad]
