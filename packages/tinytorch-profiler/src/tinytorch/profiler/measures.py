@@ -41,8 +41,8 @@ def count_flops(
 ) -> int:
     """FLOPs of one forward for an input of `input_shape`: matrix products, convolutions and attention.
 
-    A multiply-add is 2, as PyTorch's FlopCounterMode counts; with `elementwise` all other arithmetic is counted too. The input is zeros of `dtype`: the
-    default float, or int64 for a model whose first parameters are those of an Embedding.
+    A multiply-add is 2, as PyTorch's FlopCounterMode counts; with `elementwise` all other arithmetic is counted too.
+    The input is zeros of `dtype`: the default float, or int64 for a model whose first parameters are an Embedding's.
 
     Raises NotImplementedError for operators without a formula, naming them.
 

@@ -12,9 +12,10 @@ from tinytorch.autograd import observe_backward
 from tinytorch.layers import Module
 from tinytorch.tensor import handling
 
-from . import measures, table
+from . import measures
 from .events import Event, Recording, Span, read, wall
 from .grouping import Row, by_module, by_operator, by_region, by_shape
+from .table import NARROW, rich_table, text_table
 from .units import duration, short, size
 from .watch import BLOCK, ENTER, LEAVE, MODULE, REGION, Watch
 
@@ -182,18 +183,18 @@ class Profiler:
         rate bytes intensity allocated peak.
         """
         rows = self._titled(self.rows(group_by))
-        return f"{table.text_table(rows, sort_by, limit, columns)}\n{self.totals()}"
+        return f"{text_table(rows, sort_by, limit, columns)}\n{self.totals()}"
 
     def rich_table(
         self,
         sort_by: str = "self",
         limit: int | None = None,
         group_by: str = "operator",
-        columns: Sequence[str] | None = table.NARROW,
+        columns: Sequence[str] | None = NARROW,
     ) -> Table:
         """The same for `rich.print`."""
         rows = self._titled(self.rows(group_by))
-        return table.rich_table(rows, sort_by, limit, columns, f"Time by {group_by}", self.totals())
+        return rich_table(rows, sort_by, limit, columns, f"Time by {group_by}", self.totals())
 
     def __rich__(self) -> Table:
         return self.rich_table()
