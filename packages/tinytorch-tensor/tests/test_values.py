@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import hypothesis.extra.numpy as hnp
@@ -311,6 +312,14 @@ def test_floats_become_float32_and_integers_do_not_widen_them() -> None:
     assert (wide * floats).dtype == np.float64
     assert (wide + ints).dtype == np.float64
     assert Tensor(wide).dtype == np.float64
+
+
+def test_numpy_scalars_take_the_dtype_of_the_tensor_they_meet() -> None:
+    root = np.sqrt(2)
+    assert (Tensor([1.0], "float64") * root).item() == math.sqrt(2)
+    assert (root * Tensor([1.0], "float64")).item() == math.sqrt(2)
+    assert (Tensor([1.0]) * root).dtype == np.float32
+    assert (Tensor([1]) * np.int32(2)).dtype == np.int64
 
 
 def test_the_default_dtype_can_be_changed() -> None:
