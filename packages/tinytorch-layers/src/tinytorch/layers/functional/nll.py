@@ -64,5 +64,5 @@ def averaged(losses: Tensor, importance: Tensor, reduction: Reduction) -> Tensor
     total = losses.sum()
     if reduction == "sum":
         return total
-    importance_sum = importance.data.sum()
-    return total * (1 / importance_sum if importance_sum else np.nan)
+    weight = float(importance.data.sum())
+    return total * (1 / weight if weight else np.nan)
