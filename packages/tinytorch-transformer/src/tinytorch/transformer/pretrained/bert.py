@@ -56,4 +56,4 @@ def build(checkpoint: Checkpoint, dtype: npt.DTypeLike | None) -> tuple[BERT, Na
         dtype=dtype,
     )
     copies = r"embeddings\.position_ids|cls\.predictions\.decoder\.(weight|bias)"
-    return model, Names(MODULES, "bert.", True, copies)
+    return model, Names(MODULES, "bert.", copies)

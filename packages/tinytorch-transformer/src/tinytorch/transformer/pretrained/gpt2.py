@@ -1,4 +1,4 @@
-"""GPT-2. Its linear layers are (in_features, out_features) already, and q, k and v are one of them."""
+"""GPT-2. Linear layers in its blocks are (in_features, out_features) already, and q, k and v are one of them."""
 
 from __future__ import annotations
 
@@ -46,4 +46,4 @@ def build(checkpoint: Checkpoint, dtype: npt.DTypeLike | None) -> tuple[GPT, Nam
         tied=tied,
     )
     ignored = r"h\.\d+\.attn\.(masked_)?bias" + (r"|lm_head\.weight" if tied else "")
-    return GPT.from_config(config, dtype=dtype), Names(MODULES, "transformer.", False, ignored)
+    return GPT.from_config(config, dtype=dtype), Names(MODULES, "transformer.", ignored, ours=r"h\..*")

@@ -51,4 +51,4 @@ def build(checkpoint: Checkpoint, dtype: npt.DTypeLike | None) -> tuple[GPT, Nam
         tied=tied,
     )
     ignored = r"layers\.\d+\.self_attn\.rotary_emb\.inv_freq" + (r"|lm_head\.weight" if tied else "")
-    return GPT.from_config(config, dtype=dtype), Names(MODULES, "model.", True, ignored)
+    return GPT.from_config(config, dtype=dtype), Names(MODULES, "model.", ignored)

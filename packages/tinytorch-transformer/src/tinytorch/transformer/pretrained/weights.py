@@ -23,11 +23,11 @@ class Names(NamedTuple):
     prefix: str
     """What may stand before their names."""
 
-    transposed: bool
-    """Whether they keep a linear layer's weight as (out_features, in_features), as PyTorch does."""
-
     ignored: str
     """A pattern of names that hold nothing learned, or copies."""
+
+    ours: str = ""
+    """A pattern of linear weights that are (in_features, out_features) already; PyTorch's are transposed."""
 
 
 def fill(model: Module, names: Names, checkpoint: Checkpoint) -> None:
@@ -50,7 +50,7 @@ def fill(model: Module, names: Names, checkpoint: Checkpoint) -> None:
             continue
         filled.add(source)
         for name, parameter, part, parts in wanted[source]:
-            value = _as_ours(array, part, parts, names.transposed and name in linear)
+            value = _as_ours(array, part, parts, name in linear and not re.fullmatch(names.ours, source))
             if value.shape != parameter.shape:
                 wrong.append(f"{their_name} {array.shape} for {name} {parameter.shape}")
             else:
