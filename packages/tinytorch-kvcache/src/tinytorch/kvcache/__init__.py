@@ -1,17 +1,20 @@
 """Stage 11: what attention computed for earlier tokens is kept, so that the next token costs one step."""
 
 from .attention import cached_attention
+from .beam import Beam, beam_search
 from .cache import PADDED, UNKNOWN, Cache
 from .enable import disable_kv_cache, enable_kv_cache
 from .growing import GrowingCache
 from .int8 import Int8Cache, quantize
 from .paged import BlockPool, PagedCache
 from .preallocated import KVCache
+from .speculative import speculative_generate
 from .window import SlidingWindowCache
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "PADDED", "UNKNOWN", "BlockPool", "Cache", "GrowingCache", "Int8Cache", "KVCache", "PagedCache",
-    "SlidingWindowCache", "cached_attention", "disable_kv_cache", "enable_kv_cache", "quantize",
+    "PADDED", "UNKNOWN", "Beam", "BlockPool", "Cache", "GrowingCache", "Int8Cache", "KVCache", "PagedCache",
+    "SlidingWindowCache", "beam_search", "cached_attention", "disable_kv_cache", "enable_kv_cache", "quantize",
+    "speculative_generate",
 ]  # fmt: skip

@@ -1,0 +1,66 @@
+"""Speculative decoding gives what greedy generation gives, in fewer steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from tinytorch.kvcache import enable_kv_cache, speculative_generate
+
+from .models import Spy, make, tokens
+
+
+@given(
+    family=st.sampled_from(["gpt2", "llama", "grouped"]),
+    batch_size=st.integers(1, 3),
+    length=st.integers(1, 6),
+    new=st.integers(1, 14),
+    num_draft=st.integers(1, 6),
+    noise=st.sampled_from([0.0, 0.02, 1.0]),
+    stop=st.sampled_from([None, 2, [3, 5, 7, 9, 11]]),
+)
+@settings(max_examples=40)
+def test_equal_to_greedy(
+    family: str, batch_size: int, length: int, new: int, num_draft: int, noise: float, stop: Any
+) -> None:
+    model, draft, prompt = make(family), make(family), tokens(batch_size, length)
+    rng = np.random.default_rng(1)
+    for parameter in draft.parameters():  # from a perfect guesser to one that knows nothing
+        parameter.data += noise * rng.normal(size=parameter.shape)
+    wanted = model.generate(prompt, new, temperature=0, stop=stop)
+    before = dict(model.__dict__)
+    assert_array_equal(speculative_generate(model, draft, prompt, new, num_draft, stop).data, wanted.data)
+    assert dict(model.__dict__) == before
+
+
+def test_a_perfect_draft_saves_steps() -> None:
+    model, prompt = make(), [1, 2, 3]
+    enable_kv_cache(model)
+    draft = make(num_layers=3)
+    with Spy(model) as spy:
+        speculative_generate(model, draft, prompt, 16, num_draft=3)
+    assert spy.computed == [2, 4, 4, 4, 4]
+    assert model._cache_enabled
+
+
+def test_a_single_prompt_has_a_single_row() -> None:
+    assert speculative_generate(make(), make(seed=1), [1, 2, 3], 5).shape == (8,)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "new", "num_draft", "words"),
+    [([1], 0, 1, "0 new tokens"), ([1], 1, 0, "0 at a time"), ([], 1, 1, "shape"), ([0.5], 1, 1, "float64")],
+)
+def test_bad_arguments_are_named(prompt: Any, new: int, num_draft: int, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        speculative_generate(make(), make(), prompt, new, num_draft)
+
+
+def test_another_vocabulary_is_refused() -> None:
+    with pytest.raises(ValueError, match="17 tokens, the draft 19"):
+        speculative_generate(make(), make(vocab_size=19), [1, 2], 3)
