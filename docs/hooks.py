@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,8 +20,15 @@ def description(stage: str) -> str:
     return text
 
 
-def stage_page(stage: str) -> str:
-    readme = (stages.folder(stage) / "README.md").read_text(encoding="utf-8")
+def linked(stage: str, readme: str) -> list[str]:
+    """The files of the package that its README links to, relative to the package."""
+    links = re.findall(r"\]\(([^)#:]+)\)", readme)
+    return sorted({link for link in links if (stages.folder(stage) / link).is_file()})
+
+
+def stage_page(stage: str, readme: str) -> str:
+    for link in linked(stage, readme):
+        readme = readme.replace(f"]({link})", f"]({stage}/{link})")
     needs = ", ".join(f"[{each}]({each}.md)" for each in stages.needs(stage)) or "no other stage"
     return f"{readme}\n\nStands on {needs}.\n\n## Reference\n\n::: tinytorch.{stage}\n"
 
@@ -33,8 +40,10 @@ def milestone_pages() -> str:
         _, year, *name = folder.name.split("_")
         lines += [f"## {year} {' '.join(name)}", ""]
         for program in sorted(folder.glob("*.py")):
-            words = ast.get_docstring(ast.parse(program.read_text(encoding="utf-8"))) or ""
-            lines += [f"### `{program.relative_to(ROOT).as_posix()}`", "", words, ""]
+            text = program.read_text(encoding="utf-8")
+            if "__main__" in text:  # what only other programs import is no milestone
+                words = ast.get_docstring(ast.parse(text)) or ""
+                lines += [f"### `{program.relative_to(ROOT).as_posix()}`", "", words, ""]
     return "\n".join(lines)
 
 
@@ -60,10 +69,15 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    pages = {f"stages/{stage}.md": stage_page(stage) for stage in stages.order()}
-    pages |= {"milestones.md": milestone_pages(), "changelogs.md": changelogs()}
-    for path, content in pages.items():
+    for path, content in {"milestones.md": milestone_pages(), "changelogs.md": changelogs()}.items():
         files.append(File.generated(config, path, content=content))
+    for stage in stages.order():
+        readme = (stages.folder(stage) / "README.md").read_text(encoding="utf-8")
+        files.append(File.generated(config, f"stages/{stage}.md", content=stage_page(stage, readme)))
+        for link in linked(stage, readme):
+            source = str(stages.folder(stage) / link)
+            path = f"stages/{stage}/{link}"
+            files.append(File.generated(config, path, abs_src_path=source, inclusion=InclusionLevel.NOT_IN_NAV))
     return files
 
 
