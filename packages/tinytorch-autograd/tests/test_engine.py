@@ -112,6 +112,16 @@ def test_gradients_arrive_in_the_dtype_of_what_they_belong_to() -> None:
     assert wide.grad.dtype == np.float64
 
 
+def test_the_other_input_may_be_a_list_or_an_array() -> None:
+    for left in ([[1, 2]], np.array([[1.0, 2.0]]), ((1.0, 2.0),)):
+        weight = Tensor([[1.0], [2.0]], requires_grad=True)
+        tt.matmul(left, weight).sum().backward()
+        assert weight.grad is not None
+        np.testing.assert_array_equal(weight.grad.data, [[1.0], [2.0]])
+        assert weight.grad.dtype == np.float32
+        assert grad(tt.matmul(left, weight).sum(), weight, create_graph=True).tolist() == [[1.0], [2.0]]
+
+
 def test_grad_leaves_dot_grad_alone_and_reaches_inner_tensors() -> None:
     x = leaf(2.0)
     h = x * x

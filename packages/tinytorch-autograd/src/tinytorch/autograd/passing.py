@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch.tensor import Tensor, written_since
+from tinytorch.tensor.dispatch import unwrap
 
 from .recording import Node
 from .registry import Gradient, rules
@@ -33,10 +34,10 @@ def through(node: Node, gradient: Gradient, needs: tuple[bool, ...], create_grap
     rule = rules[node.primitive]
     args, params = node.args or (), node.params
     if create_graph:
-        inputs: Sequence[Any] = args
+        inputs: Sequence[Any] = [arg if isinstance(arg, Tensor) else unwrap(arg) for arg in args]
         out: Any = _result_of(node)
     else:
-        inputs = [arg.data if isinstance(arg, Tensor) else arg for arg in args]
+        inputs = [unwrap(arg) for arg in args]  # lists and foreign arrays too, as the forward saw them
         out = node.out
         if rule.fused is not None:
             return tuple(rule.fused(gradient, out, node.saved, needs, *inputs, **params))

@@ -192,9 +192,11 @@ WEAK = frozenset({int, float, bool, type(None)})
 
 def unwrap(arg: Any) -> Any:
     """An input as the forward sees it: an array, a Python scalar or None."""
+    if isinstance(arg, Tensor):
+        return arg.data
     if isinstance(arg, np.generic):
         return arg.item()  # np.sqrt(2) is a number like math.sqrt(2), and would lose digits as a float32 array
-    return arg.data if isinstance(arg, Tensor) else arg if type(arg) in WEAK else as_array(arg)
+    return arg if type(arg) in WEAK else as_array(arg)
 
 
 def explain(primitive: Primitive, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception | None:
