@@ -1,4 +1,4 @@
-"""Values and gradients of every layer and loss equal PyTorch's; tests-integration/golden/make_layers.py made the file."""
+"""Values and gradients of every layer and loss equal PyTorch's (made by tests-integration/golden/make_layers.py)."""
 
 from __future__ import annotations
 

@@ -58,8 +58,10 @@ class Module:
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Set a tensor that belongs to the module and is not learned; `persistent` ones are part of `state_dict()`.
 
-        Raises KeyError for a name that is taken or has a dot.
+        Raises KeyError for a name that is taken or has a dot, TypeError for what is no tensor, or is a parameter.
         """
+        if tensor is not None and (not isinstance(tensor, Tensor) or isinstance(tensor, Parameter)):
+            raise TypeError(f"register_buffer: {name!r} is a {type(tensor).__name__}; it must be a Tensor or None")
         if "." in name or not name or (hasattr(self, name) and name not in self._buffers):
             raise KeyError(f"register_buffer: {name!r} is taken or has a dot; choose another name")
         self._buffers = {**self._buffers, name: persistent}
@@ -188,9 +190,17 @@ class Module:
         return self
 
     def apply(self: M, function: Callable[[Module], Any]) -> M:
-        """Call `function(module)` for every module below and for this one, the lowest first."""
-        for module in reversed(list(self.modules())):
-            function(module)
+        """Call `function(module)` for every module below and for this one, each once, parts before the whole."""
+        done: set[int] = set()
+
+        def visit(module: Module) -> None:
+            if id(module) not in done:
+                done.add(id(module))
+                for child in module.children():
+                    visit(child)
+                function(module)
+
+        visit(self)
         return self
 
     # Hooks and text

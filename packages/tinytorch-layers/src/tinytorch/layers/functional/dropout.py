@@ -24,6 +24,8 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, generator: np.random.
     """
     probability("dropout", p)
     x = x if isinstance(x, Tensor) else Tensor(x)
+    if x.dtype.kind != "f":
+        raise TypeError(f"dropout: x of dtype {x.dtype}; only floating-point numbers can be scaled, use astype")
     if not training or p == 0:
         return x
     drawn = (generator or default_generator()).random(x.shape, dtype=np.float32)

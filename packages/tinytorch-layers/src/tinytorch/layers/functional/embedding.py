@@ -21,6 +21,7 @@ def embedding(weight: Array, indices: Array, /, padding_idx: int | None = None) 
             [1.],
             [2.]])
     """
+    indices = np.asarray(indices)
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight of shape {weight.shape}; it must be (rows, numbers in a row)")
     if indices.dtype.kind not in "iu":

@@ -32,6 +32,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None, /) -> tuple[Array
     >>> linear(Tensor([[1.0, 2.0]]), Tensor([[1.0], [10.0]]), Tensor([100.0]))
     Tensor([[121.]])
     """
+    x = np.asarray(x)  # a Python number arrives as it is
     n, m = weight.shape
     if x.shape[-1] != n or (bias is not None and bias.shape != (m,)):
         raise ValueError
@@ -42,7 +43,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None, /) -> tuple[Array
             *x.shape[:-1], m
         )  # one product, not one per matrix of a stack
     if bias is not None:
-        out += bias
+        out = np.add(out, bias, out=out if out.dtype == bias.dtype else None)
     return out, None
 
 

@@ -30,9 +30,9 @@ def _explain(name: str) -> Any:
     return better
 
 
-def _check(x: Array, *scales: Array | None) -> None:
-    if x.ndim == 0 or any(scale is not None and scale.shape != x.shape[-1:] for scale in scales):
-        raise ValueError("layer_norm: x is 0-dimensional; there must be a last axis to normalize over")
+def _check(name: str, x: Array, *scales: Array | None) -> None:
+    if np.ndim(x) == 0 or any(scale is not None and scale.shape != x.shape[-1:] for scale in scales):
+        raise ValueError(f"{name}: x has no axes; there must be a last axis to normalize over")
 
 
 def _rows(x: Array) -> Array:
@@ -54,7 +54,7 @@ def layer_norm(
     >>> layer_norm(Tensor([[1.0, 3.0]]), eps=0.0)
     Tensor([[-1.,  1.]])
     """
-    _check(x, weight, bias)
+    _check("layer_norm", x, weight, bias)
     rows, dtype = _rows(x), _dtype(x)
     n, d = rows.shape
     out = np.empty(x.shape, dtype)
@@ -151,7 +151,7 @@ def rms_norm(x: Array, weight: Array | None = None, /, eps: float = 1e-5) -> tup
     >>> rms_norm(Tensor([[3.0, -3.0]]), eps=0.0)
     Tensor([[ 1., -1.]])
     """
-    _check(x, weight)
+    _check("rms_norm", x, weight)
     rows, dtype = _rows(x), _dtype(x)
     n, d = rows.shape
     out = np.empty(x.shape, dtype)

@@ -23,7 +23,8 @@ def checked_targets(name: str, scores: Array, targets: Any, ignore_index: int) -
             f"{name}: targets of dtype {targets.dtype}; they must be integers, the class of each row: astype('int64')"
         )
     if targets.shape != scores.shape[:-1]:
-        hint = "move the classes to the last axis, or pass axis=" if targets.ndim == scores.ndim - 1 else "reshape one"
+        elsewhere = scores.ndim > 2 and targets.shape == scores.shape[:1] + scores.shape[2:]
+        hint = "for classes on axis 1 pass axis=1" if elsewhere else "reshape one of them"
         raise ValueError(
             f"{name}: targets of shape {targets.shape} for scores of shape {scores.shape}; "
             f"there must be one target for each row, {scores.shape[:-1]}: {hint}"
