@@ -30,6 +30,7 @@ class Stream:
         self.epoch = 0
         self.batch = 0
         self._batches: Iterator[Any] | None = None
+        self._begun = False
 
     @property
     def length(self) -> int | None:
@@ -44,11 +45,11 @@ class Stream:
     def begin(self) -> None:
         """Start the next epoch. Raises ValueError for a source that can be run through only once, and was."""
         batches = iter(self.source)
-        if batches is self.source and self.epoch:
+        if batches is self.source and self._begun:
             raise ValueError(
                 f"fit: the data ended after {self.batch} batches and cannot start over; give a loader or a list"
             )
-        self._batches = batches
+        self._batches, self._begun = batches, True
         self.epoch += 1
         self.batch = 0
 

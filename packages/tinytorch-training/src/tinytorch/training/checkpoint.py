@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
 
 from tinytorch.layers.files import load_metadata, load_tensors, save_tensors
@@ -27,11 +29,12 @@ def write(path: PathLike, arrays: Mapping[str, Array], meta: Mapping[str, Any]) 
     """
     if Path(path).exists():
         try:
-            _meta(path)
+            _head(path)
         except (ValueError, IsADirectoryError) as error:
             raise FileExistsError(f"{error}\nit is not replaced: move it away, or choose another path") from None
+    text = json.dumps({"version": VERSION, "crc32": checksum(meta, arrays), "run": meta})
     try:
-        save_tensors(arrays, path, {KEY: json.dumps({"version": VERSION, **meta})})
+        save_tensors(arrays, path, {KEY: text})
     except (OSError, SafetensorError) as error:
         raise OSError(f"checkpoint: {path} could not be written: {error}; an earlier one there is untouched") from error
 
@@ -40,22 +43,37 @@ def read(path: PathLike) -> tuple[dict[str, Array], dict[str, Any]]:
     """The arrays and the rest. Raises FileNotFoundError, and ValueError for a file that is no whole checkpoint."""
     if not Path(path).exists():
         raise FileNotFoundError(f"checkpoint: there is no file {path}; save_checkpoint(path) writes one")
-    meta = _meta(path)
-    return load_tensors(path), meta
+    head = _head(path)
+    arrays = load_tensors(path)
+    if head["crc32"] != checksum(head["run"], arrays):
+        raise ValueError(f"checkpoint: {path} is damaged: its content is not what was written")
+    return arrays, head["run"]
 
 
-def _meta(path: PathLike) -> dict[str, Any]:
+def _head(path: PathLike) -> dict[str, Any]:
     text = load_metadata(path).get(KEY)
     if text is None:
         raise ValueError(f"checkpoint: {path} is a safetensors file, but no checkpoint of a Trainer")
     try:
-        meta = json.loads(text)
-        version = meta["version"]
-    except (ValueError, TypeError, KeyError):
+        head = json.loads(text)
+        version = head["version"]
+        if version != VERSION:
+            raise ValueError(
+                f"checkpoint: {path} has format {version}, this version of tinytorch-training reads {VERSION}"
+            )
+        return {"crc32": head["crc32"], "run": head["run"]}
+    except (json.JSONDecodeError, TypeError, KeyError):
         raise ValueError(f"checkpoint: the header of {path} is damaged") from None
-    if version != VERSION:
-        raise ValueError(f"checkpoint: {path} has format {version}, this version of tinytorch-training reads {VERSION}")
-    return meta
+
+
+def checksum(meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> int:
+    """The CRC-32 of everything in a checkpoint."""
+    crc = zlib.crc32(json.dumps(meta).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        crc = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), crc)
+        crc = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, crc)
+    return crc
 
 
 def pick(arrays: Mapping[str, Array], part: str) -> dict[str, Array]:

@@ -25,6 +25,7 @@ def collect(trainer: Trainer) -> tuple[dict[str, Array], dict[str, Any]]:
     }
     meta = {
         "step": trainer.step,
+        "columns": trainer.history.columns,  # safetensors keeps no order
         "loss": trainer.loss,
         "data": generators.plain(trainer.stream.state_dict() if trainer.stream is not None else trainer.pending),
         "optimizer": optimizer["meta"],
@@ -46,7 +47,7 @@ def load(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     before = {name: array.copy() for name, array in before.items()}
     try:
         _apply(trainer, arrays, meta)
-    except (ValueError, KeyError, TypeError) as error:
+    except Exception as error:
         _apply(trainer, before, meta_before)
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"checkpoint: {os.fspath(path)} does not fit, nothing was changed: {reason}") from error
@@ -55,6 +56,8 @@ def load(trainer: Trainer, path: str | os.PathLike[str]) -> None:
 
 
 def _apply(trainer: Trainer, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
+    if meta["data"] is not None and not {"epoch", "batch", "running", "loader"} <= meta["data"].keys():
+        raise ValueError("it does not say where the data stood")
     if (meta["schedule"] is None) != (trainer.schedule is None):
         raise ValueError("one of checkpoint and trainer has a schedule, the other has none")
     callbacks = trainer.callbacks.stateful()
@@ -67,7 +70,8 @@ def _apply(trainer: Trainer, arrays: Mapping[str, Array], meta: Mapping[str, Any
     generators.restore(generators.find(trainer.model, trainer.generators), meta["generators"])
     for name, callback in callbacks.items():
         callback.load_state_dict(meta["callbacks"][name])
-    trainer.history.load_state_dict(checkpoint.pick(arrays, "history"))
+    columns = checkpoint.pick(arrays, "history")
+    trainer.history.load_state_dict({name: columns[name] for name in meta["columns"]})
     trainer.epoch_generators = meta["epoch_generators"]
     trainer.step, trainer.loss = meta["step"], meta["loss"]
 

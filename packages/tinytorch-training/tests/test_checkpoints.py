@@ -1,0 +1,328 @@
+"""Checkpoints: what resumes, what is refused, and what is never lost."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
+
+from tinytorch.data import DataLoader
+from tinytorch.layers import CrossEntropyLoss, Dropout, Linear, Module, Sequential, save
+from tinytorch.optim import SGD
+from tinytorch.tensor import Tensor, default_generator, manual_seed
+from tinytorch.training import EarlyStopping, Trainer
+
+from .problems import loader, network, pairs, trainer, weights
+
+
+class Shuffled:
+    """A source without a state: it draws its order from the default generator when an epoch begins."""
+
+    def __iter__(self) -> Any:
+        batches = pairs()
+        return (batches[place] for place in default_generator().permutation(len(batches)))
+
+
+SOURCES: dict[str, Any] = {
+    "loader": loader,
+    "prefetching loader": lambda: loader(prefetch=2),
+    "loader with its own generator": lambda: loader(generator=7),
+    "list": pairs,
+    "iterable without a state": Shuffled,
+    "iterator": lambda: (batch for _ in range(9) for batch in pairs()),
+}
+
+
+def full(**options: Any) -> Trainer:
+    stopping = EarlyStopping(patience=3)
+    return trainer(dropout=0.4, metrics=["accuracy"], clip_norm=1.0, callbacks=[stopping], **options)
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("stop", [1, 4, 5, 6, 10, 13])
+def test_a_resumed_run_ends_bit_for_bit_where_the_unbroken_one_ends(
+    source: Any, accumulate: int, stop: int, tmp_path: Path
+) -> None:
+    unbroken = full(accumulate=accumulate)
+    unbroken.fit(source(), pairs(1), steps=15, progress=False)
+    after = default_generator().random()
+
+    path = tmp_path / "run.safetensors"
+    full(accumulate=accumulate, checkpoint=path).fit(source(), pairs(1), steps=stop, progress=False)
+    resumed = full(accumulate=accumulate, checkpoint=path, seed=99)
+    resumed.fit(source(), pairs(1), steps=15, resume=True, progress=False)
+    assert weights(resumed) == weights(unbroken)
+    assert (resumed.step, resumed.epoch, resumed.loss) == (unbroken.step, unbroken.epoch, unbroken.loss)
+    assert resumed.history.columns == unbroken.history.columns
+    for name in unbroken.history.columns:
+        np.testing.assert_array_equal(resumed.history[name], unbroken.history[name])
+    assert default_generator().random() == after
+
+
+def test_generators_of_modules_and_named_ones_continue(tmp_path: Path) -> None:
+    def make(seed: int) -> tuple[Trainer, np.random.Generator]:
+        manual_seed(0)
+        noise = np.random.Generator(np.random.MT19937(seed))
+        model = Sequential(Linear(3, 8), Dropout(0.5, generator=np.random.default_rng(seed)), Linear(8, 3))
+
+        def loss_fn(model: Module, batch: Any) -> Tensor:
+            shaken = Tensor(batch[0].data + noise.normal(size=batch[0].shape).astype(np.float32))
+            return CrossEntropyLoss()(model(shaken), batch[1])
+
+        return Trainer(model, SGD(model, lr=0.1), loss_fn=loss_fn, generators={"noise": noise}), noise
+
+    unbroken, noise = make(1)
+    unbroken.fit(pairs(), steps=8, progress=False)
+    first, _ = make(1)
+    first.fit(pairs(), steps=3, progress=False)
+    first.save_checkpoint(tmp_path / "run")
+    second, noise_resumed = make(2)
+    second.load_checkpoint(tmp_path / "run")
+    second.fit(pairs(), steps=8, progress=False)
+    assert weights(second) == weights(unbroken)
+    assert noise_resumed.random() == noise.random()
+
+
+def test_early_stopping_stays_stopped(tmp_path: Path) -> None:
+    def make() -> Trainer:
+        return trainer(callbacks=[EarlyStopping(patience=1, min_delta=1e9)], checkpoint=tmp_path / "run")
+
+    make().fit(pairs(), pairs(1), epochs=9, progress=False)
+    resumed = make()
+    resumed.fit(pairs(), pairs(1), epochs=9, resume=True, progress=False)
+    assert resumed.epoch == 2  # the first validation improves on infinity, the second does not
+
+
+def test_resume_without_a_file_starts(tmp_path: Path) -> None:
+    trained = trainer(checkpoint=tmp_path / "run")
+    trained.fit(pairs(), steps=3, resume=True, progress=False)
+    assert trained.step == 3
+    assert (tmp_path / "run").exists()
+    assert [file.name for file in tmp_path.iterdir()] == ["run"]
+
+
+def test_checkpoints_come_when_they_are_due(tmp_path: Path) -> None:
+    class Watched(Trainer):
+        def save_checkpoint(self, path: Any) -> None:
+            saved.append(self.step)
+            super().save_checkpoint(path)
+
+    for every, expected in ((None, [5, 10, 12]), (4, [4, 8, 12])):
+        saved: list[int] = []
+        model = network()
+        trained = Watched(
+            model, SGD(model), CrossEntropyLoss(), checkpoint=tmp_path / f"run{every}", checkpoint_every=every
+        )
+        trained.fit(pairs(), steps=12, progress=False)
+        assert saved == expected
+
+
+def test_a_checkpoint_is_an_ordinary_safetensors_file(tmp_path: Path) -> None:
+    trained = trainer(checkpoint=tmp_path / "run.safetensors")
+    trained.fit(pairs(), steps=2, progress=False)
+    arrays = load_file(tmp_path / "run.safetensors")
+    for name, tensor in trained.model.state_dict().items():
+        np.testing.assert_array_equal(arrays[f"model.{name}"], tensor.data)
+    assert "optimizer.0.m" in arrays
+
+
+def good(tmp_path: Path) -> tuple[Trainer, Path, bytes]:
+    path = tmp_path / "run.safetensors"
+    trained = trainer(checkpoint=path)
+    trained.fit(pairs(), steps=3, progress=False)
+    return trained, path, path.read_bytes()
+
+
+def unchanged(trained: Trainer) -> Any:
+    _, optimizer = trained.optimizer.state_dict().values()
+    return weights(trained), trained.step, str(optimizer), default_generator().bit_generator.state
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+def test_a_damaged_checkpoint_is_a_clear_error_and_changes_nothing(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    trained, path, whole = good(tmp_path_factory.mktemp("damaged"))
+    trained.fit(pairs(), steps=4, progress=False)
+    before = unchanged(trained)
+    spoiled = bytearray(whole)
+    if data.draw(st.booleans(), label="truncated"):
+        spoiled = spoiled[: data.draw(st.integers(0, len(whole) - 1))]
+    else:
+        spoiled[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(spoiled)
+    try:
+        trained.load_checkpoint(path)
+    except ValueError as error:
+        assert path.name in str(error)
+        assert unchanged(trained) == before
+        assert path.read_bytes() == spoiled
+    else:  # a changed space between two names says the same
+        trained.save_checkpoint(path)
+        assert path.read_bytes() == whole
+
+
+def test_a_damaged_checkpoint_is_not_resumed_and_not_overwritten(tmp_path: Path) -> None:
+    _, path, whole = good(tmp_path)
+    path.write_bytes(whole[:-7])
+    with pytest.raises(ValueError, match="truncated or no safetensors file"):
+        trainer(checkpoint=path).fit(pairs(), steps=9, resume=True, progress=False)
+    with pytest.raises(FileExistsError, match=r"run\.safetensors.*\n.*not replaced"):
+        trainer(checkpoint=path).fit(pairs(), steps=9, progress=False)
+    assert path.read_bytes() == whole[:-7]
+
+
+def foreign(path: Path, how: str) -> None:
+    if how == "text":
+        path.write_text("my only novel")
+    elif how == "weights":
+        save(network(), path)
+    elif how == "newer":
+        save_file({"x": np.zeros(1)}, path, {"tinytorch.checkpoint": json.dumps({"version": 99})})
+    else:
+        save_file({"x": np.zeros(1)}, path, {"tinytorch.checkpoint": "{"})
+
+
+@pytest.mark.parametrize("how", ["text", "weights", "newer", "broken header"])
+def test_a_foreign_file_is_neither_loaded_nor_replaced(how: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    foreign(path, how)
+    content = path.read_bytes()
+    trained = trainer()
+    before = unchanged(trained)
+    with pytest.raises(ValueError, match="file"):
+        trained.load_checkpoint(path)
+    with pytest.raises(FileExistsError, match="not replaced"):
+        trained.save_checkpoint(path)
+    assert unchanged(trained) == before
+    assert path.read_bytes() == content
+
+
+def other(how: str) -> Trainer:
+    if how == "model":
+        model: Module = Linear(3, 3)
+        return Trainer(model, SGD(model), CrossEntropyLoss())
+    if how == "optimizer":
+        model = network()
+        return Trainer(model, SGD(model), CrossEntropyLoss())
+    if how == "callbacks":
+        return trainer(callbacks=[EarlyStopping()])
+    if how == "generators":
+        return trainer(generators={"mine": np.random.default_rng(0)})
+    model = network()
+    return Trainer(model, trainer().optimizer, CrossEntropyLoss())
+
+
+@pytest.mark.parametrize("how", ["model", "optimizer", "callbacks", "generators", "schedule"])
+def test_a_checkpoint_of_another_run_changes_nothing(how: str, tmp_path: Path) -> None:
+    _, path, _ = good(tmp_path)
+    trained = other(how)
+    before = unchanged(trained)
+    with pytest.raises(ValueError, match="does not fit, nothing was changed"):
+        trained.load_checkpoint(path)
+    assert unchanged(trained) == before
+
+
+def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    trainer(checkpoint=path).fit(loader(), steps=3, progress=False)
+    with pytest.raises(ValueError, match="another kind of loader"):
+        trainer(checkpoint=path).fit(pairs(), steps=9, resume=True, progress=False)
+    with pytest.raises(ValueError, match=r"samples 40 \(here 8"):
+        trainer(checkpoint=path).fit(DataLoader(range(8)), steps=9, resume=True, progress=False)
+    trainer(checkpoint=path).fit(pairs(), steps=4, progress=False)
+    with pytest.raises(ValueError, match="at batch 4 of an epoch; the data has fewer"):
+        trainer(checkpoint=path).fit(pairs(2), steps=9, resume=True, progress=False)
+
+
+def test_a_missing_checkpoint_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        trainer().load_checkpoint(tmp_path / "none")
+
+
+FULL_DISK = """
+import signal, sys
+from resource import RLIMIT_FSIZE, setrlimit
+sys.path.insert(0, {tests!r})
+from problems import pairs, trainer
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+trained = trainer(checkpoint={path!r})
+trained.fit(pairs(), steps=2, progress=False)
+before = open({path!r}, "rb").read()
+setrlimit(RLIMIT_FSIZE, (1000, 1000))
+try:
+    trained.fit(pairs(), steps=4, progress=False)
+except OSError as error:
+    print(error)
+assert open({path!r}, "rb").read() == before
+"""
+
+
+def test_a_full_disk_loses_no_earlier_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    script = FULL_DISK.format(tests=str(Path(__file__).parent), path=str(path))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "could not be written" in done.stdout
+    assert [file.name for file in tmp_path.iterdir()] == ["run"]
+    resumed = trainer(checkpoint=path)
+    resumed.fit(pairs(), steps=2, resume=True, progress=False)
+    assert resumed.step == 2
+
+
+def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+    for path in (tmp_path / "none" / "run", Path("/proc/run")):
+        with pytest.raises(OSError, match="could not be written"):
+            trainer().save_checkpoint(path)
+
+
+def interrupt(trained: Trainer) -> None:
+    if trained.step == 3:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_finishes_the_step_saves_and_raises(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    trained = trainer(dropout=0.4, checkpoint=path, callbacks=[interrupt])
+    with pytest.raises(KeyboardInterrupt):
+        trained.fit(loader(), steps=12, progress=False)
+    assert trained.step == 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed = trainer(dropout=0.4, checkpoint=path, seed=5)
+    resumed.fit(loader(), steps=12, resume=True, progress=False)
+    unbroken = trainer(dropout=0.4)
+    unbroken.fit(loader(), steps=12, progress=False)
+    assert weights(resumed) == weights(unbroken)
+
+
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    def twice(trained: Trainer) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("went on")
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer(callbacks=[twice]).fit(pairs(), steps=3, progress=False)
+
+
+def test_a_program_that_handles_ctrl_c_keeps_its_handler() -> None:
+    heard = []
+    previous = signal.signal(signal.SIGINT, lambda *_: heard.append(True))
+    try:
+        trained = trainer(callbacks=[interrupt])
+        trained.fit(pairs(), steps=5, progress=False)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert heard == [True]
+    assert trained.step == 5
