@@ -35,9 +35,9 @@ from tinytorch.training import Dashboard, Trainer
 QUESTIONS = [
     "Hello, Tiny!",
     "Which country is the home of pizza?",
-    "At what temperature does water boil?",
-    "Which colour does a banana have?",
-    "How are you doing today?",
+    "Is a penguin able to fly?",
+    "At how many degrees does water freeze?",
+    "What day comes after Monday?",
 ]
 LEARNT, GENERAL = 0.95, 0.70  # what the default run claims of the training questions and of the held-out phrasings
 
@@ -83,8 +83,8 @@ def train(chosen: argparse.Namespace) -> Talker:
             model.train()
 
     trainer = Trainer(
-        model, optimizer, loss_fn=talker.loss, schedule=schedule, clip_norm=1.0, callbacks=[show_answers], unit="tokens",
-        checkpoint=checkpoint, checkpoint_every=max(chosen.steps // 5, 1),
+        model, optimizer, loss_fn=talker.loss, schedule=schedule, clip_norm=1.0, unit="tokens",
+        callbacks=[show_answers], checkpoint=checkpoint, checkpoint_every=max(chosen.steps // 5, 1),
     )  # fmt: skip
     chosen.folder.mkdir(parents=True, exist_ok=True)
     if (chosen.folder / "model.safetensors").exists():
@@ -92,7 +92,7 @@ def train(chosen: argparse.Namespace) -> Talker:
     if not chosen.resume:
         trainer.save_checkpoint(checkpoint)
     trainer.fit(loader, steps=chosen.steps, resume=chosen.resume, progress=dashboard)
-    talker.model.eval()
+    model.eval()
     talker.save(chosen.folder)
     return talker
 

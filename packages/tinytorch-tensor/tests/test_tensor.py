@@ -28,7 +28,7 @@ def test_memory_is_shared_where_the_dtype_allows_it() -> None:
 def test_dlpack_shares_memory_both_ways() -> None:
     t = Tensor([1.0, 2.0])
     there = np.from_dlpack(t)
-    back = tt.from_dlpack(there)
+    back = tt.from_dlpack(t.data)
     t.data[0] = 7.0
     assert there[0] == back.data[0] == 7.0
     assert tt.from_dlpack(np.ones(2)).dtype == np.float64

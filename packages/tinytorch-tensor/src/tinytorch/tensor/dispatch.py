@@ -172,7 +172,9 @@ def run(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> 
             out = forward(x, **params) if params else forward(x)
         elif len(args) == 2 and not params:
             x, y = args
-            out = forward(x.data if isinstance(x, Tensor) else unwrap(x), y.data if isinstance(y, Tensor) else unwrap(y))
+            out = forward(
+                x.data if isinstance(x, Tensor) else unwrap(x), y.data if isinstance(y, Tensor) else unwrap(y)
+            )
         else:
             out = forward(*map(unwrap, args), **params)
     except (ValueError, TypeError, IndexError) as error:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from .arraylike import ArrayLike
 from .dtypes import Array, as_array
 
 Axis: TypeAlias = int | tuple[int, ...] | None
 
 
-class Tensor:
+class Tensor(ArrayLike):
     """An n-dimensional array of numbers or booleans, whose operations go through dispatch.
 
     `data` is anything NumPy can read as numbers; floating-point data becomes the default dtype (float32) unless `dtype`
@@ -33,8 +34,6 @@ class Tensor:
     node: Any  # where a recording handler keeps how this tensor was made
     requires_grad: bool
 
-    __array_priority__ = 1000.0
-
     def __init__(self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> None:
         self.data = as_array(data.data if isinstance(data, Tensor) else data, dtype or _dtype_of(data))
         if requires_grad and self.data.dtype.kind != "f":
@@ -49,27 +48,7 @@ class Tensor:
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(extension.missing(name), name=name, obj=self)
 
-    # What the array is
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.data.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.data.dtype
-
-    @property
-    def ndim(self) -> int:
-        return self.data.ndim
-
-    @property
-    def size(self) -> int:
-        return self.data.size
-
-    @property
-    def nbytes(self) -> int:
-        return self.data.nbytes
+    # Views
 
     @property
     def T(self) -> Tensor:
@@ -81,71 +60,13 @@ class Tensor:
         """The last two axes swapped: the transposed matrices of a stack."""
         return ops.transpose(self, -2, -1)
 
-    def __len__(self) -> int:
-        if self.data.ndim == 0:
-            raise TypeError("len: a 0-dimensional tensor has no length; use .item() for its value")
-        return len(self.data)
-
     def __repr__(self) -> str:
         return printing.show(self)
 
     __hash__ = object.__hash__
 
-    # Out of the tensor world
-
-    def numpy(self) -> Array:
-        """The array itself, sharing memory."""
-        return self.data
-
-    def item(self) -> Any:
-        """The only element, as a Python number. Raises ValueError when there is not exactly one."""
-        if self.data.size != 1:
-            raise ValueError(f"item: the shape {self.shape} has {self.size} elements, not one; use .tolist()")
-        return self.data.item()
-
-    def tolist(self) -> Any:
-        return self.data.tolist()
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.array(self.data, dtype=dtype, copy=copy)
-
-    def __dlpack__(self, **kwargs: Any) -> Any:
-        return self.data.__dlpack__(**kwargs)
-
-    def __dlpack_device__(self) -> tuple[Any, Any]:
-        return self.data.__dlpack_device__()
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return numpy_protocol.ufunc(ufunc, method, inputs, kwargs)
-
-    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-        return numpy_protocol.function(function, args, kwargs)
-
-    def __bool__(self) -> bool:
-        if self.data.size != 1:
-            raise ValueError(
-                f"bool: the truth of a tensor of shape {self.shape} is ambiguous; use .any() or .all(), or .item()"
-            )
-        return bool(self.data)
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __index__(self) -> int:
-        if self.data.ndim or self.data.dtype.kind not in "iu":
-            raise TypeError(
-                f"index: a tensor of shape {self.shape} and dtype {self.dtype} is not an integer; use int(tensor)"
-            )
-        return int(self.data)
-
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
-
-    def __contains__(self, value: Any) -> bool:
-        return bool((self.data == (value.data if isinstance(value, Tensor) else value)).any())
 
     def __copy__(self) -> Tensor:
         return self.copy()
@@ -425,4 +346,4 @@ def _dtype_of(data: Any) -> np.dtype[Any] | None:
 
 # Operations are made of tensors and tensors answer operations: the second half of that circle is closed here.
 from . import ops  # noqa: E402, I001
-from . import extension, numpy_protocol, printing  # noqa: E402
+from . import extension, printing  # noqa: E402

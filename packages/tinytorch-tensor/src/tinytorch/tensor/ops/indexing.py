@@ -109,7 +109,7 @@ def _along(name: str, x: Array, index: Array, axis: int) -> Array:
 
 @primitive
 def gather(x: Array, index: Array, /, axis: int) -> Array:
-    """out[i][j] = x[index[i][j]][j] for axis 0, and so on: an element of `axis` picked for every place of `index`.
+    """`out[i, j] = x[index[i, j], j]` for axis 0, and so on: an element of `axis` for every place of `index`.
 
     >>> gather(Tensor([[1, 2], [3, 4]]), Tensor([[0], [1]]), axis=1)
     Tensor([[1],
@@ -126,7 +126,7 @@ def gather(x: Array, index: Array, /, axis: int) -> Array:
 
 @primitive
 def scatter_add(x: Array, index: Array, source: Array, /, axis: int) -> Array:
-    """x with out[index[i][j]][j] += source[i][j] for axis 0, and so on; places named twice get the sum."""
+    """x with `out[index[i, j], j] += source[i, j]` for axis 0, and so on; places named twice get the sum."""
     index = _along("scatter_add", x, index, axis)
     if index.shape != source.shape:
         raise ValueError(f"scatter_add: index {index.shape} and source {source.shape}; the shapes must be equal")

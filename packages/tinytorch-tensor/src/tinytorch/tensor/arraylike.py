@@ -1,0 +1,97 @@
+"""What makes a tensor an array to others: its shape and dtype, and the ways out to NumPy, DLPack and Python numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import numpy_protocol
+from .dtypes import Array
+
+
+class ArrayLike:
+    """Something that holds `data`, an ndarray, and is read like one."""
+
+    __slots__ = ()
+
+    data: Array
+
+    __array_priority__ = 1000.0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        return self.data.size
+
+    @property
+    def nbytes(self) -> int:
+        return self.data.nbytes
+
+    def __len__(self) -> int:
+        if self.data.ndim == 0:
+            raise TypeError("len: a 0-dimensional tensor has no length; use .item() for its value")
+        return len(self.data)
+
+    def numpy(self) -> Array:
+        """The array itself, sharing memory."""
+        return self.data
+
+    def item(self) -> Any:
+        """The only element, as a Python number. Raises ValueError when there is not exactly one."""
+        if self.data.size != 1:
+            raise ValueError(f"item: the shape {self.shape} has {self.size} elements, not one; use .tolist()")
+        return self.data.item()
+
+    def tolist(self) -> Any:
+        return self.data.tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self.data.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[Any, Any]:
+        return self.data.__dlpack_device__()
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return numpy_protocol.ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        return numpy_protocol.function(function, args, kwargs)
+
+    def __bool__(self) -> bool:
+        if self.data.size != 1:
+            raise ValueError(
+                f"bool: the truth of a tensor of shape {self.shape} is ambiguous; use .any() or .all(), or .item()"
+            )
+        return bool(self.data)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.data.ndim or self.data.dtype.kind not in "iu":
+            raise TypeError(
+                f"index: a tensor of shape {self.shape} and dtype {self.dtype} is not an integer; use int(tensor)"
+            )
+        return int(self.data)
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self.data == np.asarray(value)).any())
