@@ -17,7 +17,7 @@ from .losses import (
     MSELoss,
     NLLLoss,
 )
-from .module import Module
+from .module import Module, changes
 from .norms import LayerNorm, RMSNorm
 from .parameter import Parameter
 from .state import Mismatch
@@ -28,7 +28,7 @@ __all__ = [
     "BCEWithLogitsLoss", "BinaryCrossEntropyLoss", "CrossEntropyLoss", "Dropout", "Embedding", "Flatten", "GELU",
     "HookHandle", "HuberLoss", "Identity", "L1Loss", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss",
     "Mismatch", "Module", "ModuleList", "NLLLoss", "Parameter", "RMSNorm", "ReLU", "Sequential", "SiLU", "Sigmoid",
-    "Softmax", "Tanh", "functional", "init", "load", "load_metadata", "load_tensors", "save", "save_tensors",
+    "Softmax", "Tanh", "changes", "functional", "init", "load", "load_metadata", "load_tensors", "save", "save_tensors",
 ]  # fmt: skip
 
 enable_autograd()

@@ -20,6 +20,17 @@ from .parameter import Parameter
 
 M = TypeVar("M", bound="Module")
 
+_changes = 0
+
+
+def changes() -> int:
+    """How often an attribute of any module was set or deleted: while it stands still, no module has changed.
+
+    Who derived something from a tree of modules can ask whether it still holds. Hooks count (the first that is
+    registered, the last that is removed), numbers inside a parameter do not.
+    """
+    return _changes
+
 
 class Module:
     """A part of a network. Subclasses set parameters and submodules as attributes and define `forward`.
@@ -53,7 +64,14 @@ class Module:
                 f"{type(self).__name__}.{name} is a parameter and a plain tensor would not be; "
                 f"assign Parameter(...), or change its values through .{name}.data"
             )
+        global _changes
+        _changes += 1
         object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        global _changes
+        _changes += 1
+        object.__delattr__(self, name)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Set a tensor that belongs to the module and is not learned; `persistent` ones are part of `state_dict()`.
