@@ -155,7 +155,7 @@ def _by_parts(
     _, importance = right_classes("cross_entropy", log_probs, targets, ignore_index, weight)
     _, counted = right_classes("cross_entropy", log_probs, targets, ignore_index, None)
     weights = class_weights("cross_entropy", weight, log_probs.shape[-1], log_probs.dtype)
-    every = -(log_probs if weights is None else log_probs * weights).sum(axis=-1)
+    every = -(log_probs if weights is None else log_probs * Tensor(weights, weights.dtype)).sum(axis=-1)
     every = averaged(where(counted != 0, every, 0.0), importance, reduction)
     return right * (1 - label_smoothing) + every * (label_smoothing / log_probs.shape[-1])
 

@@ -55,7 +55,7 @@ def _backward(
 def _by_parts(weight: Any, indices: Any, padding_idx: int | None = None) -> Tensor:
     if padding_idx is not None:
         learned = np.arange(weight.shape[0])[:, None] != padding_idx
-        weight = np.where(learned, weight, weight.data)
+        weight = np.where(learned, weight, weight.detach())
     return weight[indices]
 
 

@@ -59,7 +59,9 @@ def _below(x: Array, out: Array, approximate: str) -> None:
     """Φ(x), written to `out`."""
     if approximate == "none" and out.dtype == np.float64:
         return normal_cdf(x, out)
-    terms = SEVEN_TERMS if approximate == "none" else TWO_TERMS
+    terms = TWO_TERMS
+    if approximate == "none":
+        terms, x = SEVEN_TERMS, x.clip(-8.0, 8.0)  # beyond, Φ is 0 or 1 in float32, and x to the 13th overflows soon
     square = np.multiply(x, x)
     np.multiply(square, terms[0], out=out)
     out += terms[1]

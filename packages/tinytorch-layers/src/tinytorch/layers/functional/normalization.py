@@ -39,8 +39,9 @@ def _rows(x: Array) -> Array:
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
-def _dtype(x: Array) -> Any:
-    return x.dtype if x.dtype.kind == "f" else np.float64
+def _dtype(x: Array, *scales: Array | None) -> Any:
+    dtypes = {x.dtype if x.dtype.kind == "f" else np.dtype(np.float64), *(s.dtype for s in scales if s is not None)}
+    return dtypes.pop() if len(dtypes) == 1 else np.result_type(*dtypes)
 
 
 @primitive(fused=True, explain=_explain("layer_norm"))
@@ -55,7 +56,7 @@ def layer_norm(
     Tensor([[-1.,  1.]])
     """
     _check("layer_norm", x, weight, bias)
-    rows, dtype = _rows(x), _dtype(x)
+    rows, dtype = _rows(x), _dtype(x, weight, bias)
     n, d = rows.shape
     out = np.empty(x.shape, dtype)
     flat = out.reshape(n, d)
@@ -74,9 +75,11 @@ def layer_norm(
     return out, (mean, rstd)
 
 
-def _average(d: int, dtype: Any) -> Array:
-    """The column that a matrix is multiplied with for the mean of each row: a product sums faster than a reduction."""
-    return np.full((d, 1), 1 / max(d, 1), dtype)
+def _average(d: int, dtype: Any, weight: Array | None = None) -> Array:
+    """The column to multiply a matrix with for the (weighted) mean of each row: faster than a reduction."""
+    if weight is None:
+        return np.full((d, 1), 1 / max(d, 1), dtype)
+    return np.divide(weight, max(d, 1), dtype=dtype)[:, None]
 
 
 def _reciprocal_root(squares: Array, d: int, eps: float, out: Array) -> None:
@@ -107,7 +110,7 @@ def _layer_norm_backward(
     dx = np.empty(x.shape, g.dtype)
     flat = dx.reshape(n, d)
     dweight, dbias = np.zeros(d, g.dtype), np.zeros(d, g.dtype)
-    average = _average(d, g.dtype) if weight is None else (weight / max(d, 1))[:, None]
+    average = _average(d, g.dtype, weight)
     for block in row_blocks(n, d):
         h, scale = grads[block], rstd[block]
         centred = np.subtract(rows[block], mean[block])
@@ -152,7 +155,7 @@ def rms_norm(x: Array, weight: Array | None = None, /, eps: float = 1e-5) -> tup
     Tensor([[ 1., -1.]])
     """
     _check("rms_norm", x, weight)
-    rows, dtype = _rows(x), _dtype(x)
+    rows, dtype = _rows(x), _dtype(x, weight)
     n, d = rows.shape
     out = np.empty(x.shape, dtype)
     flat = out.reshape(n, d)
@@ -175,7 +178,7 @@ def _rms_norm_backward(
     dx = np.empty(x.shape, g.dtype)
     flat = dx.reshape(n, d)
     dweight = np.zeros(d, g.dtype)
-    average = _average(d, g.dtype) if weight is None else (weight / max(d, 1))[:, None]
+    average = _average(d, g.dtype, weight)
     for block in row_blocks(n, d):
         h, scale = grads[block], rstd[block]
         product = np.multiply(h, rows[block])

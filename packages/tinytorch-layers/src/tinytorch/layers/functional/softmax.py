@@ -83,7 +83,7 @@ def _softmax_backward(
 
 
 def _softmax_by_parts(x: Any, axis: int = -1) -> Tensor:
-    e = np.exp(x - x.data.max(axis=axis, keepdims=True))  # any constant shift gives the same result
+    e = np.exp(x - x.detach().max(axis=axis, keepdims=True))  # any constant shift gives the same result
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
@@ -116,7 +116,7 @@ def _log_softmax_backward(
 
 
 def _log_softmax_by_parts(x: Any, axis: int = -1) -> Tensor:
-    shifted = x - x.data.max(axis=axis, keepdims=True)
+    shifted = x - x.detach().max(axis=axis, keepdims=True)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
 
 
