@@ -123,9 +123,11 @@ def steps(next_logits: NextLogits, prompt: Prompt, new: int, how: Sampling) -> I
         with no_grad():  # not around the yield: between steps the caller's own mode holds
             tokens = Tensor(ids[:, seen])
             logits = next_logits(tokens) if counts is None else next_logits(tokens, counts[:, seen])
-        scores = np.asarray(logits)
+        scores = given = np.asarray(logits)
         for process in processors:
             scores = process(ids[:, :length], scores)
+        if scores.shape != given.shape:
+            raise ValueError(f"generate: processors made {scores.shape} of logits {given.shape}; the shape must stay")
         chosen = choose(scores, greedy, generator)
         if stops.size:
             chosen = np.where(ended, fill, chosen)

@@ -50,7 +50,7 @@ class PositionalEncoding(Module):
         last = length if where is None else int(where.max(initial=-1)) + 1
         if self.weight is None:
             table = self._sines(last, x.dtype)
-            return x + (table[:length] if where is None else table[where])
+            return x + Tensor(table[:length] if where is None else table[where], x.dtype)
         if last > self.max_seq_len:
             raise ValueError(
                 f"PositionalEncoding: position {last - 1}, and positions up to {self.max_seq_len - 1} are learned; "

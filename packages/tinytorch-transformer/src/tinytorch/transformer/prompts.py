@@ -46,7 +46,7 @@ def check_count(new: Any) -> None:
 def _row(row: Any) -> Array:
     array = np.asarray(row)
     if array.ndim != 1 or array.size == 0:
-        raise ValueError(f"generate: a prompt of shape {array.shape} in a batch; each is a row of at least one token")
+        raise ValueError(f"generate: a batch with the prompt {row!r}; each is a row of at least one token")
     _check_integers(array)
     return array
 
