@@ -8,13 +8,17 @@ import numpy as np
 
 from tinytorch.attention import MultiHeadAttention, attention
 from tinytorch.autograd import is_grad_enabled
-from tinytorch.layers import Module
-from tinytorch.tensor import Array, Tensor
+from tinytorch.autograd.recording import recorder
+from tinytorch.layers import Module, changes
+from tinytorch.tensor import Array, Tensor, handlers
 
 from .attention import cached_attention
 from .cache import PADDED, Cache
 from .preallocated import KVCache
+from .straight import Step, straight
 from .weights import Watch
+
+RECORDER = (recorder,)
 
 
 class CachedCore:
@@ -63,6 +67,8 @@ class Session:
         self.aside = False  # whether the model is asked as if there were no cache
         self.attended = 0  # layers, in this step
         self.watch = Watch(model)
+        self._step: Step | None = None
+        self._made_at = -1
         self._before: list[tuple[Module, str, bool, Any]] = []  # under which name something stood, and what
 
     def plug_in(self) -> None:
@@ -153,6 +159,12 @@ class Session:
         if not self.watch.same(thorough=not goes_on):
             self._forget()
             start = 0
+        elif goes_on and mask is None and not cache.padded:
+            straight_on = self._straight()
+            scores = None if straight_on is None else straight_on(ids[:, start])
+            if scores is not None:
+                cache.advance(1, ids[:, start:])
+                return Tensor(scores, scores.dtype)
         chunk = self.prefill_chunk or end
         while start < end:
             stop = min(start + chunk, end)
@@ -160,6 +172,12 @@ class Session:
             logits = self.model(ids[:, start:stop], part, last_only=True)
             start = stop
         return logits[:, -1]
+
+    def _straight(self) -> Step | None:
+        """The model as a function of one token, unless somebody watches; made anew when a module has changed."""
+        if self._made_at != changes():
+            self._step, self._made_at = straight(self.model, self.attentions, self.cache), changes()
+        return self._step if handlers() == RECORDER else None
 
     def _recording(self) -> bool:
         return is_grad_enabled() and any(parameter.requires_grad for parameter in self.model.parameters())
