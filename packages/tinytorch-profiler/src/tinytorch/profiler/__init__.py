@@ -4,10 +4,15 @@ from . import formulas  # noqa: F401
 from .events import Event, Span
 from .flops import flops_of, per_gradient
 from .grouping import Row
+from .machine import Machine
 from .measures import Latency
 from .profiler import Profiler
 from .shaped import Shaped
+from .summary import Layer, Summary, summary
 
 __version__ = "0.1.0"
 
-__all__ = ["Event", "Latency", "Profiler", "Row", "Shaped", "Span", "flops_of", "per_gradient"]
+__all__ = [
+    "Event", "Latency", "Layer", "Machine", "Profiler", "Row", "Shaped", "Span", "Summary", "flops_of", "per_gradient",
+    "summary",
+]  # fmt: skip

@@ -151,12 +151,6 @@ def example(model: Any, input_shape: Sequence[int], dtype: npt.DTypeLike | None)
 
 
 def _looks_up(model: Any) -> bool:
-    """Whether the first parameters of `model` are a table of rows that integers name."""
-    if not isinstance(model, Module):
-        return False
-    first = next((module for module in model.modules() if any(_own(module))), None)
-    return isinstance(first, Embedding)
-
-
-def _own(module: Module) -> list[Any]:
-    return [value for value in vars(module).values() if isinstance(value, Tensor) and value.requires_grad]
+    """Whether the first parameter of `model` is a table of rows that integers name."""
+    first = next(model.named_parameters(), None) if isinstance(model, Module) else None
+    return first is not None and isinstance(model.get_submodule(first[0].rpartition(".")[0]), Embedding)

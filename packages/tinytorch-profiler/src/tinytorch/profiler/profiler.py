@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from os import PathLike
 from typing import Any
 
 from rich.table import Table
@@ -14,8 +15,12 @@ from tinytorch.tensor import handling
 
 from . import measures
 from .events import Event, Recording, Span, read, wall
+from .files import write_text
 from .grouping import Row, by_module, by_operator, by_region, by_shape
+from .machine import Machine, measure_machine
+from .report import page
 from .table import NARROW, rich_table, text_table
+from .trace import chrome_trace
 from .units import duration, short, size
 from .watch import BLOCK, ENTER, LEAVE, MODULE, REGION, Watch
 
@@ -43,6 +48,7 @@ class Profiler:
         self._depth = 0
         self._installed = ExitStack()
         self._read: tuple[int, Recording] | None = None
+        self._machine: Machine | None = None
 
     # Measuring
 
@@ -220,6 +226,25 @@ class Profiler:
 
     def __repr__(self) -> str:
         return f"<Profiler: {len(self.events)} operations>"
+
+    # Files
+
+    def machine(self) -> Machine:
+        """The best FLOP/s and bytes/s of this machine, measured in about half a second when first asked for."""
+        if self._machine is None:
+            self._machine = measure_machine()
+        return self._machine
+
+    def export_chrome_trace(self, path: str | PathLike[str]) -> None:
+        """Write a trace that https://ui.perfetto.dev and chrome://tracing open; an existing file is replaced."""
+        write_text(path, chrome_trace(self.recording))
+
+    def report(self, path: str | PathLike[str]) -> None:
+        """Write one HTML page that needs no network; an existing file is replaced.
+
+        It holds a flame graph, operators, the module tree, memory over time, and the roofline of this `machine()`.
+        """
+        write_text(path, page(self, self.machine()))
 
     # Questions about a model
 

@@ -35,7 +35,7 @@ def columns(total_ns: int) -> dict[str, Column]:
     }
 
 
-NARROW = ("name", "count", "self", "share", "flops", "rate", "intensity", "peak")
+NARROW = ("name", "count", "self", "share", "flops", "rate")
 """The columns that fit a terminal."""
 
 

@@ -1,0 +1,5 @@
+"""The report: one HTML page that holds all it needs."""
+
+from .page import page
+
+__all__ = ["page"]
