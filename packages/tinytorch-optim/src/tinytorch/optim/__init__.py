@@ -8,10 +8,11 @@ from .optimizer import Optimizer
 from .rmsprop import RMSprop
 from .schedules import CosineSchedule, OneCycleSchedule, Schedule, StepSchedule, WarmupSchedule
 from .sgd import SGD
+from .together import Together
 
 __version__ = "0.1.0"
 
 __all__ = [
     "SGD", "Adam", "AdamW", "CosineSchedule", "Lion", "Muon", "OneCycleSchedule", "Optimizer", "RMSprop", "Schedule",
-    "StepSchedule", "WarmupSchedule", "clip_grad_norm", "clip_grad_value", "orthogonalize",
+    "StepSchedule", "Together", "WarmupSchedule", "clip_grad_norm", "clip_grad_value", "orthogonalize",
 ]  # fmt: skip

@@ -16,6 +16,8 @@ from . import state
 from .blocks import Rows, State
 
 Group: TypeAlias = dict[str, Any]
+Gathered: TypeAlias = tuple[list[Array | None], list[Array]]
+"""The arrays of one group's parameters, None where there is no gradient, and the arrays of their gradients."""
 Parameters: TypeAlias = Module | Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
 
 
@@ -103,7 +105,15 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        found = [self._gradients(place) for place in range(len(self.param_groups))]
+        self.apply(self.gather())
+        return loss
+
+    def gather(self) -> list[Gathered]:
+        """The first half of a step: the gradients of every group, checked. Raises what `step` raises."""
+        return [self._gradients(place) for place in range(len(self.param_groups))]
+
+    def apply(self, found: list[Gathered]) -> None:
+        """The second half: update every parameter for which `gather` found a gradient."""
         for group, rows, (arrays, gradients) in zip(self.param_groups, self.rows, found, strict=True):
             rows.allot(self.states(group))
             for block in rows.blocks(arrays):
@@ -114,10 +124,8 @@ class Optimizer:
             for array in arrays:
                 if array is not None:
                     note_write(array)
-        return loss
 
-    def _gradients(self, place: int) -> tuple[list[Array | None], list[Array]]:
-        """The arrays of one group's parameters (None where there is no gradient) and of their gradients, checked."""
+    def _gradients(self, place: int) -> Gathered:
         rows = self.rows[place]
         arrays: list[Array | None] = []
         gradients: list[Array] = []
