@@ -32,17 +32,27 @@ def cached_attention(
         mask = mask[..., cache.positions(n)]  # the cache has let go of some
     if visible is not None:
         mask = visible if mask is None else np.asarray(combine_masks(mask, visible))
-    if n == 1 and mask is None:
-        return attend_one(q, keys, values)
+    if n == 1 and (mask is None or (mask.dtype == bool and (mask.ndim < 3 or mask.shape[-3] == 1))):
+        return attend_one(q, keys, values, mask)
     out: Array = attention.lift(q, keys, values, mask, causal=causal)
     return out
 
 
-def attend_one(q: Array, keys: Array, values: Array) -> Array:
-    """What a single query collects, (B, H, 1, Dh): softmax(q kᵀ / sqrt(Dh)) v, in three products and no mask."""
+def attend_one(q: Array, keys: Array, values: Array, mask: Array | None = None) -> Array:
+    """What a single query collects, (B, H, 1, Dh): softmax(q kᵀ / sqrt(Dh)) v in a few passes.
+
+    `mask`, boolean, is the same for all heads. A query that may attend to nothing gets zeros.
+    """
     B, H, _, D = q.shape
     scores = np.matmul(q.reshape(B, keys.shape[1], -1, D) * (1 / math.sqrt(D)), keys.swapaxes(-1, -2))  # (B, Hkv, G, S)
+    if mask is not None:
+        np.copyto(scores, np.finfo(scores.dtype).min, where=~mask)
     scores -= np.maximum.reduce(scores, axis=-1, keepdims=True)
     np.exp(scores, out=scores)
-    scores /= np.add.reduce(scores, axis=-1, keepdims=True)
+    if mask is not None:
+        scores *= mask
+    total = np.add.reduce(scores, axis=-1, keepdims=True)
+    if mask is not None:
+        total[total == 0] = 1
+    scores /= total
     return np.matmul(scores, values).reshape(B, H, 1, D)

@@ -34,7 +34,7 @@ def beam_search(
 
     Of all continuations of the `num_beams` best beginnings the `num_beams` best are kept. A sequence ends with the
     first token that is in `stop`, and is compared by its score (`Beam`). Shorter rows are filled up with the first stop
-    token. One beam without `stop` is greedy generation. With a cache enabled, each prompt is computed once for all beams.
+    token. One beam without `stop` is greedy generation. With a cache, each prompt is computed once for all beams.
 
     Raises ValueError for a prompt of another shape, and for fewer than one beam or token.
 

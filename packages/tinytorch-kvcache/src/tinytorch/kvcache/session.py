@@ -154,16 +154,16 @@ class Session:
             mask = np.asarray(mask).astype(bool)
             mask = None if mask.all() else mask
         before = cache.seq_pos
-        start = cache.resume(ids[:, :-1] if mask is None else np.where(mask, ids, PADDED)[:, :-1])
+        known = ids if mask is None else np.where(mask, ids, PADDED)
+        start = cache.resume(known[:, :-1])
         goes_on = start == before == end - 1
         if not self.watch.same(thorough=not goes_on):
             self._forget()
             start = 0
-        elif goes_on and mask is None and not cache.padded:
-            straight_on = self._straight()
-            scores = None if straight_on is None else straight_on(ids[:, start])
+        elif goes_on and (step := self._straight()) is not None:
+            scores = step(ids[:, start], mask)
             if scores is not None:
-                cache.advance(1, ids[:, start:])
+                cache.advance(1, known[:, start:])
                 return Tensor(scores, scores.dtype)
         chunk = self.prefill_chunk or end
         while start < end:

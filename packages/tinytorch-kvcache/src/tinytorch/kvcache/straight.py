@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch.attention import MultiHeadAttention, RotaryEmbedding, attention, rotate
-from tinytorch.layers import Embedding, LayerNorm, Linear, Module, ModuleList, RMSNorm
+from tinytorch.layers import Embedding, LayerNorm, Linear, ModuleList, RMSNorm
 from tinytorch.layers import functional as F
 from tinytorch.tensor import Array
 from tinytorch.transformer import GPT, FeedForward, PositionalEncoding, TransformerBlock
@@ -23,18 +23,19 @@ from .attention import cached_attention
 from .cache import Cache
 
 Part = Callable[[Array], Array]
-Step = Callable[[Array], Array | None]
+Step = Callable[[Array, Array | None], Array | None]
 KNOWN = (
     GPT, ModuleList, TransformerBlock, MultiHeadAttention, RotaryEmbedding, FeedForward, PositionalEncoding, Embedding,
     Linear, LayerNorm, RMSNorm,
 )  # fmt: skip
 
 
-def straight(model: Any, attentions: list[MultiHeadAttention], cache: Cache) -> Step | None:
-    """A function from the last tokens (B,) to the logits of the next, (B, V); None when the modules themselves must run.
+def straight(model: Any, attentions: list[Any], cache: Cache) -> Step | None:
+    """A function from the last tokens (B,) to the logits of the next, (B, V); None when modules must run themselves.
 
-    It writes to the cache and does not advance it; for tokens and positions that the model does not know it returns
-    None. It holds until a module changes (`tinytorch.layers.changes`).
+    Its second argument is a mask of all positions, (B, seq_pos + 1), where some do not count. It writes to the cache
+    and does not advance it; for tokens and positions that the model does not know it returns None. It holds until a
+    module changes (`tinytorch.layers.changes`).
     """
     rotary, positional = attentions[0].rotary, model.positional
     if not (
@@ -45,19 +46,23 @@ def straight(model: Any, attentions: list[MultiHeadAttention], cache: Cache) -> 
         return None
     table = model.token_embedding.weight
     places = None if positional is None else positional.weight
-    turn = Turn(rotary)
-    blocks = [block(part, turn, cache) for part in model.blocks]
+    here = Here(rotary)
+    blocks = [block(part, here, cache) for part in model.blocks]
     last = None if model.norm is None else norm(model.norm)
     head = None if model.head is None else linear(model.head)
 
-    def step(ids: Array) -> Array | None:
-        position, tokens = cache.seq_pos, ids.tolist()
-        if min(tokens) < 0 or max(tokens) >= len(table.data) or (places is not None and position >= len(places.data)):
+    def step(ids: Array, counts: Array | None) -> Array | None:
+        tokens = ids.tolist()
+        if (
+            min(tokens) < 0
+            or max(tokens) >= len(table.data)
+            or (places is not None and cache.seq_pos >= len(places.data))
+        ):
             return None
         x = table.data[ids]  # (B,) -> (B, D)
+        here.move(cache.seq_pos, counts, x.dtype)
         if places is not None:
-            x += places.data[position]
-        turn.to(position, x.dtype)
+            x += places.data[here.positions]
         for through in blocks:
             x = through(x)
         if last is not None:
@@ -67,16 +72,16 @@ def straight(model: Any, attentions: list[MultiHeadAttention], cache: Cache) -> 
     return step
 
 
-def known(module: Module, model: Module) -> bool:
+def known(module: Any, model: Any) -> bool:
     """Whether a module does what its class does, drops nothing, and nobody watches it."""
-    drops = module.training and (getattr(module, "dropout", 0) or (module is model and model.config.dropout))
+    drops = module.training and (model.config.dropout if module is model else getattr(module, "dropout", 0))
     untouched = module._hooks is None and (module is model or "forward" not in module.__dict__)
     return type(module) in KNOWN and untouched and not drops
 
 
-def block(part: TransformerBlock, turn: Turn, cache: Cache) -> Part:
+def block(part: TransformerBlock, here: Here, cache: Cache) -> Part:
     norm1, norm2 = norm(part.norm1), norm(part.norm2)
-    attended, fed = attend(part.attention, turn, cache), feed_forward(part.feed_forward)
+    attended, fed = attend(part.attention, here, cache), feed_forward(part.feed_forward)
 
     def norm_first(x: Array) -> Array:
         x += attended(norm1(x))
@@ -151,28 +156,34 @@ def feed_forward(part: FeedForward) -> Part:
     return lambda x: down(f(gate(x)) * up(x))
 
 
-class Turn:
-    """The rotary angles of one position, looked up once for all layers."""
+class Here:
+    """Where the token stands: looked up once for all layers."""
 
     def __init__(self, rotary: RotaryEmbedding | None) -> None:
         self.rotary = rotary
+        self.positions: int | Array = 0  # one for all sequences, or (B,)
+        self.mask: Array | None = None  # (B, 1, 1, S)
 
-    def to(self, position: int, dtype: np.dtype[Any]) -> None:
+    def move(self, position: int, counts: Array | None, dtype: np.dtype[Any]) -> None:
+        self.positions, self.mask = position, None
+        if counts is not None:
+            self.positions, self.mask = np.maximum(counts.sum(axis=1) - 1, 0), counts[:, None, None]
         if self.rotary is not None:
-            self.cos, self.sin = self.rotary.tables(1, np.array([position]), dtype)
+            where = np.array([position]) if counts is None else self.positions[:, None]
+            self.cos, self.sin = self.rotary.tables(1, where, dtype)
 
-    def __call__(self, x: Array) -> Array:
+    def turned(self, x: Array) -> Array:
         return x if self.rotary is None else rotate.lift(x, cos=self.cos, sin=self.sin)
 
 
-def attend(part: MultiHeadAttention, turn: Turn, cache: Cache) -> Part:
+def attend(part: Any, here: Here, cache: Cache) -> Part:
     to_q, to_k, to_v, merge = (linear(layer) for layer in (part.q_proj, part.k_proj, part.v_proj, part.out_proj))
     H, Hkv, D, layer = part.num_heads, part.num_kv_heads, part.head_dim, part.core.layer
 
     def step(x: Array) -> Array:
         B = len(x)
         q, k, v = to_q(x).reshape(B, H, 1, D), to_k(x).reshape(B, Hkv, 1, D), to_v(x).reshape(B, Hkv, 1, D)
-        out = cached_attention.forward(turn(q), turn(k), v, cache=cache, layer=layer)
+        out = cached_attention.forward(here.turned(q), here.turned(k), v, here.mask, cache=cache, layer=layer)
         return merge(out.reshape(B, H * D))
 
     return step
