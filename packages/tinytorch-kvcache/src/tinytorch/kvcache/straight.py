@@ -52,15 +52,11 @@ def straight(model: Any, attentions: list[Any], cache: Cache) -> Step | None:
     head = None if model.head is None else linear(model.head)
 
     def step(ids: Array, counts: Array | None) -> Array | None:
-        tokens = ids.tolist()
-        if (
-            min(tokens) < 0
-            or max(tokens) >= len(table.data)
-            or (places is not None and cache.seq_pos >= len(places.data))
-        ):
+        tokens, position = ids.tolist(), cache.seq_pos
+        if min(tokens) < 0 or max(tokens) >= len(table.data) or (places is not None and position >= len(places.data)):
             return None
         x = table.data[ids]  # (B,) -> (B, D)
-        here.move(cache.seq_pos, counts, x.dtype)
+        here.move(position, counts, x.dtype)
         if places is not None:
             x += places.data[here.positions]
         for through in blocks:
@@ -161,16 +157,15 @@ class Here:
 
     def __init__(self, rotary: RotaryEmbedding | None) -> None:
         self.rotary = rotary
-        self.positions: int | Array = 0  # one for all sequences, or (B,)
+        self.positions: Array = np.zeros(1, np.int64)  # one for all sequences, or (B,)
         self.mask: Array | None = None  # (B, 1, 1, S)
 
     def move(self, position: int, counts: Array | None, dtype: np.dtype[Any]) -> None:
-        self.positions, self.mask = position, None
+        self.positions, self.mask = np.array([position]), None
         if counts is not None:
             self.positions, self.mask = np.maximum(counts.sum(axis=1) - 1, 0), counts[:, None, None]
         if self.rotary is not None:
-            where = np.array([position]) if counts is None else self.positions[:, None]
-            self.cos, self.sin = self.rotary.tables(1, where, dtype)
+            self.cos, self.sin = self.rotary.tables(1, self.positions[:, None], dtype)  # (1 or B, 1, 1, Dh/2)
 
     def turned(self, x: Array) -> Array:
         return x if self.rotary is None else rotate.lift(x, cos=self.cos, sin=self.sin)
