@@ -15,6 +15,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from statistics import median
 
@@ -40,11 +41,12 @@ QUESTIONS = [
     "What day comes after Monday?",
 ]
 LEARNT, GENERAL = 0.95, 0.70  # what the default run claims of the training questions and of the held-out phrasings
+DEFAULT = 1500  # steps
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, help="training steps (default 1500, with --quick 250)")
+    parser.add_argument("--steps", type=int, help=f"training steps (default {DEFAULT}, with --quick 250)")
     parser.add_argument("--quick", action="store_true", help="a short training, enough to see that it learns")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default 0)")
     parser.add_argument("--chat", action="store_true", help="no training: talk with the model that was saved")
@@ -52,9 +54,10 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--use-cache", action=argparse.BooleanOptionalAction, default=True, help="talk through the key-value cache"
     )
+    parser.add_argument("--plot", type=Path, help="save the dashboard as it looks in the end, as SVG")
     parser.add_argument("--folder", type=Path, default=Path("runs/tinytalks"), help="of the model (runs/tinytalks)")
     chosen = parser.parse_args(argv)
-    chosen.steps = chosen.steps or (250 if chosen.quick else 1500)
+    chosen.steps = (250 if chosen.quick else DEFAULT) if chosen.steps is None else chosen.steps
     if chosen.steps < 1:
         parser.error(f"--steps {chosen.steps}: at least one")
     return chosen
@@ -92,13 +95,22 @@ def train(chosen: argparse.Namespace) -> Talker:
     if not chosen.resume:
         trainer.save_checkpoint(checkpoint)
     trainer.fit(loader, steps=chosen.steps, resume=chosen.resume, progress=dashboard)
+    if chosen.plot:
+        save_picture(dashboard, chosen.plot)
     model.eval()
     talker.save(chosen.folder)
     return talker
 
 
-def examine(talker: Talker, console: Console) -> bool:
-    """Ask everything, show some of it, and say whether the claim is kept."""
+def save_picture(dashboard: Dashboard, path: Path) -> None:
+    """The dashboard as a terminal of 100 columns shows it."""
+    dashboard.console = Console(record=True, width=100, force_terminal=True, color_system="truecolor", file=StringIO())
+    dashboard.console.print(dashboard.render())
+    dashboard.console.save_svg(str(path), title="hatch run tinytalks")
+
+
+def examine(talker: Talker, claimed: bool, console: Console) -> bool:
+    """Ask everything, show some of it, and say whether the claim is kept, where one is made."""
     enable_kv_cache(talker.model)
     learnt, general = talker.score(list(tinytalks("train"))), talker.score(list(tinytalks("test")))
     shown = Table("question, in words that training did not hear", "answer", title="\nWhat it says")
@@ -107,11 +119,10 @@ def examine(talker: Talker, console: Console) -> bool:
     disable_kv_cache(talker.model)
     console.print(shown)
     kept = learnt >= LEARNT and general >= GENERAL
-    console.print(
-        f"answered to the letter: {learnt:.1%} of the training questions (claim {LEARNT:.0%}), "
-        f"{general:.1%} of the held-out phrasings (claim {GENERAL:.0%}): {'kept' if kept else 'not kept'}"
-    )
-    return kept
+    claim = f"; the claim, {LEARNT:.0%} and {GENERAL:.0%}, is {'kept' if kept else 'NOT kept'}" if claimed else ""
+    asked = f"{learnt:.1%} of the training questions, {general:.1%} of the held-out phrasings"
+    console.print(f"answered to the letter: {asked}{claim}")
+    return kept or not claimed
 
 
 def compare(talker: Talker, console: Console, new: int = 100, runs: int = 3) -> None:
@@ -176,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     kept = True
     if not chosen.chat:
-        kept = examine(talker, console) or chosen.steps < 1500
+        kept = examine(talker, chosen.steps >= DEFAULT, console)
         compare(talker, console)
         profile(talker, console)
         console.print(f"\nThe model is saved in {chosen.folder}; hatch run tinytalks --chat talks with it.")
