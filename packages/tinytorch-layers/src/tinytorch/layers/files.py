@@ -62,11 +62,15 @@ def save_tensors(
         if not isinstance(key, str) or not isinstance(value, str):
             raise TypeError(f"save: metadata {key!r}: {value!r} is not text; use str() or json.dumps")
     target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"save: there is no folder {target.parent}; create it first")
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         save_file(arrays, draft, dict(metadata) if metadata else None)
         _flush(draft)
         os.replace(draft, target)
+    except SafetensorError as error:
+        raise OSError(f"save: {target}: {error}") from None
     finally:
         draft.unlink(missing_ok=True)
     if os.name == "posix":
@@ -92,7 +96,7 @@ def _writable(name: Any, value: Any) -> Array:
     if not isinstance(name, str):
         raise TypeError(f"save: the name {name!r} is a {type(name).__name__}; it must be text")
     array = value.data if isinstance(value, Tensor) else value
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "bifu":
+    if not isinstance(array, np.ndarray | np.generic) or array.dtype.kind not in "bifu":
         raise TypeError(f"save: {name} is a {type(value).__name__}; it must be a tensor or an array of numbers")
     return np.require(array, requirements="C")  # safetensors stores rows one after another
 

@@ -22,8 +22,8 @@ B = 0.044715
 DENSITY = 1 / math.sqrt(2 * math.pi)
 
 # of p, highest power first; the seven are fitted to atanh(erf(x / sqrt(2))) / x, and Φ is then within 2e-7
-TWO_TERMS = (A * B, A)
-SEVEN_TERMS = (
+TWO_TERMS: tuple[float, ...] = (A * B, A)
+SEVEN_TERMS: tuple[float, ...] = (
     1.8094246025555205e-09, -1.33649654882578e-07, 3.973159653057439e-06, -5.5278296461020346e-05,
     -3.295349741080564e-05, 0.0363339094821262, 0.7978844934199975,
 )  # fmt: skip

@@ -1,0 +1,290 @@
+"""A module finds its parameters, calls its hooks, and says what it is."""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinytorch.layers as nn
+from tinytorch.layers import Linear, Module, ModuleList, Parameter, Sequential
+from tinytorch.tensor import Tensor, ones, zeros
+
+
+class Block(Module):
+    def __init__(self, width: int = 3) -> None:
+        self.first = Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+        self.scale = Parameter(ones(width))
+        self.register_buffer("seen", zeros(2))
+        self.register_buffer("scratch", zeros(2), persistent=False)
+        self.callback = abs
+
+    def forward(self, x: Any) -> Tensor:
+        return self.norm(self.first(x)) * self.scale
+
+
+class Tied(Module):
+    def __init__(self) -> None:
+        self.embed = nn.Embedding(5, 3)
+        self.blocks = ModuleList([Block(), Block()])
+        self.head = Linear(5, 3, bias=False)
+        self.head.weight = self.embed.weight
+
+    def forward(self, tokens: Any) -> Tensor:
+        x = self.embed(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return x @ self.head.weight.T
+
+
+def test_attributes_are_found_by_name_in_the_order_they_were_set() -> None:
+    block = Block()
+    assert [name for name, _ in block.named_parameters()] == [
+        "scale", "first.weight", "first.bias", "norm.weight", "norm.bias"
+    ]  # fmt: skip
+    assert [name for name, _ in block.named_buffers()] == ["seen", "scratch"]
+    assert [name for name, _ in block.named_children()] == ["first", "norm"]
+    assert [name for name, _ in block.named_modules()] == ["", "first", "norm"]
+    assert block.callback is abs
+    assert block.num_parameters() == 3 + 9 + 3 + 3 + 3
+
+
+def test_a_shared_parameter_counts_once_and_keeps_both_names_in_the_state() -> None:
+    model = Tied()
+    names = [name for name, _ in model.named_parameters()]
+    assert "embed.weight" in names
+    assert "head.weight" not in names
+    assert len(list(model.parameters())) == len(names) == len({id(p) for p in model.parameters()})
+    assert {"embed.weight", "head.weight"} <= model.state_dict().keys()
+    model(np.array([[1, 2]])).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_a_shared_module_is_listed_once() -> None:
+    inner = Linear(2, 2)
+    model = Sequential(inner, nn.ReLU(), inner)
+    assert [name for name, _ in model.named_modules()] == ["", "0", "1"]
+    assert model.num_parameters() == 6
+    assert sorted(model.state_dict()) == ["0.bias", "0.weight", "2.bias", "2.weight"]
+
+
+def test_assigning_none_and_deleting_take_a_parameter_away() -> None:
+    layer = Linear(2, 2)
+    layer.bias = None
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]
+    del layer.weight
+    assert list(layer.parameters()) == []
+
+
+def test_a_plain_tensor_cannot_take_the_place_of_a_parameter() -> None:
+    layer = Linear(2, 2)
+    with pytest.raises(TypeError, match="weight is a parameter"):
+        layer.weight = zeros(2, 2)  # type: ignore[assignment]
+    layer.weight = Parameter(zeros(2, 2))
+
+
+def test_submodules_are_reached_and_replaced_by_dotted_names() -> None:
+    model = Tied()
+    assert model.get_submodule("blocks.1.norm") is model.blocks[1].norm
+    assert model.get_submodule("") is model
+    new = nn.Identity()
+    model.set_submodule("blocks.0.norm", new)
+    assert model.blocks[0].norm is new
+    for name, message in (("blocks.2", "blocks has no submodule '2'; it has 0, 1"), ("heads", "Tied has no submodule")):
+        with pytest.raises(AttributeError, match=message):
+            model.get_submodule(name)
+    with pytest.raises(AttributeError, match="no submodule 'tail'"):
+        model.set_submodule("tail", new)
+    with pytest.raises(AttributeError, match="cannot replace itself"):
+        model.set_submodule("", new)
+    with pytest.raises(TypeError, match="must be a Module"):
+        model.set_submodule("head", abs)  # type: ignore[arg-type]
+
+
+def test_modes_reach_every_part() -> None:
+    model = Tied()
+    assert all(module.training for module in model.modules())
+    assert model.eval() is model
+    assert not any(module.training for module in model.modules())
+    assert all(module.training for module in model.train().modules())
+
+
+def test_freezing_and_forgetting() -> None:
+    model = Tied()
+    model(np.array([[1]])).sum().backward()
+    model.zero_grad()
+    assert all(parameter.grad is None for parameter in model.parameters())
+    model.blocks.requires_grad_(False)
+    assert model.num_parameters(trainable=True) == 15
+    model(np.array([[1]])).sum().backward()
+    assert [name for name, p in model.named_parameters() if p.grad is not None] == ["embed.weight"]
+
+
+def test_apply_visits_parts_before_the_whole_in_order() -> None:
+    model, visited = Tied(), []
+    model.apply(lambda module: visited.append(module))
+    assert visited[-1] is model
+    assert visited[0] is model.embed
+    assert visited.index(model.blocks[0]) < visited.index(model.blocks[1]) < visited.index(model.blocks)
+    assert len(visited) == len(list(model.modules()))
+
+
+def test_astype_converts_parameters_buffers_and_gradients() -> None:
+    model = Tied()
+    model.blocks[0].register_buffer("count", Tensor([1]))
+    model(np.array([[1]])).sum().backward()
+    assert model.astype("float64") is model
+    assert {p.dtype.name for p in model.parameters()} == {"float64"}
+    assert {p.grad.dtype.name for p in model.parameters() if p.grad is not None} == {"float64"}
+    assert sorted(b.dtype.name for b in model.buffers()) == ["float64"] * 4 + ["int64"]
+    assert model.head.weight is model.embed.weight
+    with pytest.raises(TypeError, match="int64"):
+        model.astype("int64")
+
+
+def test_a_deep_copy_shares_nothing_and_keeps_what_is_tied_tied() -> None:
+    model = Tied()
+    twin = copy.deepcopy(model)
+    assert twin.head.weight is twin.embed.weight
+    assert isinstance(twin.embed.weight, Parameter)
+    assert twin.embed.weight.requires_grad
+    for (name, one), (other_name, other) in zip(model.named_parameters(), twin.named_parameters(), strict=True):
+        assert name == other_name
+        assert not np.shares_memory(one.data, other.data)
+        np.testing.assert_array_equal(one.data, other.data)
+
+
+def test_hooks_run_around_forward_in_order_and_may_replace() -> None:
+    layer, log = nn.Identity(), []
+    handles = [
+        layer.register_forward_pre_hook(lambda module, args, kwargs: log.append(("before", args))),
+        layer.register_forward_pre_hook(lambda module, args, kwargs: ((args[0] + 1,), kwargs)),
+        layer.register_forward_hook(lambda module, args, kwargs, output: output * 10),
+        layer.register_forward_hook(lambda module, args, kwargs, output: log.append(("after", args, output))),
+    ]
+    assert layer(1) == 20
+    assert log == [("before", (1,)), ("after", (2,), 20)]
+    for handle in handles:
+        handle.remove()
+        handle.remove()
+    assert layer(1) == 1
+    assert vars(layer).get("_hooks") is None
+
+
+def test_a_hook_sees_keywords_and_may_remove_itself() -> None:
+    class Add(Module):
+        def forward(self, x: int, y: int = 0) -> int:
+            return x + y
+
+    module, seen = Add(), []
+
+    def once(module: Module, args: Any, kwargs: Any) -> None:
+        seen.append(kwargs)
+        handle.remove()
+
+    handle = module.register_forward_pre_hook(once)
+    assert module(1, y=2) == 3
+    assert module(1, y=3) == 4
+    assert seen == [{"y": 2}]
+
+
+def test_hooks_of_one_module_are_not_those_of_another() -> None:
+    one, other = nn.Identity(), nn.Identity()
+    one.register_forward_hook(lambda module, args, kwargs, output: "hooked")
+    assert (one(1), other(1)) == ("hooked", 1)
+
+
+def test_a_call_without_hooks_costs_half_a_microsecond_at_most() -> None:
+    module = nn.Identity()
+    forward = module.forward
+
+    def seconds(function: Any, times: int = 20_000) -> float:
+        start = time.perf_counter()
+        for _ in range(times):
+            function(1)
+        return (time.perf_counter() - start) / times
+
+    assert min(seconds(module) - seconds(forward) for _ in range(15)) < 0.5e-6
+
+
+def test_a_module_without_forward_says_so() -> None:
+    class Empty(Module):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Empty has no forward"):
+        Empty()(1)
+
+
+def test_buffers_are_tensors_under_free_names() -> None:
+    module = Module()
+    for name in ("forward", "a.b", "", "training"):
+        with pytest.raises(KeyError, match="choose another"):
+            module.register_buffer(name, zeros(1))
+    for wrong in (np.zeros(1), Parameter(zeros(1))):
+        with pytest.raises(TypeError, match="must be a Tensor"):
+            module.register_buffer("buffer", wrong)  # type: ignore[arg-type]
+    module.register_buffer("later", None)
+    assert list(module.buffers()) == []
+    module.register_buffer("later", zeros(2))
+    assert module.state_dict().keys() == {"later"}
+
+
+def test_buffers_of_one_instance_are_not_those_of_the_class() -> None:
+    Block()
+    assert Module._buffers == {}
+    assert list(Module().buffers()) == []
+
+
+def test_the_tree_shows_every_part_and_draws_equal_neighbours_once() -> None:
+    assert repr(Linear(2, 3)) == "Linear(2, 3)  9 parameters"
+    assert repr(nn.ReLU()) == "ReLU()"
+    model = Sequential(nn.Embedding(5, 3), ModuleList(Block() for _ in range(3)), Linear(3, 1, bias=False))
+    assert repr(model).splitlines() == [
+        "Sequential                      81 parameters",
+        "├─ 0: Embedding(5, 3)           15",
+        "├─ 1: ModuleList                63",
+        "│  └─ 0-2: 3 x Block            21",
+        "│     ├─ first: Linear(3, 3)    12",
+        "│     └─ norm: LayerNorm(3)     6",
+        "└─ 2: Linear(3, 1, bias=False)  3",
+    ]
+
+
+def test_a_list_is_a_list() -> None:
+    layers = ModuleList([Linear(1, 1)])
+    a, b = nn.ReLU(), nn.Tanh()
+    layers.append(a).extend([b])
+    layers.insert(0, nn.Identity())
+    assert [type(module).__name__ for module in layers] == ["Identity", "Linear", "ReLU", "Tanh"]
+    assert [name for name, _ in layers.named_children()] == ["0", "1", "2", "3"]
+    assert layers[-1] is b
+    assert layers[2] is a
+    assert [*layers[1:3]][1] is a
+    layers[0] = b
+    assert layers[0] is b
+    with pytest.raises(IndexError, match="index 4; there are 4"):
+        layers[4]
+    with pytest.raises(TypeError, match="must be a Module"):
+        layers.append(abs)  # type: ignore[arg-type]
+    with pytest.raises(NotImplementedError):
+        layers(1)
+
+
+def test_a_sequence_calls_one_after_another_and_may_be_named() -> None:
+    model = Sequential({"double": nn.Identity(), "flat": nn.Flatten()})
+    assert model.double is model[0]  # type: ignore[attr-defined]
+    assert model(zeros(2, 3, 4)).shape == (2, 12)
+    assert [name for name, _ in model[1:].named_children()] == ["flat"]
+    assert Sequential()(1) == 1
+    with pytest.raises(TypeError, match="free name"):
+        Sequential({"forward": nn.Identity()})
+
+
+def test_importing_enables_autograd() -> None:
+    from tinytorch.autograd import is_grad_enabled
+
+    assert is_grad_enabled()

@@ -1,0 +1,248 @@
+"""State is exchanged whole or not at all, in memory and in files."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinytorch.layers as nn
+from tinytorch.layers import (
+    Linear,
+    Module,
+    Parameter,
+    Sequential,
+    load,
+    load_metadata,
+    load_tensors,
+    save,
+    save_tensors,
+)
+from tinytorch.tensor import Tensor, manual_seed, ones, zeros
+
+
+def model() -> Sequential:
+    return Sequential(nn.Embedding(5, 3), Linear(3, 4), nn.ReLU(), Linear(4, 2))
+
+
+class Tied(Module):
+    def __init__(self) -> None:
+        self.embed = nn.Embedding(5, 3)
+        self.head = Linear(5, 3, bias=False)
+        self.head.weight = self.embed.weight
+        self.register_buffer("count", Tensor([0]))
+        self.register_buffer("scratch", zeros(3), persistent=False)
+
+
+def values(module: Module) -> dict[str, np.ndarray]:
+    return {name: tensor.data.copy() for name, tensor in module.state_dict().items()}
+
+
+def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_the_state_shares_memory_and_carries_no_gradients() -> None:
+    layer = Linear(2, 2)
+    state = layer.state_dict()
+    assert list(state) == ["weight", "bias"]
+    assert not state["weight"].requires_grad
+    assert np.shares_memory(state["weight"].data, layer.weight.data)
+
+
+def test_loading_makes_two_models_equal() -> None:
+    one, other = model(), model()
+    assert not same(values(one), values(other))
+    assert other.load_state_dict(one.state_dict()) == ([], [])
+    assert same(values(one), values(other))
+    assert not np.shares_memory(one[1].weight.data, other[1].weight.data)
+
+
+def test_every_misfit_is_listed_and_nothing_changed() -> None:
+    target = model()
+    before = values(target)
+    wrong: dict[str, Any] = values(model())
+    wrong["3.weight"] = np.zeros((2, 4), np.float32)
+    wrong["1.bias"] = np.zeros(7, np.float32)
+    wrong["1.weight"] = wrong["1.weight"].astype(np.float64)
+    wrong["extra"] = np.zeros(1)
+    del wrong["0.weight"], wrong["3.bias"]
+    with pytest.raises(ValueError, match="6 entries do not fit") as error:
+        target.load_state_dict(wrong)
+    for line in (
+        "missing: 0.weight",
+        "missing: 3.bias",
+        "unexpected: extra",
+        "wrong shape: 1.bias is (4,), the value is (7,)",
+        "wrong shape: 3.weight is (4, 2), the value is (2, 4) (Linear weights are (in_features, out_features)",
+        "wrong dtype: 1.weight is float32, the value is float64; convert one with astype",
+    ):
+        assert line in str(error.value)
+    assert same(values(target), before)
+
+
+def test_names_may_differ_when_it_is_said_but_shapes_may_not() -> None:
+    target = model()
+    part: dict[str, Any] = {"1.bias": np.full(4, 7.0, np.float32), "extra": np.zeros(1)}
+    mismatch = target.load_state_dict(part, strict=False)
+    assert mismatch.unexpected_keys == ["extra"]
+    assert mismatch.missing_keys == ["0.weight", "1.weight", "3.weight", "3.bias"]
+    np.testing.assert_array_equal(target[1].bias.data, 7.0)
+    with pytest.raises(ValueError, match="1 entry does not fit"):
+        target.load_state_dict({"1.bias": np.zeros(3, np.float32)}, strict=False)
+
+
+def test_values_that_lose_nothing_are_converted() -> None:
+    wide = model().astype("float64")
+    wide.load_state_dict(model().state_dict())
+    assert wide[1].weight.dtype == np.float64
+    half = {name: value.astype(np.float16) for name, value in values(model()).items()}
+    model().load_state_dict(half)
+
+
+def test_one_name_of_a_shared_parameter_is_enough_and_two_must_agree() -> None:
+    target = Tied()
+    state: dict[str, Any] = values(Tied())
+    one_name = {name: value for name, value in state.items() if name != "embed.weight"}
+    assert target.load_state_dict(one_name) == ([], [])
+    np.testing.assert_array_equal(target.embed.weight.data, state["head.weight"])
+    state["head.weight"] = state["head.weight"] + 1
+    with pytest.raises(ValueError, match=r"one parameter, two values: embed.weight and head.weight"):
+        target.load_state_dict(state)
+
+
+def test_loading_between_forward_and_backward_is_noticed() -> None:
+    layer = Linear(2, 2)
+    loss = (layer(ones(1, 2)) * layer(ones(1, 2))).sum()
+    layer.load_state_dict(Linear(2, 2).state_dict())
+    with pytest.raises(RuntimeError, match="changed in place"):
+        loss.backward()
+
+
+def test_a_file_holds_the_state_and_text(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    one, other = model(), model()
+    save(one, path, {"steps": "12", "name": "größer"})
+    assert load(other, path) == ([], [])
+    assert same(values(one), values(other))
+    assert load_metadata(path) == {"steps": "12", "name": "größer"}
+    assert os.listdir(tmp_path) == ["model.safetensors"]
+    save(one, str(path))
+    assert load_metadata(str(path)) == {}
+
+
+def test_a_shared_parameter_is_written_once(tmp_path: Path) -> None:
+    path = tmp_path / "tied.safetensors"
+    one, other = Tied(), Tied()
+    save(one, path)
+    assert load_tensors(path).keys() == {"embed.weight", "count"}
+    load(other, path)
+    assert same(values(one), values(other))
+    assert other.head.weight is other.embed.weight
+
+
+def test_every_dtype_shape_and_layout_comes_back(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    tensors: dict[str, Any] = {
+        **{kind: rng.integers(0, 2, (2, 3)).astype(kind) for kind in ("f2", "f4", "f8", "i1", "i4", "i8", "u1", "?")},
+        "scalar": np.float32(3.5),
+        "empty": np.zeros((0, 3), np.float32),
+        "transposed": rng.normal(size=(3, 4)).T,
+        "reversed": np.arange(5)[::-1],
+        "tensor": Tensor([1.0, 2.0], requires_grad=True),
+        "name with spaces / and: signs": np.ones(1),
+    }
+    save_tensors(tensors, tmp_path / "all")
+    found = load_tensors(tmp_path / "all")
+    assert found.keys() == tensors.keys()
+    for name, value in tensors.items():
+        expected = value.data if isinstance(value, Tensor) else value
+        assert found[name].dtype == expected.dtype
+        np.testing.assert_array_equal(found[name], expected)
+    save_tensors({}, tmp_path / "none")
+    assert load_tensors(tmp_path / "none") == {}
+
+
+def test_bfloat16_is_read_as_the_float32_of_equal_value(tmp_path: Path) -> None:
+    expected = np.array([[1.5, -2.0, 3.140625]], np.float32)
+    upper = (expected.view(np.uint32) >> 16).astype("<u2").tobytes()
+    header = json.dumps({"x": {"dtype": "BF16", "shape": [1, 3], "data_offsets": [0, 6]}}).encode()
+    (tmp_path / "brain").write_bytes(struct.pack("<Q", len(header)) + header + upper)
+    np.testing.assert_array_equal(load_tensors(tmp_path / "brain")["x"], expected)
+
+
+def test_a_file_cut_anywhere_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    path, target = tmp_path / "model", model()
+    save(model(), path)
+    whole, before = path.read_bytes(), values(target)
+    for length in (0, 1, 7, 8, 30, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"model \(\d+ bytes\) is truncated or no safetensors file"):
+            load(target, path)
+    for content in (b"not a model at all", b"\xff" * 64, whole[:8] + b"[" + whole[9:]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="is truncated or no safetensors file"):
+            load(target, path)
+    assert same(values(target), before)
+
+
+def test_a_file_of_another_model_is_refused_by_name(tmp_path: Path) -> None:
+    save(Linear(2, 3), tmp_path / "other")
+    with pytest.raises(
+        ValueError, match=r"(?s)other: load_state_dict: Sequential was left as it was.*missing: 0.weight"
+    ):
+        load(model(), tmp_path / "other")
+    assert load(model(), tmp_path / "other", strict=False).unexpected_keys == ["bias", "weight"]
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        load(model(), tmp_path / "absent")
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        load(model(), tmp_path)
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        save(model(), tmp_path / "absent" / "model")
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model"
+    save(model(), path)
+    before = path.read_bytes()
+
+    def fail(*args: Any) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save(model(), path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_what_cannot_be_written_is_refused_before_anything_is(tmp_path: Path) -> None:
+    wrong: list[tuple[Any, Any]] = [
+        ({"x": [1.0]}, None),
+        ({"x": np.array(["a"])}, None),
+        ({1: np.zeros(1)}, None),
+        ({"x": np.zeros(1)}, {"steps": 3}),
+    ]
+    for tensors, metadata in wrong:
+        with pytest.raises(TypeError, match="save: "):
+            save_tensors(tensors, tmp_path / "wrong", metadata)
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_same_seed_gives_the_same_model() -> None:
+    manual_seed(3)
+    one = model()
+    manual_seed(3)
+    assert same(values(one), values(model()))
+    rng = np.random.default_rng
+    first, second = Linear(2, 3, generator=rng(1)), Linear(2, 3, generator=rng(1))
+    assert same(values(first), values(second))
+    assert isinstance(first.weight, Parameter)
