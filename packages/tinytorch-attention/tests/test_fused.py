@@ -23,7 +23,7 @@ GOLDEN = dict(np.load(Path(__file__).parent / "golden" / "attention.npz", allow_
 def cut(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Small inputs fit into one block; here they are cut into many as well."""
     if request.param == "many blocks":
-        monkeypatch.setattr(blocks, "ROWS", 2)
+        monkeypatch.setattr(blocks, "ROWS", (2, 2))
         monkeypatch.setattr(blocks, "SCORES_BYTES", 100)
     yield
 
@@ -140,6 +140,17 @@ def test_a_query_with_nothing_to_attend_to_gives_zeros_and_no_gradient(cut: None
         assert np.all(out.data[:, :, 2] == 0)
         assert np.all(q.grad.data[:, :, 2] == 0) and np.all(q.grad.data[:, :, 0] != 0)
         assert all(np.isfinite(x.grad.data).all() for x in (q, k, v))
+
+
+def test_looking_for_the_maximum_of_rows_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(8)
+    q, k, v = (heads(rng, 1, 2, 6, 3) for _ in range(3))
+    direct = attention(q, k, v, causal=True)
+    monkeypatch.setattr("tinytorch.attention.fused.scores_are_small", lambda *args: False)
+    shifted = attention(q, k, v, causal=True)
+    np.testing.assert_allclose(direct.data, shifted.data, atol=1e-14)
+    for x, y in zip(*(grad((out**2).sum(), [q, k, v]) for out in (direct, shifted)), strict=True):
+        np.testing.assert_allclose(x.data, y.data, atol=1e-14)
 
 
 def test_large_scores_do_not_overflow() -> None:

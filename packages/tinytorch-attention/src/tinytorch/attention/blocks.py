@@ -15,8 +15,9 @@ from .masks import as_boolean
 SCORES_BYTES = 2**20
 """How large the scores of one block may be: they are passed over several times, and should stay in the cache."""
 
-ROWS = 64
-"""How many queries of a head a block has at most. Fewer waste less above the diagonal, more make better products."""
+ROWS = (32, 64)
+"""How many queries of a head a block has at least and at most: fewer waste less above the diagonal, more make faster
+products. Between them it is a fourth of the keys."""
 
 
 class Block(NamedTuple):
@@ -32,7 +33,7 @@ def blocks(shape: tuple[int, ...], keys: int, causal: bool, itemsize: int) -> It
     """The blocks of queries grouped as (B, Hkv, G, T, D), for each group of heads from the last query to the first."""
     B, heads, group, T, _ = shape
     row_bytes = max(group * keys * itemsize, 1)
-    rows = max(min(ROWS, T, SCORES_BYTES // row_bytes), 1)
+    rows = max(min(max(keys // 4, ROWS[0]), ROWS[1], T, SCORES_BYTES // row_bytes), 1)
     heads_at_once = min(max(SCORES_BYTES // (rows * row_bytes), 1), max(heads, 1))
     batch_at_once = max(SCORES_BYTES // (rows * row_bytes * max(heads, 1)), 1)
     every = slice(None)

@@ -1,8 +1,9 @@
 """Attention in blocks: the scores of all queries are never in memory at once.
 
 A block is some queries of some heads, few enough that their scores stay in the cache while they are masked,
-exponentiated and multiplied with the values. What is kept for the backward pass is the logarithm of each row's sum of
-exponentials, from which the weights are computed once more: memory is linear in the length of the sequence.
+exponentiated and multiplied with the values. What is kept for the backward pass is each row's maximum and sum of
+exponentials, from which the weights are computed once more: memory is linear in the length of the sequence. Rows are
+divided by their sums where they are short: in the result, and in its gradient.
 
 Source: Dao et al. 2022, FlashAttention, algorithms 1 and 4. Here a block sees whole rows and needs no running maximum.
 """
@@ -22,10 +23,14 @@ from .readable import scaled_dot_product_attention
 from .shapes import check_shapes
 
 
+Saved = tuple[Array | None, Array]
+"""The maximum of each row, None where it is not needed, and the sum of its exponentials."""
+
+
 @primitive(fused=True)
 def attention(
     q: Array, k: Array, v: Array, mask: Any = None, /, causal: bool = False, scale: float | None = None
-) -> tuple[Array, Array]:
+) -> tuple[Array, Saved]:
     """softmax(q kᵀ / sqrt(D)) v, with memory linear in the number of queries and keys: (B, H, T, Dv).
 
     `q` is (B, H, T, D), `k` (B, Hkv, S, D), `v` (B, Hkv, S, Dv), H a multiple of Hkv. `mask` broadcasts to
@@ -49,48 +54,57 @@ def attention(
     mask = group_mask(mask, groups)
     out = empty_heads(B, H, T, Dv, dtype)
     grouped = group_heads(out, groups)
-    log_sums = np.empty((*grouped.shape[:-1], 1), dtype)
+    sums = np.empty((*grouped.shape[:-1], 1), dtype)
+    tops = None if scores_are_small(q, k, scale, mask, dtype) else np.empty_like(sums)
+    ones = np.ones((S, 1), dtype)
     for block in blocks(queries.shape, S, causal, dtype.itemsize):
         weights = block_scores(queries[block.rows] * scale, keys[block.keys], block, mask)
-        top = weights.max(axis=-1, keepdims=True, initial=np.finfo(dtype).min)  # finite also where all is forbidden
-        weights -= top
+        if tops is not None:  # the lowest number stands for the maximum of a row where all is forbidden
+            weights -= np.max(weights, axis=-1, keepdims=True, initial=np.finfo(dtype).min, out=tops[block.rows])
         np.exp(weights, out=weights)
-        total = weights.sum(axis=-1, keepdims=True)
-        total[total == 0] = np.inf  # nothing to attend to: zeros here, and weights of zero in the backward pass
+        total = np.matmul(weights, ones[: weights.shape[-1]], out=sums[block.rows])
+        total[total == 0] = np.inf  # nothing to attend to: zeros here, and no gradient in the backward pass
         part = grouped[block.rows]
         np.matmul(weights, values[block.keys], out=part)
         part /= total
-        np.log(total, out=total)
-        np.add(total, top, out=log_sums[block.rows])
-    return out, log_sums
+    return out, (tops, sums)
+
+
+def scores_are_small(q: Array, k: Array, scale: float, mask: Array | None, dtype: np.dtype[Any]) -> bool:
+    """Whether the scores can be exponentiated as they are: |q k| <= |q| |k|, and sums and products stay in range.
+
+    Looking at q and k takes less time than looking for the maximum of each row, unless queries are few.
+    """
+    if q.shape[2] <= q.shape[3] or not k.size or (mask is not None and mask.dtype.kind == "f"):
+        return False
+    squares = [float(np.einsum("...d,...d->...", x, x).max(initial=0)) for x in (q, k)]
+    return math.sqrt(squares[0] * squares[1]) * abs(scale) < math.log(np.finfo(dtype).max) / 3
 
 
 def backward(
-    g: Array, out: Array, log_sums: Array, needs: tuple[bool, ...], q: Array, k: Array, v: Array, mask: Any,
+    g: Array, out: Array, saved: Saved, needs: tuple[bool, ...], q: Array, k: Array, v: Array, mask: Any,
     causal: bool = False, scale: float | None = None,
 ) -> tuple[Array | None, ...]:  # fmt: skip
     """With P the weights: dV = Pᵀ g, dP = g Vᵀ, dS = P (dP - rowsum(g out)), dQ = dS K scale, dK = dSᵀ Q scale."""
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
-    dtype = out.dtype
+    tops, sums = saved
     (B, H, T, D), (_, groups, S, Dv) = q.shape, v.shape
     queries, keys, values = group_heads(q, groups), k[:, :, None], v[:, :, None]
     outs, gs = group_heads(out, groups), group_heads(g, groups)
     allowed = group_mask(mask, groups)
-    dq, dk, dv = (
-        empty_heads(B, H, T, D, dtype),
-        empty_heads(B, groups, S, D, dtype),
-        empty_heads(B, groups, S, Dv, dtype),
-    )
+    dq, dk, dv = (empty_heads(*shape, out.dtype) for shape in ((B, H, T, D), (B, groups, S, D), (B, groups, S, Dv)))
     grouped = group_heads(dq, groups)
-    dmask = np.zeros(allowed.shape, dtype) if needs[3] and allowed is not None else None
-    for block in blocks(queries.shape, S, causal, dtype.itemsize):
-        scaled, k_seen, g_rows = queries[block.rows] * scale, keys[block.keys], gs[block.rows]
+    dmask = np.zeros(allowed.shape, out.dtype) if needs[3] and allowed is not None else None
+    for block in blocks(queries.shape, S, causal, out.dtype.itemsize):
+        scaled, k_seen = queries[block.rows] * scale, keys[block.keys]
         weights = block_scores(scaled, k_seen, block, allowed)
-        weights -= log_sums[block.rows]
+        if tops is not None:
+            weights -= tops[block.rows]
         np.exp(weights, out=weights)
-        add_keys(dv, block, weights, g_rows)
-        dscores = np.matmul(g_rows, values[block.keys].swapaxes(-1, -2))
-        dscores -= (g_rows * outs[block.rows]).sum(axis=-1, keepdims=True)
+        share = gs[block.rows] / sums[block.rows]
+        add_keys(dv, block, weights, share)
+        dscores = np.matmul(share, values[block.keys].swapaxes(-1, -2))
+        dscores -= np.einsum("...d,...d->...", share, outs[block.rows])[..., None]
         dscores *= weights
         add_keys(dk, block, dscores, scaled)
         part = grouped[block.rows]
