@@ -12,7 +12,7 @@ from tinytorch.tensor import Array
 
 from .masks import as_boolean
 
-SCORES_BYTES = 2**20
+SCORES_BYTES = 2**19
 """How large the scores of one block may be: they are passed over several times, and should stay in the cache."""
 
 ROWS = (32, 64)

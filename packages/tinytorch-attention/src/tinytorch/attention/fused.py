@@ -22,7 +22,6 @@ from .blocks import add_keys, add_mask, block_scores, blocks, empty_heads, group
 from .readable import scaled_dot_product_attention
 from .shapes import check_shapes
 
-
 Saved = tuple[Array | None, Array]
 """The maximum of each row, None where it is not needed, and the sum of its exponentials."""
 
