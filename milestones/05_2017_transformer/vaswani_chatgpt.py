@@ -15,7 +15,6 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 from statistics import median
 
@@ -96,17 +95,10 @@ def train(chosen: argparse.Namespace) -> Talker:
         trainer.save_checkpoint(checkpoint)
     trainer.fit(loader, steps=chosen.steps, resume=chosen.resume, progress=dashboard)
     if chosen.plot:
-        save_picture(dashboard, chosen.plot)
+        dashboard.save_svg(chosen.plot, "hatch run tinytalks")
     model.eval()
     talker.save(chosen.folder)
     return talker
-
-
-def save_picture(dashboard: Dashboard, path: Path) -> None:
-    """The dashboard as a terminal of 100 columns shows it."""
-    dashboard.console = Console(record=True, width=100, force_terminal=True, color_system="truecolor", file=StringIO())
-    dashboard.console.print(dashboard.render())
-    dashboard.console.save_svg(str(path), title="hatch run tinytalks")
 
 
 def examine(talker: Talker, claimed: bool, console: Console) -> bool:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+from io import StringIO
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +67,20 @@ class Display:
         return "  ".join([*([self.title] if self.title else []), *parts, f"lr {self.lr:.3g}"])
 
     # What it knows
+
+    def save_svg(self, path: str | os.PathLike[str], title: str = "", width: int = 100) -> None:
+        """Save what is shown now as a terminal of `width` columns: an SVG that loads nothing from elsewhere."""
+        from rich.console import Console
+
+        own = self._console
+        recording = Console(record=True, width=width, force_terminal=True, color_system="truecolor", file=StringIO())
+        try:
+            self._console = recording
+            recording.print(self.render())
+        finally:
+            self._console = own
+        picture = re.sub(r"@font-face \{.*?\}", "", recording.export_svg(title=title), flags=re.DOTALL)
+        Path(path).write_text(picture, encoding="utf-8")
 
     @property
     def console(self) -> Console:
