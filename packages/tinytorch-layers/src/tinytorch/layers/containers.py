@@ -73,10 +73,10 @@ class Sequential(ModuleList):
 
     >>> from tinytorch.layers import Linear, ReLU
     >>> Sequential(Linear(4, 8), ReLU(), Linear(8, 2))
-    Sequential             58 parameters
-    ├─ 0: Linear(4, 8)     40
+    Sequential          58 parameters
+    ├─ 0: Linear(4, 8)  40
     ├─ 1: ReLU()
-    └─ 2: Linear(8, 2)     18
+    └─ 2: Linear(8, 2)  18
     """
 
     def __init__(self, *modules: Module | dict[str, Module]) -> None:

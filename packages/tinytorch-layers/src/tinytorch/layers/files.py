@@ -30,6 +30,13 @@ def save(module: Module, path: PathLike, metadata: Mapping[str, str] | None = No
 
     A shared parameter is written once, under its first name. Weights keep this project's layout: `Linear.weight` is
     (in_features, out_features), the transpose of PyTorch's. `metadata` is text by name, read by `load_metadata`.
+
+    >>> import tempfile
+    >>> from tinytorch.layers import Linear
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(Linear(2, 3), folder + "/model.safetensors", {"steps": "100"})
+    ...     sorted(load_tensors(folder + "/model.safetensors"))
+    ['bias', 'weight']
     """
     once: dict[int, tuple[str, Tensor]] = {}
     for name, tensor in state.entries(module).items():

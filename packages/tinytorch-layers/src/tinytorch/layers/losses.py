@@ -26,7 +26,11 @@ class _Loss(Module):
 
 
 class CrossEntropyLoss(_Loss):
-    """-log softmax(logits)[target], for logits (..., C) and integer targets (...); see `functional.cross_entropy`."""
+    """-log softmax(logits)[target], for logits (..., C) and integer targets (...); see `functional.cross_entropy`.
+
+    >>> CrossEntropyLoss()(Tensor([[0.0, 0.0]]), Tensor([1]))
+    Tensor(0.6931)
+    """
 
     def __init__(
         self,

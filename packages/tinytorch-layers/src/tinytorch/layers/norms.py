@@ -19,6 +19,9 @@ class LayerNorm(Module):
     """(x - mean) / sqrt(var + eps) * weight + bias over the last axis, of `features` numbers.
 
     Source: Ba, Kiros, Hinton 2016, Layer Normalization, eq. 4.
+
+    >>> LayerNorm(2, eps=0.0)(Tensor([[1.0, 3.0]])).data
+    array([[-1.,  1.]], dtype=float32)
     """
 
     def __init__(
@@ -41,6 +44,9 @@ class RMSNorm(Module):
     """x / sqrt(mean(x²) + eps) * weight over the last axis, of `features` numbers.
 
     Source: Zhang, Sennrich 2019, Root Mean Square Layer Normalization, eq. 4.
+
+    >>> RMSNorm(2, eps=0.0)(Tensor([[3.0, -3.0]])).data
+    array([[ 1., -1.]], dtype=float32)
     """
 
     def __init__(self, features: int, eps: float = 1e-5, *, dtype: npt.DTypeLike | None = None) -> None:
