@@ -87,6 +87,7 @@ def test_beyond_max_seq_len_nothing_is_written(make: Maker) -> None:
         (IndexError, "layer -1", lambda cache: cache.get(-1)),
         (ValueError, "do not fit", lambda cache: cache.update(0, *entries(3, 1))),
         (ValueError, "t of at least 1", lambda cache: cache.update(0, *entries(2, 0))),
+        (ValueError, "do not fit", lambda cache: cache.update(0, np.ones(3), np.ones(3))),
         (ValueError, "do not fit", lambda cache: cache.update(0, entries(2, 1)[0], entries(2, 2)[0])),
         (TypeError, "the cache holds float64", lambda cache: cache.update(0, *entries(2, 1, dtype=np.float32))),
         (ValueError, "but 0 were written", lambda cache: cache.advance()),

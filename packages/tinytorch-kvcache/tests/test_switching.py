@@ -142,11 +142,17 @@ def test_a_copy_of_an_enabled_model_has_a_cache_of_its_own() -> None:
     with no_grad():
         wanted = model(ids).data
     cache = enable_kv_cache(model)
+    model.generate(ids, 3)  # makes the straight way, which must not be that of the copy
+    cache.reset()
     with no_grad():
         model(ids[:, :4])
         twin = copy.deepcopy(model)
         assert np.abs(twin(ids[:, 4:]).data - wanted[:, 4:]).max() < 1e-10
         assert (cache.seq_pos, twin._kv_cache.seq_pos) == (4, 8)
+        twin.norm.weight.data *= 2
+        longer = np.concatenate((ids, [[1]]), axis=1)
+        assert twin.next_logits(longer).shape == twin.next_logits(np.append(longer, [[2]], axis=1)).shape
+        assert (cache.seq_pos, twin._kv_cache.seq_pos) == (4, 10)
     disable_kv_cache(twin)
     assert "forward" not in twin.__dict__
     assert twin.blocks[0].attention.core is not model.blocks[0].attention.core

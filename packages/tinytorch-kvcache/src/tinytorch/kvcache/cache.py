@@ -68,14 +68,12 @@ class Cache(ABC):
         """
         keys = key.data if isinstance(key, Tensor) else key
         values = value.data if isinstance(value, Tensor) else value
-        if not (
-            keys.shape == values.shape == (self.batch_size, self.num_heads, keys.shape[-2], self.head_dim)
-            and keys.dtype == values.dtype == self.dtype
-            and keys.shape[-2]
-        ):
+        n = keys.shape[2] if keys.ndim == 4 else 0
+        shape = self.batch_size, self.num_heads, n, self.head_dim
+        if not (n and keys.shape == values.shape == shape and keys.dtype == values.dtype == self.dtype):
             raise self._misfit(keys, values)
         layer = self._layer(layer_idx)
-        end = self.seq_pos + keys.shape[-2]
+        end = self.seq_pos + n
         if self.max_seq_len is not None and end > self.max_seq_len:
             raise ValueError(
                 f"update: position {end} is beyond max_seq_len={self.max_seq_len}, nothing was written; "

@@ -71,6 +71,9 @@ class Session:
         self._made_at = -1
         self._before: list[tuple[Module, str, bool, Any]] = []  # under which name something stood, and what
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_step": None, "_made_at": -1}  # a copy of the model makes a step of its own
+
     def plug_in(self) -> None:
         """Stand in the place of what the model did."""
         for name, value in {
