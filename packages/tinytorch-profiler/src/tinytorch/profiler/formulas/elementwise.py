@@ -77,6 +77,8 @@ folded(F.log_softmax, 5, 4)
 folded(F.softmax_cross_entropy, 4, 3)
 folded(F.layer_norm, 7, 12)
 folded(F.rms_norm, 4, 8)
+made("softplus", 6, 5)
+made("floored_log", 2, 2)
 made("rotate", 3, 3)
 
 

@@ -1,0 +1,239 @@
+"""What people look at: tables, the summary, the trace, the report."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import tinytorch.tensor as tt
+from tinytorch.layers import GELU, Embedding, LayerNorm, Linear, Module, ReLU, Sequential
+from tinytorch.layers import functional as F
+from tinytorch.profiler import Machine, Profiler, summary
+from tinytorch.profiler.machine import measure_machine
+from tinytorch.tensor import Tensor
+
+VOID = {"meta"}
+
+
+class Strict(HTMLParser):
+    """Every element is closed, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: set[tuple[str, str | None]] = set()
+        self.texts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes.update(attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes.update(attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+class Language(Module):
+    def __init__(self) -> None:
+        self.embed = Embedding(20, 8)
+        self.body = Sequential(LayerNorm(8), Linear(8, 32), GELU(), Linear(32, 8))
+        self.head = Linear(8, 20)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.embed(tokens)
+        return self.head(x + self.body(x))
+
+
+@pytest.fixture
+def prof() -> Profiler:
+    model = Language()
+    with Profiler(model) as prof, prof.region("<train> & co"):
+        F.cross_entropy(model(Tensor([[1, 2, 3]])), Tensor([[2, 3, 4]])).backward()
+    prof._machine = Machine(peak=1e11, bandwidth=2e10)  # measuring it has a test of its own
+    return prof
+
+
+def test_table_is_sorted_limited_and_aligned(prof: Profiler) -> None:
+    lines = prof.table(sort_by="flops", limit=2).splitlines()
+    assert lines[0].split()[:3] == ["name", "calls", "self"]
+    assert [line.split("  ")[0] for line in lines[2:4]] == ["linear backward", "linear"]
+    assert len({len(line) for line in lines[:4]}) == 1
+    assert len(lines) == 2 + 2 + 2
+
+
+COLUMNS = ("count", "self", "share", "total", "flops", "elementwise", "rate", "bytes", "intensity", "allocated", "peak")
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_table_sorts_by_every_column(prof: Profiler, column: str) -> None:
+    rows = {row.name: row for row in prof.rows()}
+    value = {
+        "self": lambda row: row.self_ns, "share": lambda row: row.self_ns, "total": lambda row: row.total_ns,
+        "bytes": lambda row: row.read + row.written,
+    }.get(column, lambda row: getattr(row, column))  # fmt: skip
+    names = [line.split("  ")[0] for line in prof.table(sort_by=column, columns=["name"]).splitlines()[2:-2]]
+    values = [value(rows[name]) for name in names]
+    assert len(names) == len(rows)
+    assert values == sorted(values, reverse=True)
+
+
+def test_table_by_name_is_alphabetical(prof: Profiler) -> None:
+    names = prof.table(sort_by="name", columns=["name"]).splitlines()[2:-2]
+    assert names == sorted(names)
+
+
+@pytest.mark.parametrize("wrong", [{"sort_by": "speed"}, {"columns": ["speed"]}, {"group_by": "speed"}])
+def test_unknown_columns_and_groups_are_refused_with_those_there_are(prof: Profiler, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="'speed'"):
+        prof.table(**wrong)
+
+
+def test_table_by_module_names_the_model(prof: Profiler) -> None:
+    text = prof.table(group_by="module", sort_by="total")
+    assert text.splitlines()[2].startswith("Language ")
+    assert "body.1" in text
+
+
+def test_nothing_measured_is_an_empty_table() -> None:
+    assert "0 operations" in Profiler().table()
+
+
+def test_rich_shows_the_table(prof: Profiler) -> None:
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(prof)
+    text = console.export_text()
+    assert "linear backward" in text
+    assert "FLOP in products" in text
+
+
+def test_summary_says_what_each_layer_is_and_does() -> None:
+    found = summary(Language(), (2, 5))
+    rows = {layer.name: layer for layer in found.layers}
+    assert (rows["embed"].inputs, rows["embed"].outputs) == (["2x5"], ["2x5x8"])
+    assert rows["body.1"].parameters == 8 * 32 + 32
+    assert rows["body"].flops == rows["body.1"].flops + rows["body.3"].flops == 2 * (2 * 10 * 8 * 32)
+    assert found.flops == rows[""].flops == rows["body"].flops + 2 * 10 * 8 * 20
+    assert found.parameters == found.trainable == sum(p.size for p in Language().parameters())
+    assert "    1: Linear" in str(found)
+
+
+def test_summary_leaves_no_hooks_and_counts_what_is_not_learned() -> None:
+    model = Sequential(Linear(4, 4), ReLU(), Linear(4, 2))
+    model.get_submodule("0").requires_grad_(False)
+    found = summary(model, (1, 4))
+    assert (found.parameters, found.trainable) == (30, 10)
+    assert all(module._hooks is None for module in model.modules())
+
+
+def test_chrome_trace_is_complete_events_that_lie_within_each_other(prof: Profiler, tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    prof.export_chrome_trace(path)
+    events = json.loads(path.read_text())["traceEvents"]
+    spans = [event for event in events if event["ph"] == "X"]
+    assert len(spans) == len(prof.events) + len(prof.spans)
+    for event in spans:
+        assert set(event) == {"ph", "name", "cat", "ts", "dur", "pid", "tid", "args"}
+        assert event["ts"] >= 0 <= event["dur"]
+        assert event["pid"] == os.getpid()
+        assert event["tid"] == 1
+    open_until: list[float] = []
+    for event in sorted(spans, key=lambda event: (event["ts"], -event["dur"])):
+        while open_until and open_until[-1] <= event["ts"]:
+            open_until.pop()
+        assert not open_until or event["ts"] + event["dur"] <= open_until[-1] + 1e-3
+        open_until.append(event["ts"] + event["dur"])
+    counters = [event for event in events if event["ph"] == "C"]
+    assert max(event["args"]["bytes"] for event in counters) == prof.peak_memory
+    linear = next(event for event in spans if event["name"] == "linear")
+    assert linear["args"]["flops"] == 2 * 3 * 8 * 32
+    assert linear["args"]["module"] == "body.1"
+
+
+def test_report_is_one_well_formed_page_that_asks_for_nothing(prof: Profiler, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    prof.report(path)
+    text = path.read_text()
+    page = Strict()
+    page.feed(text)
+    page.close()
+    assert page.open == []
+    assert not {name for name, _ in page.attributes} & {"src", "href", "srcset", "xlink:href"}
+    for outside in ("http:", "https:", "url(", "@import", "fetch(", "XMLHttpRequest"):
+        assert outside not in text
+    assert {"Operators", "Modules", "Memory", "Roofline", "linear backward", "<train> & co"} <= set(page.texts)
+    assert "<train>" not in text
+
+
+def test_report_of_nothing_and_of_no_model_is_a_page_too(tmp_path: Path) -> None:
+    prof = Profiler()
+    prof._machine = Machine(peak=1e11, bandwidth=2e10)
+    prof.report(tmp_path / "empty.html")
+    with prof:
+        tt.ones(3, 3).exp()
+    prof.report(tmp_path / "one.html")
+    for name in ("empty", "one"):
+        page = Strict()
+        page.feed((tmp_path / f"{name}.html").read_text())
+        assert page.open == []
+        assert "Modules" not in page.texts
+
+
+def test_flame_boxes_lie_within_those_above(prof: Profiler) -> None:
+    from tinytorch.profiler.report.frames import Frame, frames
+
+    def check(frame: Frame) -> int:
+        assert frame.own_ns >= 0
+        return frame.own_ns + sum(check(child) for child in frame.children.values())
+
+    root = frames(prof.recording, "Language")
+    assert check(root) == root.total_ns
+    assert root.total_ns == pytest.approx(prof.wall_ns, rel=1e-6)
+    training = root.children["region", "<train> & co"]
+    assert set(training.children) == {("phase", "forward"), ("phase", "backward")}
+    model = training.children["phase", "backward"].children["module", "Language"]
+    assert ("backward", "linear") in model.children["module", "head"].children
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_draft(
+    prof: Profiler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "trace.json"
+    path.write_text("old")
+
+    def full(descriptor: int) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space left"):
+        prof.export_chrome_trace(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_machine_is_measured_once() -> None:
+    prof = Profiler()
+    assert prof.machine() is prof.machine()
+
+
+def test_machine_is_no_slower_than_a_product_and_a_copy_that_are_timed_here() -> None:
+    machine = measure_machine(seconds=0.05, n=256, megabytes=8)
+    assert machine.peak > 1e8
+    assert machine.bandwidth > 1e8
+    ridge = machine.peak / machine.bandwidth
+    assert machine.roof(ridge * 2) == machine.peak
+    assert machine.roof(ridge / 2) == pytest.approx(machine.peak / 2)
+    assert np.isfinite(machine).all()

@@ -1,0 +1,280 @@
+"""Times: none negative, none counted twice, none lost; and nothing left behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinytorch.tensor as tt
+from tinytorch.autograd import defvjp, grad
+from tinytorch.autograd.observing import _observers
+from tinytorch.layers import Linear, Module, ReLU, Sequential
+from tinytorch.layers import functional as F
+from tinytorch.profiler import Event, Profiler
+from tinytorch.profiler.events import Span, _nest
+from tinytorch.tensor import Tensor, handlers, primitive
+
+X = Tensor(np.linspace(-1, 1, 64).reshape(8, 8))
+
+
+def network() -> Sequential:
+    return Sequential(Linear(8, 16), ReLU(), Sequential(Linear(16, 4)))
+
+
+def step(model: Module) -> None:
+    model(X).sum().backward()
+
+
+class Sleep(Module):
+    """A module that takes its time, at least so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def forward(self, x: Tensor) -> Tensor:
+        time.sleep(self.seconds)
+        return x + 1.0
+
+
+# Trees of spans: each is (time before, children, time after).
+trees = st.recursive(
+    st.just([]), lambda inner: st.lists(st.tuples(st.integers(0, 5), inner, st.integers(0, 5)), max_size=4)
+)
+
+
+def laid_out(tree: list[Any], start: int, spans: list[Span]) -> int:
+    """Spans of a tree from `start` on, each after the other; returns the time at which they end."""
+    for before, children, after in tree:
+        stop = laid_out(children, start + before, spans) + after
+        spans.append(Span("module", "", start, stop, thread=1))
+        start = stop
+    return start
+
+
+@given(trees)
+def test_self_times_are_not_negative_and_add_up_in_any_tree(tree: list[Any]) -> None:
+    spans: list[Span] = []
+    whole = laid_out(tree, 0, spans)
+    _nest(spans)
+    assert all(span.self_ns >= 0 for span in spans)
+    assert sum(span.self_ns for span in spans) == whole
+
+
+def test_self_times_of_operations_add_up_to_the_total_which_is_within_the_wall_time() -> None:
+    model = network()
+    with Profiler(model) as prof:
+        step(model)
+    assert all(event.self_ns >= 0 for event in prof.events)
+    outermost = [event for event in prof.events if event.within("forward", "backward") is None]
+    assert prof.total_ns == sum(event.duration for event in outermost) <= prof.wall_ns
+    for group in ("operator", "shape", "region"):
+        assert sum(row.self_ns for row in prof.rows(group)) == prof.total_ns
+
+
+def test_every_operator_is_seen_forward_and_backward() -> None:
+    model = network()
+    with Profiler() as prof:
+        step(model)
+    counts = {row.name: row.count for row in prof.rows()}
+    assert counts == {
+        "linear": 2, "relu": 1, "sum": 1,
+        "linear backward": 2, "relu backward": 1, "sum backward": 1,
+    }  # fmt: skip
+
+
+def test_total_of_the_outermost_module_holds_its_parts_and_backward() -> None:
+    model = network()
+    with Profiler(model) as prof:
+        step(model)
+    rows = {row.name: row for row in prof.rows("module")}
+    assert set(rows) == {"", "0", "1", "2", "2.0", "(outside)"}
+    assert rows[""].total_ns == sum(row.self_ns for name, row in rows.items() if name != "(outside)")
+    assert rows["2"].total_ns == rows["2"].self_ns + rows["2.0"].self_ns
+    assert rows["2.0"].flops == 3 * 2 * 8 * 16 * 4  # forward, and two gradients
+
+
+def test_backward_belongs_to_the_module_of_its_forward() -> None:
+    model = network()
+    with Profiler(model) as prof:
+        step(model)
+    modules = {(event.label, event.module) for event in prof.events if event.needs is not None}
+    assert modules == {
+        ("sum backward", None),
+        ("linear backward", "2.0"),
+        ("relu backward", "1"),
+        ("linear backward", "0"),
+    }
+
+
+def test_time_is_that_of_a_clock() -> None:
+    model = Sequential(Sleep(0.02), Sleep(0.01))
+    with Profiler(model) as prof:
+        model(X)
+    rows = {row.name: row for row in prof.rows("module")}
+    assert rows["0"].self_ns >= 20e6
+    assert rows["1"].self_ns >= 10e6
+    assert rows[""].total_ns >= 30e6
+    assert rows[""].self_ns < rows["0"].self_ns
+
+
+def test_operations_within_a_rule_are_parts_of_it() -> None:
+    x, w = tt.ones(3, 4, requires_grad=True), tt.ones(4, 5, requires_grad=True)
+    y = F.linear(x, w).sum()
+    with Profiler() as prof:
+        grad(y, x, create_graph=True)
+    rule = next(event for event in prof.events if event.label == "linear backward")
+    parts = [event for event in prof.events if event.within("backward") is rule]
+    assert {event.name for event in parts} >= {"matmul"}
+    assert rule.self_ns == rule.duration - sum(e.duration for e in parts if e.parent is rule)
+    assert prof.total_ns <= prof.wall_ns
+
+
+def test_regions_are_named_and_may_lie_in_each_other() -> None:
+    with Profiler() as prof:
+        with prof.region("train"):
+            X.exp()
+            with prof.region("loss"):
+                X.sum()
+        X.tanh()
+    rows = {row.name: row for row in prof.rows("region")}
+    assert {name: row.count for name, row in rows.items()} == {"train": 1, "loss": 1, "(outside)": 1}
+    assert rows["train"].total_ns > rows["loss"].total_ns > 0
+
+
+def test_entering_again_adds_and_reset_forgets() -> None:
+    prof = Profiler()
+    for _ in range(2):
+        with prof:
+            X.exp()
+    assert [event.name for event in prof.events] == ["exp", "exp"]
+    prof.reset()
+    assert prof.events == []
+    with prof, pytest.raises(RuntimeError, match="leave its with block first"):
+        prof.reset()
+
+
+def test_what_was_measured_can_be_asked_for_meanwhile() -> None:
+    model = network()
+    with Profiler(model) as prof:
+        model(X)
+        assert len(prof.events) == 3
+        assert prof.wall_ns > 0
+        model(X)
+    assert len(prof.events) == 6
+
+
+def test_nothing_stays_installed_also_after_an_error() -> None:
+    model, before = network(), handlers()
+    prof = Profiler(model)
+    with pytest.raises(ValueError, match="inner sizes"), prof, prof.region("broken"):
+        model(X) @ X
+    assert handlers() == before
+    assert not _observers
+    assert all(module._hooks is None for module in model.modules())
+    assert [event.name for event in prof.events] == ["linear", "relu", "linear"]
+    with prof:
+        X.exp()
+    assert prof.events[-1].module is None
+    assert prof.events[-1].within("region") is None
+
+
+def test_a_module_that_fails_is_left_like_one_that_does_not() -> None:
+    class Fails(Module):
+        def forward(self, x: Tensor) -> Tensor:
+            x.exp()
+            raise ArithmeticError("on purpose")
+
+    class Tries(Module):
+        def __init__(self) -> None:
+            self.fails = Fails()
+
+        def forward(self, x: Tensor) -> Tensor:
+            with pytest.raises(ArithmeticError, match="on purpose"):
+                self.fails(x)
+            return x.tanh()
+
+    model = Tries()
+    with Profiler(model) as prof:
+        model(X).sum()
+    assert [(event.name, event.module) for event in prof.events] == [("exp", "fails"), ("tanh", ""), ("sum", None)]
+
+
+def test_an_error_in_a_gradient_rule_passes_through() -> None:
+    @primitive
+    def broken(x: Any, /) -> Any:
+        return x + 1
+
+    def refuse(g: Any, out: Any, x: Any) -> Any:
+        raise ArithmeticError("no gradient today")
+
+    defvjp(broken, refuse)
+    with pytest.raises(ArithmeticError, match="no gradient today"), Profiler() as prof:
+        broken(tt.ones(2, requires_grad=True)).sum().backward()
+    assert [event.label for event in prof.events] == ["broken", "sum", "sum backward"]
+    assert not _observers
+
+
+def test_profilers_may_lie_in_each_other_and_in_themselves() -> None:
+    model = network()
+    with Profiler(model) as outer:
+        X.exp()
+        with Profiler(model) as inner, outer:
+            step(model)
+        X.tanh()
+    assert len(outer.events) == len(inner.events) + 2
+    assert inner.flops == outer.flops
+    assert not _observers
+    assert all(module._hooks is None for module in model.modules())
+
+
+def test_results_are_the_same_while_watched() -> None:
+    model = network()
+    plain = model(X).data
+    step(model)
+    gradients = [parameter.grad.data.copy() for parameter in model.parameters()]
+    model.zero_grad()
+    with Profiler(model):
+        watched = model(X).data
+        step(model)
+    np.testing.assert_array_equal(watched, plain)
+    for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+        np.testing.assert_array_equal(parameter.grad.data, gradient)
+
+
+def test_threads_are_told_apart() -> None:
+    model, both = network(), threading.Barrier(2)
+
+    def work() -> None:
+        both.wait()
+        for _ in range(20):
+            step(model)
+
+    with Profiler(model) as prof:
+        threads = [threading.Thread(target=work) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len({event.thread for event in prof.events}) == 2
+    assert len(prof.events) == 2 * 20 * 8
+    assert all(event.self_ns == event.duration >= 0 for event in prof.events)
+    assert {event.module for event in prof.events if event.name == "relu"} == {"1"}
+
+
+def test_only_a_module_is_a_model() -> None:
+    with pytest.raises(TypeError, match="model is a str; it must be a Module"):
+        Profiler("gpt")  # type: ignore[arg-type]
+
+
+def test_events_say_what_they_were_given() -> None:
+    with Profiler() as prof:
+        tt.ones(2, 3) @ tt.ones(3, 4)
+    (event,) = prof.events
+    assert isinstance(event, Event)
+    assert (event.label, event.shapes, event.output.shape) == ("matmul", "2x3, 3x4", (2, 4))
