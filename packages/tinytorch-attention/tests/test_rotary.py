@@ -56,12 +56,19 @@ def test_llama3_scaling_slows_slow_pairs_only() -> None:
         "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
         "original_max_position_embeddings": 8192,
     }  # fmt: skip
-    plain, scaled = (RotaryEmbedding(128, base=500000.0, scaling=s) for s in (None, scaling))
-    ratio = np.arctan2(*(t[1] for t in reversed(scaled.tables(2, None, np.dtype(float))))) / np.arctan2(
-        *(t[1] for t in reversed(plain.tables(2, None, np.dtype(float))))
-    )
-    assert ratio[0] == pytest.approx(1) and ratio[-1] == pytest.approx(1 / 8)
-    assert np.all(np.diff(ratio) < 1e-9)
+    rotary = RotaryEmbedding(128, base=500000.0, scaling=scaling)
+    cos, sin = rotary.tables(2, None, np.dtype(np.float64))
+    plain = 500000.0 ** (-np.arange(0, 128, 2) / 128)
+    for frequency, slowed in zip(plain, np.arctan2(sin[1], cos[1]), strict=True):
+        turns = 8192 * frequency / (2 * np.pi)
+        if turns > 4:
+            expected = frequency
+        elif turns < 1:
+            expected = frequency / 8
+        else:
+            share = (turns - 1) / 3
+            expected = (1 - share) * frequency / 8 + share * frequency
+        assert slowed == pytest.approx(expected, rel=1e-9)
 
 
 def test_gradients_equal_finite_differences() -> None:

@@ -110,8 +110,20 @@ def test_a_row_ends_with_its_stop_token() -> None:
 def test_generation_ends_when_every_row_has() -> None:
     first = MODEL.generate([1], 8, temperature=0).tolist()[1:]
     assert MODEL.generate([1], 8, temperature=0, stop=first[2]).tolist() == [1, *first[: first.index(first[2]) + 1]]
-    padded = MODEL.generate([[1], [2]], 8, temperature=0, stop=first[0], pad_token=16).data
-    assert padded[0, 1] == first[0] and np.all(padded[0, 2:] == 16)
+
+
+def test_rows_that_ended_are_filled_while_others_go_on() -> None:
+    model, scripts = gpt(), np.array([[3, 4, 5, 6, 7, 9], [3, 9, 4, 5, 6, 7], [9, 3, 3, 3, 3, 3]])
+    model.next_logits = lambda ids: Tensor(np.eye(17)[scripts[:, ids.shape[1] - 1]])  # type: ignore[method-assign]
+    ended = model.generate([[1], [1], [1]], 9, temperature=0, stop=[9, 8], pad_token=16)
+    assert ended.tolist() == [[1, 3, 4, 5, 6, 7, 9], [1, 3, 9, 16, 16, 16, 16], [1, 9, 16, 16, 16, 16, 16]]
+    assert model.generate([[1], [1], [1]], 3, temperature=0, stop=9).tolist()[2] == [1, 9, 9, 9]
+
+
+def test_what_fills_up_a_prompt_is_a_token_that_it_has() -> None:
+    seen = []
+    MODEL.generate([[1, 2, 3], [4]], 1, processors=[lambda ids, logits: (seen.append(ids.tolist()), logits)[1]])
+    assert seen == [[[1, 2, 3], [4, 4, 4]]]
 
 
 def test_windows_go_on_beyond_the_learned_positions() -> None:
@@ -119,8 +131,11 @@ def test_windows_go_on_beyond_the_learned_positions() -> None:
         MODEL.generate([[1] * 10], 24)
     assert MODEL.generate([[1] * 10], 23).shape == (1, 33)  # the last token is not looked at
     assert MODEL.generate([[1] * 10], 40, window=32).shape == (1, 50)
-    ids = MODEL.generate([[1, 2, 3]], 20, temperature=0, window=4).data
-    assert ids[0, -1] == MODEL(ids[:, -5:-1]).data[0, -1].argmax()
+    model, seen = gpt(), []
+    original = model.next_logits
+    model.next_logits = lambda ids: (seen.append(ids.tolist()), original(ids))[1]  # type: ignore[method-assign]
+    ids = model.generate([[1, 2, 3]], 3, temperature=0, window=4).tolist()
+    assert seen == [[ids[0][:3]], [ids[0][:4]], [ids[0][1:5]]]
 
 
 def test_rotary_models_have_no_last_position() -> None:

@@ -195,6 +195,14 @@ def test_the_decoder_sees_the_whole_source_and_no_later_target() -> None:
     assert not np.isclose(before[:, 0], model(source, target).data[:, 0]).all()
 
 
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_the_decoder_sees_no_padding_of_the_source(norm_first: bool) -> None:
+    model = lively(EncoderDecoder(config("original", norm_first=norm_first), dtype="float64"))
+    source, target = tokens(1, 6), tokens(1, 4, seed=1)
+    padded = model(source, target, [[1, 1, 1, 1, 0, 0]])
+    np.testing.assert_allclose(padded.data, model(source[:, :4], target).data, atol=1e-12)
+
+
 def test_no_grad_records_nothing() -> None:
     model = gpt()
     with no_grad():

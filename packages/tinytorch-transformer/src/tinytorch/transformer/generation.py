@@ -86,7 +86,7 @@ def choose(logits: Array, greedy: bool, generator: np.random.Generator) -> Array
     total = sums[:, -1]
     if not np.isfinite(total).all():
         raise _no_choice(total)
-    drawn = np.minimum(generator.random(len(logits)) * total, np.nextafter(total, 0))
+    drawn = generator.random(len(logits)) * total  # below the total: so a token of probability 0 is never met
     return (sums <= drawn[:, None]).sum(axis=-1)
 
 
