@@ -144,7 +144,7 @@ def profile(talker: Talker, console: Console) -> None:
     with Profiler() as profiler:
         talker.loss(talker.model, talker.batch(samples)).backward()
     talker.model.zero_grad()
-    console.print("\nWhere the time of a training step goes:", profiler.table(limit=8), sep="\n")
+    console.print("\nWhere the time of a training step goes:", profiler.rich_table(limit=8), sep="\n")
 
 
 def talk(talker: Talker, use_cache: bool, console: Console) -> None:
