@@ -49,10 +49,12 @@ def braille(
     (['⡠⠊'], 0.0, 3.0)
     """
     if log:
-        lines, low, high = braille([log10(v) if v > 0 else -inf for v in values], width, height, part)
-        return lines, 10**low, 10**high
+        lines, _, _ = braille([log10(v) if v > 0 else -inf for v in values], width, height, part)
+        shown = [value for value in values if value > 0 and isfinite(value)]
+        return lines, min(shown, default=1.0), max(shown, default=1.0)
     finite = [value for value in values if isfinite(value)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
+    span = high / 2 - low / 2  # halves, because the distance of two floats may be too large for one
     across, down = max(round(2 * width * part), 1), 4 * height
     cells = [[0] * width for _ in range(height)]
     before: int | None = None
@@ -63,7 +65,7 @@ def braille(
         if not isfinite(mean):
             before = None
             continue
-        y = round((down - 1) * (high - mean) / (high - low)) if high > low else down - 1
+        y = round((down - 1) * min(max((high / 2 - mean / 2) / span, 0.0), 1.0)) if span > 0 else down - 1
         first = y if before is None or abs(before - y) <= 1 else before + (1 if y > before else -1)
         for dot in range(min(first, y), max(first, y) + 1):
             cells[dot // 4][x // 2] |= DOTS[x % 2][dot % 4]
