@@ -41,19 +41,22 @@ class Span:
         return span
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Event(Span):
     """One run of a primitive's forward, or of its gradient rule."""
 
-    primitive: Primitive = None  # type: ignore[assignment]
-    inputs: tuple[Any, ...] = ()
-    params: dict[str, Any] = field(default_factory=dict)
-    output: Shaped = None  # type: ignore[assignment]
-    needs: tuple[bool, ...] | None = None
-    birth: int | None = None
-    allocated: int = 0
+    primitive: Primitive
+    inputs: tuple[Any, ...]
+    """`Shaped` for arrays, scalars and None as they were."""
+    params: dict[str, Any]
+    output: Shaped
+    needs: tuple[bool, ...] | None
+    """Of a backward, which inputs a gradient was wanted for; None for a forward."""
+    birth: int | None
+    """The number of the node that autograd recorded."""
+    allocated: int
     """Bytes of the arrays that came into being: the result and what was saved, or the gradients."""
-    live: int = 0
+    live: int
     """Bytes alive, of all that was allocated while watching, when it ended."""
     module: str | None = None
     """The dotted name of the module it belongs to, "" for the outermost; None outside of all modules."""
@@ -100,49 +103,85 @@ class Recording:
 
 def read(log: Log) -> Recording:
     """Make sense of a log."""
-    events: list[Event] = []
-    spans: list[Span] = []
-    memory: list[tuple[int, int]] = []
-    open_spans: dict[int, list[Span]] = {}
-    sizes: dict[int, int] = {}
-    live = now = 0
+    reader = _Reader()
     for entry in log:
-        if isinstance(entry, ReferenceType):  # an array died, some time after the last thing that happened
-            live -= sizes.pop(id(entry), 0)
-            memory.append((now, live))
+        if isinstance(entry, ReferenceType):
+            reader.death(entry)
         elif entry[0] in (FORWARD, BACKWARD):
-            kind, primitive, start, now, thread, inputs, params, output, fresh, birth, needs = entry
-            for reference, size in fresh:
-                sizes[id(reference)] = size
-                live += size
-            if fresh:
-                memory.append((now, live))
-            events.append(
-                Event(
-                    kind, primitive.name, start, now, thread, primitive=primitive,
-                    inputs=tuple(map(shaped, inputs)), params=params, output=Shaped(*output), needs=needs, birth=birth,
-                    allocated=sum(size for _, size in fresh), live=live,
-                )
-            )  # fmt: skip
+            reader.operation(*entry)
         else:
-            edge, kind, name, now, thread = entry
-            stack = open_spans.setdefault(thread, [])
-            if edge == ENTER:
-                stack.append(Span(kind, name, now, now, thread))
-            elif any((span.kind, span.name) == (kind, name) for span in stack):
-                while True:
-                    span = stack.pop()
-                    span.stop = now
-                    spans.append(span)
-                    if (span.kind, span.name) == (kind, name):
-                        break
-    for stack in open_spans.values():  # still inside
-        for span in stack:
-            span.stop = max(now, span.start)
-            spans.append(span)
-    _nest([*spans, *events])
-    _belong(events)
-    return Recording(events, sorted(spans, key=lambda span: span.start), memory)
+            reader.edge(*entry)
+    reader.end()
+    _nest([*reader.spans, *reader.events])
+    _belong(reader.events)
+    return Recording(reader.events, sorted(reader.spans, key=lambda span: span.start), reader.memory)
+
+
+class _Reader:
+    """Goes through a log entry by entry."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.spans: list[Span] = []
+        self.memory: list[tuple[int, int]] = []
+        self._live = self._now = 0
+        self._sizes: dict[int, int] = {}  # of arrays, by the reference to them
+        self._given: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = {}  # inputs and params, by birth of the node
+        self._open: dict[int, list[Span]] = {}  # by thread
+
+    def operation(
+        self, kind: str, primitive: Primitive, start: int, stop: int, thread: int, inputs: Any, params: Any,
+        output: Any, fresh: tuple[Any, ...], birth: int | None, needs: tuple[bool, ...] | None,
+    ) -> None:  # fmt: skip
+        if inputs is None and birth is not None:
+            given = self._given[birth]
+        else:
+            given = tuple(map(shaped, inputs)), params or {}
+            if birth is not None:
+                self._given[birth] = given
+        self._now = max(self._now, stop)
+        for reference, size in zip(fresh[::2], fresh[1::2], strict=True):
+            self._sizes[id(reference)] = size
+            self._change(size)
+        self.events.append(
+            Event(
+                kind, primitive.name, start, stop, thread, primitive=primitive, inputs=given[0], params=given[1],
+                output=Shaped(*output), needs=needs, birth=birth, allocated=sum(fresh[1::2]), live=self._live,
+            )
+        )  # fmt: skip
+
+    def death(self, reference: Any) -> None:
+        """An array died, some time after the last thing that happened."""
+        self._change(-self._sizes.pop(id(reference)))
+
+    def _change(self, size: int) -> None:
+        self._live += size
+        self.memory.append((self._now, self._live))
+
+    def edge(self, edge: str, kind: str, name: str, time: int, thread: int) -> None:
+        """A module, a region or a block was entered or left."""
+        self._now = max(self._now, time)
+        stack = self._open.setdefault(thread, [])
+        if edge == ENTER:
+            stack.append(Span(kind, name, time, time, thread))
+        elif any((span.kind, span.name) == (kind, name) for span in stack):
+            self._close(stack, time, kind, name)
+
+    def _close(self, stack: list[Span], time: int, kind: str, name: str) -> None:
+        """Leave the innermost span of that name, and what is open inside it."""
+        while True:
+            span = stack.pop()
+            span.stop = time
+            self.spans.append(span)
+            if (span.kind, span.name) == (kind, name):
+                return
+
+    def end(self) -> None:
+        """What is still open lasts until the last thing that happened."""
+        for stack in self._open.values():
+            for span in stack:
+                span.stop = self._now
+                self.spans.append(span)
 
 
 def _nest(spans: Iterable[Span]) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from os import PathLike
-from typing import Any
 
 from rich.table import Table
 
@@ -22,7 +21,7 @@ from .report import page
 from .table import NARROW, rich_table, text_table
 from .trace import chrome_trace
 from .units import duration, short, size
-from .watch import BLOCK, ENTER, LEAVE, MODULE, REGION, Watch
+from .watch import BLOCK, MODULE, REGION, Watch
 
 
 class Profiler:
@@ -58,38 +57,31 @@ class Profiler:
                 installing.enter_context(handling(self._watch))
                 installing.enter_context(observe_backward(self._watch.backward))
                 for name, module in () if self.model is None else self.model.named_modules():
-                    self._follow(name, module, installing)
+                    enter, leave = self._watch.hooks(MODULE, name)
+                    installing.callback(module.register_forward_pre_hook(enter).remove)
+                    installing.callback(module.register_forward_hook(leave, always_call=True).remove)
+                installing.enter_context(self._span(BLOCK, ""))
                 self._installed = installing.pop_all()
-            self._watch.mark(ENTER, BLOCK, "")
         self._depth += 1
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._depth -= 1
         if self._depth == 0:
-            self._watch.mark(LEAVE, BLOCK, "")
             self._installed.close()
 
-    def _follow(self, name: str, module: Module, installing: ExitStack) -> None:
-        mark = self._watch.mark
-
-        def enter(module: Module, args: Any, kwargs: Any) -> None:
-            mark(ENTER, MODULE, name)
-
-        def leave(module: Module, args: Any, kwargs: Any, output: Any) -> None:
-            mark(LEAVE, MODULE, name)
-
-        installing.callback(module.register_forward_pre_hook(enter).remove)
-        installing.callback(module.register_forward_hook(leave, always_call=True).remove)
+    def region(self, name: str) -> AbstractContextManager[None]:
+        """Name what runs in a with block, such as "data" or "optimizer", for the tables, the trace and the report."""
+        return self._span(REGION, name)
 
     @contextmanager
-    def region(self, name: str) -> Iterator[None]:
-        """Name what runs in a with block, such as "data" or "optimizer", for the tables, the trace and the report."""
-        self._watch.mark(ENTER, REGION, name)
+    def _span(self, kind: str, name: str) -> Iterator[None]:
+        enter, leave = self._watch.hooks(kind, name)
+        enter()
         try:
             yield
         finally:
-            self._watch.mark(LEAVE, REGION, name)
+            leave()
 
     def reset(self) -> None:
         """Forget what was measured. Raises RuntimeError while measuring."""

@@ -8,12 +8,12 @@ reference itself becomes the next entry, without a line of Python being run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import get_ident
 from time import perf_counter_ns
 from types import SimpleNamespace
 from typing import Any
-from weakref import ReferenceType
+from weakref import ReferenceType, getweakrefcount, getweakrefs
 
 import numpy as np
 
@@ -25,15 +25,14 @@ from .shaped import Shaped
 FORWARD, BACKWARD, ENTER, LEAVE = "forward", "backward", "enter", "leave"
 MODULE, REGION, BLOCK = "module", "region", "block"
 
-Fresh = tuple[tuple["ReferenceType[Array]", int], ...]
-"""Arrays that came into being, with their bytes."""
-
 # The entries of a log:
 #   (FORWARD, primitive, start, stop, thread, inputs, params, output, fresh, birth of the node or None, None)
 #   (BACKWARD, primitive, start, stop, thread, inputs, params, output, fresh, birth of the node, needs)
 #   (ENTER or LEAVE, kind, name, time, thread)    kind is MODULE, REGION or BLOCK
 #   a ReferenceType                               that array died
-# Inputs and outputs are (shape, dtype); Python scalars and None stand for themselves. Times are in nanoseconds.
+# Inputs and outputs are (shape, dtype); Python scalars and None stand for themselves. The inputs and params of a
+# backward are None when its forward is in the log. Fresh are the arrays that came into being: a reference and bytes for
+# each, one after the other. Times are in nanoseconds.
 Entry = Any
 Log = list[Entry]
 
@@ -49,31 +48,38 @@ class Watch:
     def __init__(self) -> None:
         self.log: Log = []
         self._append = self.log.append
-        self._living: dict[int, ReferenceType[Array]] = {}
+        self._births: set[int] = set()  # of the nodes whose forward is in the log
+
+    # What follows runs around every operation. It is spelled out where a function call or a comprehension would cost as
+    # much as all the rest of its line, and looks first for what is most common: a result with memory of its own.
 
     def __call__(self, next: Any, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         start = perf_counter_ns()
         result = next(primitive, args, params)
         stop = perf_counter_ns()
+        append = self._append
         out = result[0] if primitive.fused else result
-        data, node = out.data, out.node
-        inputs, x = [], data
-        for arg in args:  # spelled out: a function called for each input would cost as much as all the rest
+        data, node, birth = out.data, out.node, None
+        if node is not None:
+            birth = node.birth
+            self._births.add(birth)
+        inputs, own = [], data.base is None and not getweakrefcount(data)
+        for arg in args:
             if isinstance(arg, Tensor):
                 x = arg.data
                 inputs.append((x.shape, x.dtype))
+                if x is data:
+                    own = False
             else:
                 inputs.append(_shaped(arg))
-        if primitive.fused:
-            fresh = self._fresh((data, *_arrays(result[1])), args)
-        elif (base := data.base) is not None and (base is x or base is x.base):  # a view of the last input
-            fresh = ()
-        else:
-            fresh = self._fresh((data,), args)
-        self._append(
+        fresh: tuple[Any, ...] = (ReferenceType(data, append), data.nbytes) if own else self._fresh(data, args)
+        if primitive.fused and result[1] is not None:
+            for array in _arrays(result[1]):
+                fresh += self._fresh(array, args)
+        append(
             (
-                FORWARD, primitive, start, stop, get_ident(), inputs, _plain(params) if params else params,
-                (data.shape, data.dtype), fresh, None if node is None else node.birth, None,
+                FORWARD, primitive, start, stop, get_ident(), inputs, _plain(params) if params else None,
+                (data.shape, data.dtype), fresh, birth, None,
             )
         )  # fmt: skip
         return result
@@ -82,47 +88,52 @@ class Watch:
         start = perf_counter_ns()
         gradients = next(node, gradient, needs)
         stop = perf_counter_ns()
-        args, params = node.args or (), node.params
-        inputs = []
-        for arg in args:
-            if isinstance(arg, Tensor):
-                x = arg.data
-                inputs.append((x.shape, x.dtype))
+        append, birth, inputs, params = self._append, node.birth, None, None
+        if birth not in self._births:
+            inputs, params = [_shaped(arg) for arg in node.args or ()], _plain(node.params)
+        fresh: tuple[Any, ...] = ()
+        for each in gradients:
+            if each is None or each is gradient:
+                continue
+            if type(each) is np.ndarray and each.base is None and not getweakrefcount(each):
+                fresh += (ReferenceType(each, append), each.nbytes)
             else:
-                inputs.append(_shaped(arg))
-        fresh = self._fresh(gradients, (gradient,))  # no rule hands back an input
-        self._append(
+                fresh += self._fresh(each, (gradient, *(node.args or ())))
+        append(
             (
-                BACKWARD, node.primitive, start, stop, get_ident(), inputs, _plain(params) if params else params,
-                (gradient.shape, gradient.dtype), fresh, node.birth, needs,
+                BACKWARD, node.primitive, start, stop, get_ident(), inputs, params,
+                (gradient.shape, gradient.dtype), fresh, birth, needs,
             )
         )  # fmt: skip
         return gradients
 
-    def mark(self, edge: str, kind: str, name: str) -> None:
-        """Note that a module, a region or a block is entered or left."""
-        self._append((edge, kind, name, perf_counter_ns(), get_ident()))
+    def hooks(self, kind: str, name: str) -> tuple[Callable[..., None], Callable[..., None]]:
+        """Two functions that note that a module, a region or a block is entered, and left."""
+        append = self._append
 
-    def _fresh(self, arrays: Sequence[Any], inputs: Sequence[Any]) -> Fresh:
-        """Those of `arrays` that own memory which neither an input nor an earlier result owns."""
-        found: Fresh = ()
-        for array in arrays:
-            owner = _owner(array)
-            if owner is None or owner.base is not None:  # no array; or memory of somebody else, such as a mapped file
-                continue
-            known = self._living.get(id(owner))
-            if known is not None and known() is owner:
-                continue
-            for each in inputs:
-                if _owner(each) is owner:
-                    break
-            else:
-                self._living[id(owner)] = reference = ReferenceType(owner, self._append)
-                found = (*found, (reference, owner.nbytes))
-        return found
+        def enter(*_: Any) -> None:
+            append((ENTER, kind, name, perf_counter_ns(), get_ident()))
+
+        def leave(*_: Any) -> None:
+            append((LEAVE, kind, name, perf_counter_ns(), get_ident()))
+
+        return enter, leave
+
+    def _fresh(self, value: Any, inputs: Sequence[Any]) -> tuple[Any, ...]:
+        """A reference to the array that owns the memory of `value`, unless an input or an earlier result owns it."""
+        owner = _owner(value)
+        if owner is None or owner.base is not None:  # no array; or memory of somebody else, such as a mapped file
+            return ()
+        for reference in getweakrefs(owner):
+            if reference.__callback__ is self._append:
+                return ()
+        for each in inputs:
+            if _owner(each) is owner:
+                return ()
+        return ReferenceType(owner, self._append), owner.nbytes
 
 
-def _owner(value: Any) -> Any:
+def _owner(value: Any) -> Array | None:
     """The array that owns the memory of a tensor or an array."""
     array = value.data if isinstance(value, Tensor) else value
     if type(array) is not np.ndarray:
@@ -133,12 +144,9 @@ def _owner(value: Any) -> Any:
 
 
 def _shaped(arg: Any) -> Any:
-    if isinstance(arg, Tensor):
-        data = arg.data
-        return data.shape, data.dtype
     if type(arg) in SCALARS:
         return arg
-    data = np.asarray(arg)
+    data = np.asarray(arg.data if isinstance(arg, Tensor) else arg)
     return data.shape, data.dtype
 
 
@@ -150,7 +158,10 @@ def _plain(value: Any) -> Any:
     if type(value) in PLAIN:
         return value
     if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
+        for each in value.values():
+            if type(each) not in PLAIN:
+                return {name: _plain(each) for name, each in value.items()}
+        return value
     if isinstance(value, tuple | list):
         for each in value:
             if type(each) not in PLAIN:
