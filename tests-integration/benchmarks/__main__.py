@@ -42,7 +42,7 @@ def main() -> None:
     for name in chosen:
         results.append(measure(known[name], arguments.turns))
         console.print(line(results[-1]))
-    console.print(table(results))
+    Console(width=max(console.width, 150)).print(table(results))
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": machine, "results": results}, indent=1) + "\n")
 
@@ -52,14 +52,12 @@ def line(result: dict[str, Any]) -> str:
 
 
 def table(results: list[dict[str, Any]]) -> Table:
-    """One row a benchmark, medians and ranges in milliseconds."""
-    shown = Table("benchmark", "ours, ms", "peer, ms", "peer", "threads", "figure", "target", "")
+    """One row a benchmark: medians, and the lowest and highest turn."""
+    shown = Table("benchmark", "ours", "peer", "peer is", "threads", "figure", "target", "")
     for r in results:
         target = f"{r['target']:g}" + (f" (at worst {r['worst']:g})" if r["worst"] else "")
         sides = [
-            f"{r[f'{s}_ms']:.4g} ({low:.3g} to {high:.3g})"
-            for s in ("ours", "peer")
-            for low, high in [r[f"{s}_range_ms"]]
+            f"{s['median']:.4g} {r['scale']} ({s['low']:.3g} to {s['high']:.3g})" for s in (r["ours"], r["theirs"])
         ]
         shown.add_row(
             r["name"], *sides, r["peer"], str(r["threads"]), f"{r['figure']:.2f} {r['unit']}", target, r["verdict"]

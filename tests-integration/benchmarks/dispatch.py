@@ -44,8 +44,9 @@ ENTRIES = [
         partial(ours, name),
         partial(peer, name),
         "the bare NumPy call",
-        0.5 * REPEATS,
+        0.5,
         difference=True,
+        calls=REPEATS,
         threads=1,
     )
     for name in ("add", "exp", "matmul", "sum")

@@ -13,7 +13,8 @@ Step = Callable[[], object]
 class Entry:
     """`ours` and `peer` prepare the work and return one step of it; `target` is the ratio of times to stay below.
 
-    With `difference` the figure is the difference of the two times in microseconds, and so is the target.
+    With `difference` the figure is the difference of the two times in microseconds, and so is the target. With
+    `memory` it is the ratio of what the first steps add to the peak of the process, in bytes.
     """
 
     name: str
@@ -23,5 +24,7 @@ class Entry:
     target: float
     worst: float | None = None  # where a range was allowed, its end
     difference: bool = False
+    memory: bool = False
+    calls: int = 1  # how many calls a step makes: times are of one
     tolerance: float = 1e-3
     threads: int = 2

@@ -128,7 +128,11 @@ def copy_weights(source: Any, target: Any) -> None:
             put(theirs.down, ours.feed_forward.down)
 
 
+PEER = "PyTorch eager, fused attention"
 ENTRIES = [
-    Entry(name, partial(ours, size), partial(peer, size), "PyTorch eager, fused attention", target, worst)
+    Entry(name, partial(ours, size), partial(peer, size), PEER, target, worst)
     for name, (size, target, worst) in SIZES.items()
+] + [
+    Entry(f"memory-{name}", partial(ours, size), partial(peer, size), PEER, 1.3, memory=True)
+    for name, (size, _, _) in SIZES.items()
 ]

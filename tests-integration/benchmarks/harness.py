@@ -28,11 +28,12 @@ class Side:
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
         environment = os.environ | dict.fromkeys(names, threads)
         command = [sys.executable, "-m", "benchmarks.worker", entry.name, side]
-        self.side = side
+        self.side, self.calls = side, entry.calls
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
-        self.result = self._read()["result"]
+        first = self._read()
+        self.result, self.bytes = first["result"], first.get("bytes", 0)
         self.times: list[float] = []
         self.count = 1
 
@@ -49,7 +50,7 @@ class Side:
         self.process.stdin.write(f"{self.count}\n")
         self.process.stdin.flush()
         seconds: float = self._read()["seconds"]
-        self.times.append(seconds)
+        self.times.append(seconds / self.calls)
         time.sleep(REST)
         return seconds
 
@@ -72,6 +73,8 @@ def measure(entry: Entry, turns: int) -> dict[str, Any]:
 
     Raises RuntimeError when the two sides do not compute the same.
     """
+    if entry.memory:
+        return measure_memory(entry)
     ours, peer = Side(entry, "ours"), Side(entry, "peer")
     try:
         check(entry, ours.result, peer.result)
@@ -84,18 +87,37 @@ def measure(entry: Entry, turns: int) -> dict[str, Any]:
         ours.close()
         peer.close()
     a, b = median(ours.times), median(peer.times)
-    figure = (a - b) * 1e6 if entry.difference else median(x / y for x, y in zip(ours.times, peer.times, strict=True))
+    if entry.difference:
+        return report(entry, (a - b) * 1e6, "us more", "ms", *([t * 1e3 for t in side.times] for side in (ours, peer)))
+    figure = median(x / y for x, y in zip(ours.times, peer.times, strict=True))
+    return report(entry, figure, "of its time", "ms", *([t * 1e3 for t in side.times] for side in (ours, peer)))
+
+
+def measure_memory(entry: Entry, runs: int = 3) -> dict[str, Any]:
+    """The peak that a few steps add to a process that holds the model, on both sides, each run in a new process."""
+    ours, peer = [], []
+    for _ in range(runs):
+        for name, found in (("ours", ours), ("peer", peer)):
+            side = Side(entry, name)
+            side.close()
+            found.append(side)
+    check(entry, ours[0].result, peer[0].result)
+    sizes = [[side.bytes / 2**20 for side in sides] for sides in (ours, peer)]
+    return report(entry, median(sizes[0]) / median(sizes[1]), "of its memory", "MiB", *sizes)
+
+
+def report(entry: Entry, figure: float, unit: str, scale: str, ours: list[float], peer: list[float]) -> dict[str, Any]:
+    """The figures of an entry beside its target; `ours` and `peer` in the unit `scale`."""
     limit = entry.target if entry.worst is None else entry.worst
     return {
         "name": entry.name,
         "peer": entry.peer_name,
         "threads": entry.threads,
-        "ours_ms": a * 1e3,
-        "ours_range_ms": [min(ours.times) * 1e3, max(ours.times) * 1e3],
-        "peer_ms": b * 1e3,
-        "peer_range_ms": [min(peer.times) * 1e3, max(peer.times) * 1e3],
+        "scale": scale,
+        "ours": {"median": median(ours), "low": min(ours), "high": max(ours)},
+        "theirs": {"median": median(peer), "low": min(peer), "high": max(peer)},
         "figure": figure,
-        "unit": "us more" if entry.difference else "of its time",
+        "unit": unit,
         "target": entry.target,
         "worst": entry.worst,
         "verdict": "met" if figure <= entry.target else "within the worst" if figure <= limit else "missed",
