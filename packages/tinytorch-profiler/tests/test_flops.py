@@ -192,19 +192,21 @@ def test_a_formula_registered_by_name_waits_for_its_primitive() -> None:
     assert vars(params["cache"]) == {"seq_pos": 5, "kind": "int8"}
 
 
-def test_attention_over_a_cache_counts_what_the_cache_holds() -> None:
+@pytest.mark.parametrize(("limits", "keys"), [({}, 10), ({"window": 4, "sinks": 2}, 6), ({"window": 40}, 10)])
+def test_attention_over_a_cache_counts_the_keys_that_the_cache_holds(limits: dict[str, int], keys: int) -> None:
     class Cache:
-        seq_pos = 0
+        def __init__(self) -> None:
+            self.seq_pos = 9
+            vars(self).update(limits)
 
     @primitive
     def cached_attention(q: Any, k: Any, v: Any, mask: Any = None, /, *, cache: Any, layer: int) -> Any:
         return q
 
-    cache = Cache()
-    cache.seq_pos = 9
+    new = tt.ones(2, 4, 1, 8)
     with Profiler() as prof:
-        cached_attention(tt.ones(2, 4, 1, 8), tt.ones(2, 4, 1, 8), tt.ones(2, 4, 1, 8), cache=cache, layer=0)
-    assert prof.flops == 2 * 2 * 4 * 10 * (8 + 8)
+        cached_attention(new, new, new, cache=Cache(), layer=0)
+    assert prof.flops == 2 * 2 * 4 * keys * (8 + 8)
 
 
 def test_second_derivatives_are_counted_where_they_run_and_once() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import tinytorch.tensor as tt
@@ -11,6 +10,7 @@ from tinytorch.tensor import Primitive
 
 from ..flops import flops_of
 from ..shaped import Shaped
+from .products import held, pairs
 
 
 def made(primitive: Primitive | str, forward: int, *backward: int) -> None:
@@ -104,10 +104,6 @@ def _bias_backward(needs: tuple[bool, ...], out: Shaped, *inputs: Any) -> int:
 flops_of(F.linear, _bias_backward, elementwise=True)(_bias)
 
 
-def _scores(q: Shaped, keys: int) -> int:
-    return math.prod(q.shape[:-1]) * keys
-
-
 def _added(needs: tuple[bool, ...], out: Shaped, x: Any, *rest: Any, **params: Any) -> int:
     """Gradients of elements that were read are added up where they came from."""
     return out.size
@@ -132,15 +128,15 @@ for nothing in (
 
 def _attention(out: Shaped, q: Shaped, k: Shaped, *rest: Any, **params: Any) -> int:
     """The softmax of the scores."""
-    return 4 * _scores(q, k.shape[-2])
+    return 4 * pairs(q, k.shape[-2])
 
 
 def _attention_backward(needs: tuple[bool, ...], out: Shaped, q: Shaped, k: Shaped, *rest: Any, **params: Any) -> int:
-    return 4 * _scores(q, k.shape[-2])
+    return 4 * pairs(q, k.shape[-2])
 
 
 def _cached_attention(out: Shaped, q: Shaped, k: Shaped, *rest: Any, cache: Any, **params: Any) -> int:
-    return 4 * _scores(q, cache.seq_pos + k.shape[-2])
+    return 4 * pairs(q, held(cache, k.shape[-2]))
 
 
 flops_of("attention", _attention_backward, elementwise=True)(_attention)
