@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from . import dispatch, gpt, mlp
+from . import allocator, dispatch, gpt, mlp
 from .entry import Entry
 
 
 def entries() -> dict[str, Entry]:
-    return {entry.name: entry for module in (dispatch, mlp, gpt) for entry in module.ENTRIES}
+    return {entry.name: entry for module in (dispatch, mlp, gpt, allocator) for entry in module.ENTRIES}
 
 
 def find(name: str) -> Entry:
