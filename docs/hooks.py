@@ -60,6 +60,7 @@ def changelogs() -> str:
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     config.nav = [
         {"Home": "index.md"},
+        {"Chapters": [f"chapters/{path.name}" for path in sorted((ROOT / "docs" / "chapters").glob("*.md"))]},
         {"Stages": [{stage: f"stages/{stage}.md"} for stage in stages.order()]},
         {"Milestones": "milestones.md"},
         {"Architecture": "architecture.md"},
