@@ -36,12 +36,13 @@ def linear(x: Array, weight: Array, bias: Array | None = None, /) -> tuple[Array
     n, m = weight.shape
     if x.shape[-1] != n or (bias is not None and bias.shape != (m,)):
         raise ValueError
-    if x.ndim == 2 or x.size == 0:
+    if x.ndim == 2:
+        out = x.dot(weight)
+    elif x.size == 0:
         out = np.matmul(x, weight)
     else:
-        out = np.matmul(x.reshape(-1, n), weight).reshape(
-            *x.shape[:-1], m
-        )  # one product, not one per matrix of a stack
+        rows = x.reshape(-1, n)  # one product, not one per matrix of a stack
+        out = rows.dot(weight).reshape(*x.shape[:-1], m)
     if bias is not None:
         out = np.add(out, bias, out=out if out.dtype == bias.dtype else None)
     return out, None

@@ -7,6 +7,7 @@ the cache costs less than writing them to memory and reading them back.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -30,18 +31,23 @@ def _explain(name: str) -> Any:
     return better
 
 
-def _check(name: str, x: Array, *scales: Array | None) -> None:
-    if np.ndim(x) == 0 or any(scale is not None and scale.shape != x.shape[-1:] for scale in scales):
+def _checked(name: str, x: Array, *scales: Array | None) -> Any:
+    """The dtype of the result, when the shapes fit."""
+    if np.ndim(x) == 0:
         raise ValueError(f"{name}: x has no axes; there must be a last axis to normalize over")
+    dtype = x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
+    for scale in scales:
+        if scale is None:
+            continue
+        if scale.shape != x.shape[-1:]:
+            raise ValueError  # explained by what the primitive was declared with
+        if scale.dtype is not dtype:
+            dtype = np.result_type(dtype, scale.dtype)
+    return dtype
 
 
 def _rows(x: Array) -> Array:
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-
-
-def _dtype(x: Array, *scales: Array | None) -> Any:
-    dtypes = {x.dtype if x.dtype.kind == "f" else np.dtype(np.float64), *(s.dtype for s in scales if s is not None)}
-    return dtypes.pop() if len(dtypes) == 1 else np.result_type(*dtypes)
 
 
 @primitive(fused=True, explain=_explain("layer_norm"))
@@ -55,8 +61,7 @@ def layer_norm(
     >>> layer_norm(Tensor([[1.0, 3.0]]), eps=0.0)
     Tensor([[-1.,  1.]])
     """
-    _check("layer_norm", x, weight, bias)
-    rows, dtype = _rows(x), _dtype(x, weight, bias)
+    dtype, rows = _checked("layer_norm", x, weight, bias), _rows(x)
     n, d = rows.shape
     out = np.empty(x.shape, dtype)
     flat = out.reshape(n, d)
@@ -75,11 +80,15 @@ def layer_norm(
     return out, (mean, rstd)
 
 
-def _average(d: int, dtype: Any, weight: Array | None = None) -> Array:
-    """The column to multiply a matrix with for the (weighted) mean of each row: faster than a reduction."""
-    if weight is None:
-        return np.full((d, 1), 1 / max(d, 1), dtype)
-    return np.divide(weight, max(d, 1), dtype=dtype)[:, None]
+@lru_cache(maxsize=64)
+def _average(d: int, dtype: Any) -> Array:
+    """The column to multiply a matrix with for the mean of each row: faster than a reduction."""
+    return np.full((d, 1), 1 / max(d, 1), dtype)
+
+
+def _weighted_average(weight: Array | None, d: int, dtype: Any) -> Array:
+    """The same for the mean of each row times `weight`."""
+    return _average(d, dtype) if weight is None else np.divide(weight, max(d, 1), dtype=dtype)[:, None]
 
 
 def _reciprocal_root(squares: Array, d: int, eps: float, out: Array) -> None:
@@ -110,7 +119,7 @@ def _layer_norm_backward(
     dx = np.empty(x.shape, g.dtype)
     flat = dx.reshape(n, d)
     dweight, dbias = np.zeros(d, g.dtype), np.zeros(d, g.dtype)
-    average = _average(d, g.dtype, weight)
+    average = _weighted_average(weight, d, g.dtype)
     for block in row_blocks(n, d):
         h, scale = grads[block], rstd[block]
         centred = np.subtract(rows[block], mean[block])
@@ -154,8 +163,7 @@ def rms_norm(x: Array, weight: Array | None = None, /, eps: float = 1e-5) -> tup
     >>> rms_norm(Tensor([[3.0, -3.0]]), eps=0.0)
     Tensor([[ 1., -1.]])
     """
-    _check("rms_norm", x, weight)
-    rows, dtype = _rows(x), _dtype(x, weight)
+    dtype, rows = _checked("rms_norm", x, weight), _rows(x)
     n, d = rows.shape
     out = np.empty(x.shape, dtype)
     flat = out.reshape(n, d)
@@ -178,7 +186,7 @@ def _rms_norm_backward(
     dx = np.empty(x.shape, g.dtype)
     flat = dx.reshape(n, d)
     dweight = np.zeros(d, g.dtype)
-    average = _average(d, g.dtype, weight)
+    average = _weighted_average(weight, d, g.dtype)
     for block in row_blocks(n, d):
         h, scale = grads[block], rstd[block]
         product = np.multiply(h, rows[block])
