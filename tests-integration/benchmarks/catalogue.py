@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from . import allocator, dispatch, gpt, mlp
+from . import adam, allocator, decode, dispatch, gpt, loader, mlp
 from .entry import Entry
+
+MODULES = (dispatch, mlp, gpt, decode, adam, loader, allocator)
 
 
 def entries() -> dict[str, Entry]:
-    return {entry.name: entry for module in (dispatch, mlp, gpt, allocator) for entry in module.ENTRIES}
+    return {entry.name: entry for module in MODULES for entry in module.ENTRIES}
 
 
 def find(name: str) -> Entry:
