@@ -1,0 +1,65 @@
+"""The pictures of the milestones: a plane cut in two, and images with what was read in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinytorch.tensor import Array, Tensor
+
+BLUE, ORANGE = "#2166ac", "#e08214"
+
+
+def figure(width: float, height: float, rows: int = 1, columns: int = 1, title: str = "") -> tuple[Any, Any]:
+    """A figure of that many inches and its axes."""
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(width, height), layout="constrained")
+    drawn.suptitle(title)
+    return drawn, drawn.subplots(rows, columns)
+
+
+def save(drawn: Any, path: Path) -> None:
+    """Write the picture. Ends the program, with a line that says why, where it cannot be written."""
+    try:
+        drawn.savefig(path, dpi=150)
+    except OSError as error:
+        raise SystemExit(f"--plot {path}: {error.strerror}") from error
+
+
+def plane(axes: Any, points: Array, labels: Array, score: Callable[[Tensor], Tensor] | None = None) -> None:
+    """Points (N, 2) of the classes 0 and 1, and the sides on which `score`, (N, 2) -> (N, 1), is above 0 or not."""
+    low, high = points.min(axis=0) - 0.3, points.max(axis=0) + 0.3
+    if score is not None:
+        x, y = np.meshgrid(*(np.linspace(low[axis], high[axis], 200) for axis in (0, 1)))  # (200, 200) each
+        z = score(Tensor(np.stack([x, y], axis=-1).reshape(-1, 2))).data.reshape(x.shape)
+        axes.contourf(x, y, z > 0, levels=[-0.5, 0.5, 1.5], colors=[ORANGE, BLUE], alpha=0.15)
+        axes.contour(x, y, z, levels=[0.0], colors="black", linewidths=1.5)
+    for label, colour, marker in ((0, ORANGE, "o"), (1, BLUE, "s")):
+        of = points[labels == label]
+        axes.scatter(of[:, 0], of[:, 1], c=colour, marker=marker, s=22, edgecolors="white", label=f"class {label}")
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+    key(axes)
+
+
+def key(axes: Any) -> None:
+    """The legend, below the picture, where it hides nothing."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False)
+
+
+def gallery(images: Array, labels: Array, said: Array, names: Sequence[str], title: str) -> Any:
+    """The images (N, C, H, W) that were read wrongly first, then right ones, each with what was said; 32 at most."""
+    order = np.argsort(said == labels, kind="stable")[:32]
+    drawn, grid = figure(9, 6, rows=4, columns=8, title=title)
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, index in zip(grid.flat, order, strict=False):
+        pixels = images[index].transpose(1, 2, 0)  # (C, H, W) -> (H, W, C)
+        axes.imshow(pixels, cmap="gray_r")
+        right = said[index] == labels[index]
+        words = names[labels[index]] if right else f"{names[said[index]]}, not {names[labels[index]]}"
+        axes.set_title(words, fontsize=9, color="black" if right else "crimson")
+    return drawn
