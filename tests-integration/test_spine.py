@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from tinytorch.kvcache import disable_kv_cache, enable_kv_cache
+from tinytorch.layers import ModuleList
 from tinytorch.layers import functional as F
 from tinytorch.optim import AdamW
-from tinytorch.tensor import manual_seed
-from tinytorch.transformer import GPT
+from tinytorch.tensor import Tensor, manual_seed
+from tinytorch.transformer import GPT, TransformerBlock, TransformerConfig
 
 
 def learn(model: GPT, tokens: Any, steps: int) -> list[float]:
@@ -46,6 +47,31 @@ def test_a_transformer_of_one_layer_learns_and_every_parameter_takes_part() -> N
     for name, parameter in model.named_parameters():
         assert not np.array_equal(parameter.data, start[name]), name
     assert losses[-1] <= 0.03
+
+
+def test_a_residual_chain_of_100_blocks_has_the_gradients_of_finite_differences() -> None:
+    manual_seed(2)
+    config = TransformerConfig(vocab_size=1, embed_dim=4, num_layers=1, num_heads=2, max_seq_len=3, hidden_dim=8)
+    blocks = ModuleList(TransformerBlock(config, causal=True, dtype="float64") for _ in range(100))
+    x = Tensor(np.random.default_rng(0).standard_normal((1, 3, 4)), "float64", requires_grad=True)
+    probed = [x, blocks[0].norm1.weight, blocks[50].attention.v_proj.weight, blocks[99].feed_forward.up.bias]
+
+    def loss() -> Tensor:
+        h = x
+        for block in blocks:
+            h = block(h)
+        return (h * h).mean()
+
+    loss().backward()
+    for parameter in probed:
+        place = np.unravel_index(np.abs(parameter.grad.data).argmax(), parameter.shape)
+        sides = []
+        for step in (1e-6, -2e-6):  # up, then down to the other side
+            parameter.data[place] += step
+            sides.append(loss().item())
+        parameter.data[place] += 1e-6
+        slope = (sides[0] - sides[1]) / 2e-6
+        np.testing.assert_allclose(parameter.grad.data[place], slope, rtol=1e-5)
 
 
 SHAPES = {
