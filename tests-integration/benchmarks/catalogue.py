@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from . import adam, allocator, decode, dispatch, gpt, loader, mlp
+from . import adam, allocator, decode, dispatch, gpt, loader, mlp, spatial
 from .entry import Entry
 
-MODULES = (dispatch, mlp, gpt, decode, adam, loader, allocator)
+MODULES = (dispatch, mlp, gpt, spatial, decode, adam, loader, allocator)
 
 
 def entries() -> dict[str, Entry]:
