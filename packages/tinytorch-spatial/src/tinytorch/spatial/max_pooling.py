@@ -47,8 +47,9 @@ def max_pool2d(
     stencil = pooling("max_pool2d", x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
     padded = stencil.surround(x, _lowest(x.dtype))
     windows = stencil.windows(padded)  # (C, kh, kw, H', W', N)
-    out = windows[:, 0, 0].copy()
-    for tap in stencil.taps:
+    first, *others = stencil.taps
+    out = windows[:, *first].copy()
+    for tap in others:
         np.maximum(out, windows[:, *tap], out=out)
     return batch_first(out), padded
 
