@@ -10,7 +10,6 @@ Puri, Simard 2006, High performance convolutional neural networks for document p
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -68,13 +67,13 @@ def _columns(windows: Array, tile: tuple[slice, slice], groups: int) -> Array:
     """The windows of a tile as columns, copied unless the kernel is one pixel: (G, C/G * kh * kw, pixels * N)."""
     C, kh, kw = windows.shape[:3]
     chosen = windows[:, :, :, *tile]
-    return chosen.reshape(groups, C // groups * kh * kw, math.prod(chosen.shape[3:]))
+    return chosen.reshape(groups, C // groups * kh * kw, -1)
 
 
 def _rows(images: Array, tile: tuple[slice, slice], groups: int) -> Array:
     """The pixels of a tile as rows, a view: whole rows of the image, or part of one. (G, O/G, pixels * N)"""
     chosen = images[:, *tile]
-    return chosen.reshape(groups, len(images) // groups, math.prod(chosen.shape[1:]))
+    return chosen.reshape(groups, len(images) // groups, -1)
 
 
 @primitive(fused=True)

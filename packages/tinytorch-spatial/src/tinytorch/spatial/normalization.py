@@ -110,13 +110,14 @@ def _backward(
     training: bool = False,
     **params: Any,
 ) -> tuple[Array | None, ...]:
-    """With n = (x - mean) rstd: dweight = sum(g n), dbias = sum(g), and dx = weight rstd times g, or times
-    g - mean(g) - n mean(g n) where mean and variance were those of the batch."""
+    """With n = (x - mean) rstd: dweight = sum(g n), dbias = sum(g), and dx = weight rstd g, or with the statistics of
+    the batch, which x moves too, dx = weight rstd (g - mean(g) - n mean(g n)).
+    """
     mean, rstd = saved
-    grads, rows = batch_last(g), batch_last(x)
-    shape = grads.shape
-    grads, rows = grads.reshape(len(mean), -1), rows.reshape(len(mean), -1)
-    dx = np.empty(grads.shape, g.dtype)
+    channels = batch_last(x)
+    rows = channels.reshape(len(channels), math.prod(channels.shape[1:]))
+    grads = batch_last(g).reshape(rows.shape)
+    dx = np.empty(rows.shape, g.dtype)
     dweight, dbias = np.empty((2, len(mean), 1), g.dtype)
     for block in row_blocks(*rows.shape):
         result = dx[block]
@@ -131,7 +132,7 @@ def _backward(
             normal += grads[block]
         slope = normal if training else grads[block]
         np.multiply(slope, rstd[block] if weight is None else rstd[block] * weight[block, None], out=result)
-    return batch_first(dx.reshape(shape)) if needs[0] else None, dweight[:, 0], dbias[:, 0]
+    return batch_first(dx.reshape(channels.shape)) if needs[0] else None, dweight[:, 0], dbias[:, 0]
 
 
 def _by_parts(
