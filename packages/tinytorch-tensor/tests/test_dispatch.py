@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from itertools import permutations
@@ -75,6 +76,43 @@ def test_installing_twice_and_removing_what_is_not_there_are_errors() -> None:
         tt.push(spy)
     with pytest.raises(ValueError, match="not installed"):
         tt.pop(spy)
+
+
+def test_installing_while_other_threads_compute_disturbs_nobody() -> None:
+    before, failures, done = tt.handlers(), [], threading.Event()
+
+    def compute() -> None:
+        x = Tensor([1.0])
+        try:
+            while not done.is_set():
+                assert (x + x).item() == 2.0
+        except Exception as error:
+            failures.append(error)
+
+    def install() -> None:
+        try:
+            for _ in range(1000):
+                with handling(Spy(OBSERVE)):
+                    pass
+        except Exception as error:
+            failures.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        computing = [threading.Thread(target=compute) for _ in range(2)]
+        installing = [threading.Thread(target=install) for _ in range(3)]
+        for thread in (*computing, *installing):
+            thread.start()
+        for thread in installing:
+            thread.join()
+        done.set()
+        for thread in computing:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert failures == []
+    assert tt.handlers() == before
 
 
 def test_what_is_installed_is_seen_by_other_threads() -> None:

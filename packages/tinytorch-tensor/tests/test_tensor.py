@@ -74,13 +74,16 @@ def test_numpys_functions_give_tensors() -> None:
         np.matmul(t, t), np.dot(t, t), np.max(t, axis=1), np.clip(t, 1, 2), np.cumsum(t, axis=0),
         np.var(t, ddof=1), np.add.reduce(t),
         np.zeros_like(t), np.tril(t), np.pad(t, 1), np.split(t, 2)[0], np.square(t),
-        np.sort(t), np.flip(t), np.ravel(t),
+        np.sort(t), np.flip(t), np.ravel(t), np.dot(t, 2.0), np.clip(t, min=2), np.cumsum(t),
     ]  # fmt: skip
     for result in results:
         assert isinstance(result, Tensor)
         assert result.dtype == np.float32
     np.testing.assert_array_equal(np.square(t).data, t.data**2)
     np.testing.assert_array_equal(np.moveaxis(t, 0, 1).data, t.data.T)
+    np.testing.assert_array_equal(np.cumsum(t).data, [1.0, 3.0, 6.0, 10.0])
+    assert np.logical_and(t > 1, t < 4).tolist() == [[False, True], [True, False]]
+    assert np.logical_not(t).tolist() == np.isinf(t).tolist() == [[False, False], [False, False]]
     assert np.shape(t) == (2, 2)
     assert np.allclose(t, t.data)
 
@@ -105,6 +108,8 @@ def test_conversions() -> None:
     assert bool(t)
     assert t.tolist() == [[1.5]]
     assert [10, 20][Tensor(1)] == 20
+    assert f"{Tensor(1.2345):.2f}" == "1.23"
+    assert f"{Tensor(1.5)} {Tensor([1.0])}" == "Tensor(1.5) Tensor([1.])"
     assert list(range(5))[Tensor(1) : Tensor(3)] == [1, 2]
     assert [row.tolist() for row in Tensor([[1, 2], [3, 4]])] == [[1, 2], [3, 4]]
     assert len(Tensor([1, 2])) == 2
@@ -159,7 +164,11 @@ def test_creation() -> None:
     assert like.dtype == np.int64
     assert tt.ones_like(Tensor([1.0])).tolist() == [1.0]
     assert tt.full_like(Tensor([1.0]), 3).tolist() == [3.0]
+    assert tt.zeros_like([1.0, 2.0]).dtype == np.float32
     assert tt.zeros(2, requires_grad=True).requires_grad
+    assert tt.arange(3.0, requires_grad=True).requires_grad
+    assert tt.linspace(0, 1, 3, requires_grad=True).requires_grad
+    assert tt.randint(0, 3, (2,), dtype="int32").dtype == np.int32
 
 
 def test_randomness_is_seeded_by_one_seed_or_by_a_generator() -> None:

@@ -236,6 +236,13 @@ def test_gather_picks_and_scatter_adds_back(x: Any, source: Any) -> None:
     check(t64(x).scatter_add(index, t64(source), axis=1), expected)
 
 
+def test_gather_from_a_part_of_the_other_axes() -> None:
+    x, index = np.arange(12.0).reshape(3, 4), np.array([[3, 0]])
+    check(t64(x).gather(index, axis=1), x[:1, [3, 0]])
+    check(t64(x).gather(np.array([[2, 0]]), axis=0), np.array([[x[2, 0], x[0, 1]]]))
+    check(np.take_along_axis(t64(x), Tensor(index), 1), np.take_along_axis(x, index, 1))  # NumPy broadcasts instead
+
+
 @pytest.mark.parametrize(
     ("left", "right"),
     [

@@ -93,5 +93,13 @@ class ArrayLike:
             )
         return int(self.data)
 
+    def __format__(self, spec: str) -> str:
+        """A single number is written as `spec` says (`f"{loss:.3f}"`); other tensors have only their `repr`."""
+        if not spec:
+            return str(self)
+        if self.data.ndim:
+            raise TypeError(f"format: {spec!r} is for one number, the shape is {self.shape}; use .item() or .tolist()")
+        return format(self.data.item(), spec)
+
     def __contains__(self, value: Any) -> bool:
         return bool((self.data == np.asarray(value)).any())

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .dtypes import default_dtype, float64
+from .dtypes import as_array, check_kept, default_dtype, float64
 from .ops.shaping import as_shape
 from .tensor import Tensor
 
@@ -36,7 +36,7 @@ def ones(*shape: Any, dtype: DType = None, requires_grad: bool = False) -> Tenso
 
 def full(shape: Any, value: float, dtype: DType = None, requires_grad: bool = False) -> Tensor:
     """`value` everywhere; its kind (float, int, bool) decides the dtype unless one is given."""
-    return _made(np.full(as_shape("full", shape), value), dtype, requires_grad)
+    return _made(np.full(_shape("full", (shape,)), value), dtype, requires_grad)
 
 
 def empty(*shape: Any, dtype: DType = None) -> Tensor:
@@ -48,10 +48,13 @@ def empty(*shape: Any, dtype: DType = None) -> Tensor:
 def eye(n: int, m: int | None = None, dtype: DType = None, requires_grad: bool = False) -> Tensor:
     """The n x m matrix with ones on its diagonal (m = n unless given)."""
     dtype = dtype or default_dtype()
-    return _made(np.eye(n, m, dtype=dtype), dtype, requires_grad)
+    rows, columns = _shape("eye", (n, n if m is None else m))
+    return _made(np.eye(rows, columns, dtype=dtype), dtype, requires_grad)
 
 
-def arange(start: float, stop: float | None = None, step: float = 1, dtype: DType = None) -> Tensor:
+def arange(
+    start: float, stop: float | None = None, step: float = 1, dtype: DType = None, requires_grad: bool = False
+) -> Tensor:
     """start, start + step, … below stop (0 up to `start` when it is the only argument).
 
     >>> arange(3)
@@ -59,27 +62,29 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype: DTyp
     """
     if step == 0:
         raise ValueError("arange: step is 0; it must lead from start to stop")
-    return _made(np.arange(start, step=step) if stop is None else np.arange(start, stop, step), dtype, False)
+    start, stop = (0, start) if stop is None else (start, stop)
+    return _made(np.arange(start, stop, step), dtype, requires_grad)
 
 
-def linspace(start: float, stop: float, num: int, dtype: DType = None) -> Tensor:
+def linspace(start: float, stop: float, num: int, dtype: DType = None, requires_grad: bool = False) -> Tensor:
     """`num` numbers from start to stop, both included, evenly spaced."""
-    return _made(np.linspace(start, stop, num), dtype, False)
+    return _made(np.linspace(start, stop, _shape("linspace", (num,))[0]), dtype, requires_grad)
 
 
 def zeros_like(x: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
     """Zeros with the shape and dtype of x."""
-    return zeros(np.shape(x), dtype=dtype or x.dtype, requires_grad=requires_grad)
+    return zeros(np.shape(x), dtype=dtype or _dtype(x), requires_grad=requires_grad)
 
 
 def ones_like(x: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
     """Ones with the shape and dtype of x."""
-    return ones(np.shape(x), dtype=dtype or x.dtype, requires_grad=requires_grad)
+    return ones(np.shape(x), dtype=dtype or _dtype(x), requires_grad=requires_grad)
 
 
 def full_like(x: Any, value: float, dtype: DType = None, requires_grad: bool = False) -> Tensor:
     """`value` everywhere, with the shape and dtype of x."""
-    return full(np.shape(x), value, dtype=dtype or x.dtype, requires_grad=requires_grad)
+    check_kept("full_like", value, np.dtype(dtype or _dtype(x)))
+    return full(np.shape(x), value, dtype=dtype or _dtype(x), requires_grad=requires_grad)
 
 
 def from_dlpack(x: Any) -> Tensor:
@@ -114,7 +119,7 @@ def rand(
 ) -> Tensor:
     """Numbers drawn evenly from [0, 1)."""
     dtype = np.dtype(dtype or default_dtype())
-    drawn = (generator or _generator).random(_shape("rand", shape), dtype=_drawable(dtype))
+    drawn = (generator or _generator).random(_shape("rand", shape), dtype=_drawable("rand", dtype))
     return _made(drawn, dtype, requires_grad)
 
 
@@ -123,26 +128,38 @@ def randn(
 ) -> Tensor:
     """Numbers drawn from the normal distribution of mean 0 and variance 1."""
     dtype = np.dtype(dtype or default_dtype())
-    drawn = (generator or _generator).standard_normal(_shape("randn", shape), dtype=_drawable(dtype))
+    drawn = (generator or _generator).standard_normal(_shape("randn", shape), dtype=_drawable("randn", dtype))
     return _made(drawn, dtype, requires_grad)
 
 
-def randint(low: int, high: int, shape: Any = (), generator: np.random.Generator | None = None) -> Tensor:
+def randint(
+    low: int, high: int, shape: Any = (), dtype: DType = None, generator: np.random.Generator | None = None
+) -> Tensor:
     """Integers drawn evenly from low to high - 1. Raises ValueError when there are none."""
+    low, high = as_shape("randint", (low, high))
     if high <= low:
         raise ValueError(f"randint: no integers from {low} to {high} - 1; high must be above low")
-    return Tensor((generator or _generator).integers(low, high, as_shape("randint", shape)))
+    return Tensor((generator or _generator).integers(low, high, _shape("randint", (shape,))), dtype)
 
 
 def randperm(n: int, generator: np.random.Generator | None = None) -> Tensor:
     """The integers 0 to n - 1 in random order."""
-    return Tensor((generator or _generator).permutation(n))
+    return Tensor((generator or _generator).permutation(*_shape("randperm", (n,))))
 
 
 def _shape(name: str, shape: tuple[Any, ...]) -> tuple[int, ...]:
-    return as_shape(name, shape[0] if len(shape) == 1 else shape)
+    sizes = as_shape(name, shape[0] if len(shape) == 1 else shape)
+    if any(size < 0 for size in sizes):
+        raise ValueError(f"{name}: shape {sizes} has a negative size; sizes start at 0")
+    return sizes
 
 
-def _drawable(dtype: np.dtype[Any]) -> Any:
-    """NumPy draws float32 and float64; other dtypes are rounded from float64."""
+def _dtype(x: Any) -> np.dtype[Any]:
+    return x.dtype if hasattr(x, "dtype") else as_array(x).dtype
+
+
+def _drawable(name: str, dtype: np.dtype[Any]) -> Any:
+    """NumPy draws float32 and float64; other floating-point dtypes are rounded from float64."""
+    if dtype.kind != "f":
+        raise TypeError(f"{name}: dtype {dtype}; what is drawn has a fraction, randint draws integers")
     return dtype if dtype.name in ("float32", "float64") else float64

@@ -1,20 +1,22 @@
 """The one function that every operation on tensors goes through, and the handlers stacked around it.
 
 A `Primitive` is a forward on arrays with a name. Calling it runs the handlers that are installed, from the outermost
-level to the innermost, and then the forward. With no handler installed that is a single test.
+level to the innermost, and then the forward. With no handler installed that is the forward and little else.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, overload
 
 import numpy as np
 
-from .dtypes import Array, as_array, default_dtype, float64
+from . import dtypes
+from .dtypes import Array, as_numbers, default_dtype
 from .tensor import Tensor, wrap
 
 KERNEL, RECORD, OBSERVE = 0, 1, 2
@@ -74,7 +76,7 @@ class Primitive:
     def __call__(self, *args: Any, **params: Any) -> Tensor:
         if len(args) != self.arity:
             args, params = self._bind(args, params)
-        result = run(self, args, params) if _outermost is None else _outermost(self, args, params)
+        result = _outermost(self, args, params)
         out: Tensor = result[0] if self.fused else result
         return out
 
@@ -163,19 +165,21 @@ def declare(primitive: Primitive) -> Primitive:
 
 def run(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Result:
     """The innermost step: unwrap the inputs, run the forward, wrap what comes out."""
-    forward = primitive.forward
+    forward, raw = primitive.forward, None
     try:
         # most have one input or two: spelled out, without a loop and without unpacking, these take half the time
         if len(args) == 1:
             x = args[0]
-            x = x.data if isinstance(x, Tensor) else unwrap(x)
+            x = x.data if isinstance(x, Tensor) else (raw := unwrap(x))
             out = forward(x, **params) if params else forward(x)
         elif len(args) == 2 and not params:
             x, y = args
             out = forward(
-                x.data if isinstance(x, Tensor) else unwrap(x), y.data if isinstance(y, Tensor) else unwrap(y)
+                x.data if isinstance(x, Tensor) else x if type(x) in WEAK else (raw := unwrap(x)),
+                y.data if isinstance(y, Tensor) else y if type(y) in WEAK else (raw := unwrap(y)),
             )
         else:
+            raw = args
             out = forward(*map(unwrap, args), **params)
     except (ValueError, TypeError, IndexError) as error:
         better = explain(primitive, error, args, params)
@@ -184,8 +188,10 @@ def run(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> 
         raise better from None
     if primitive.fused:
         out, saved = out
-        return wrap(out if out.dtype is not float64 else settle(out, args, params)), saved
-    return wrap(out if out.dtype is not float64 else settle(out, args, params))
+        return wrap(settle(out, args, params)), saved
+    if out.dtype is not dtypes.settled or raw is not None:
+        out = settle(out, args, params)
+    return wrap(out)
 
 
 WEAK = frozenset({int, float, bool, type(None)})
@@ -198,7 +204,7 @@ def unwrap(arg: Any) -> Any:
         return arg.data
     if isinstance(arg, np.generic):
         return arg.item()  # np.sqrt(2) is a number like math.sqrt(2), and would lose digits as a float32 array
-    return arg if type(arg) in WEAK else as_array(arg)
+    return arg if type(arg) in WEAK else as_numbers(arg)
 
 
 def explain(primitive: Primitive, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception | None:
@@ -209,20 +215,26 @@ def explain(primitive: Primitive, error: Exception, args: tuple[Any, ...], param
 
 
 def settle(out: Array, args: tuple[Any, ...], params: dict[str, Any]) -> Array:
-    """Give a float64 result the dtype of its floating-point inputs, or the default one, unless float64 was asked for.
+    """Give a floating-point result the dtype of the floating-point tensors it was made from; without one, the default.
 
-    In NumPy an integer array makes a float32 one float64, and divides to float64; here integers do not widen floats.
+    In NumPy an integer array makes a float32 one float64, and so does a float64 array; here only tensors decide, and
+    arrays and lists beside them are computed with in the precision they have.
     """
-    dtypes = [arg.dtype if isinstance(arg, Tensor) else as_array(arg).dtype for arg in args if type(arg) not in WEAK]
-    if "dtype" in params or float64 in dtypes:
+    dtype = out.dtype
+    for arg in args:
+        if isinstance(arg, Tensor) and arg.data.dtype is dtype:
+            return out
+    if dtype.kind != "f" or "dtype" in params:
         return out
-    floats = [dtype for dtype in dtypes if dtype.kind == "f"]
+    floats = [arg.data.dtype for arg in args if isinstance(arg, Tensor) and arg.data.dtype.kind == "f"]
     return out.astype(np.result_type(*floats) if floats else default_dtype(), copy=False)
 
 
-# What is installed is process-wide: `_outermost` is the handlers folded into one callable, or None.
-_handlers: list[Handler] = []
-_outermost: Next | None = None
+# What is installed is process-wide. Both names are only ever bound anew, so that a thread that is computing sees the
+# handlers of before or of after, whole.
+_handlers: tuple[Handler, ...] = ()
+_outermost: Next = run
+_changing = threading.Lock()
 
 
 def push(handler: Handler) -> None:
@@ -230,25 +242,31 @@ def push(handler: Handler) -> None:
 
     Raises ValueError when it is installed already.
     """
-    if any(handler is installed for installed in _handlers):
-        raise ValueError(f"push: {handler!r} is installed already; pop it first")
-    _handlers.append(handler)
-    _handlers.sort(key=lambda installed: installed.level)
-    _fold()
+    with _changing:
+        if any(handler is installed for installed in _handlers):
+            raise ValueError(f"push: {handler!r} is installed already; pop it first")
+        _install(*sorted((*_handlers, handler), key=lambda installed: installed.level))
 
 
 def pop(handler: Handler) -> None:
     """Take `handler` out again, wherever it stands. Raises ValueError when it is not installed."""
-    for place, installed in enumerate(_handlers):
-        if installed is handler:
-            del _handlers[place]
-            return _fold()
-    raise ValueError(f"pop: {handler!r} is not installed; push it first")
+    with _changing:
+        if not any(handler is installed for installed in _handlers):
+            raise ValueError(f"pop: {handler!r} is not installed; push it first")
+        _install(*(installed for installed in _handlers if installed is not handler))
+
+
+def _install(*installed: Handler) -> None:
+    global _handlers, _outermost
+    outermost: Next = run
+    for handler in installed:
+        outermost = functools.partial(handler, outermost)
+    _handlers, _outermost = installed, outermost
 
 
 def handlers() -> tuple[Handler, ...]:
     """The installed handlers, innermost first."""
-    return tuple(_handlers)
+    return _handlers
 
 
 @contextmanager
@@ -259,11 +277,3 @@ def handling(handler: Handler) -> Iterator[Handler]:
         yield handler
     finally:
         pop(handler)
-
-
-def _fold() -> None:
-    global _outermost
-    chain: Next = run
-    for handler in _handlers:
-        chain = functools.partial(handler, chain)
-    _outermost = chain if _handlers else None

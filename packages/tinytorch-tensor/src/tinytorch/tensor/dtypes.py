@@ -15,7 +15,11 @@ float64 = np.dtype(np.float64)
 int64 = np.dtype(np.int64)
 bool_ = np.dtype(np.bool_)
 
+INT64_MAX = np.iinfo(np.int64).max
+
 _default: np.dtype[Any] = float32
+settled: np.dtype[Any] | None = float32
+"""Results of this dtype need no second look: the default one, unless integers could have widened floats to it."""
 
 
 def default_dtype() -> np.dtype[Any]:
@@ -34,22 +38,37 @@ def set_default_dtype(dtype: npt.DTypeLike) -> None:
 
     >>> set_default_dtype("float32")
     """
-    global _default
+    global _default, settled
     wanted = np.dtype(dtype)
     if wanted.kind != "f":
         raise TypeError(f"set_default_dtype: {wanted} is not a floating-point dtype; use float32 or float64")
     _default = wanted
+    settled = None if wanted == float64 else wanted
 
 
 def as_array(data: Any, dtype: npt.DTypeLike | None = None) -> Array:
     """`data` as an array of numbers or booleans; floating-point data gets the default dtype unless `dtype` is given.
 
     Shares memory with `data` where the dtype allows it. Raises TypeError for strings, objects and dates, ValueError for
-    ragged lists.
+    ragged lists, OverflowError for integers that no int64 holds.
 
     >>> as_array([1.0, 2.0]).dtype, as_array([1, 2]).dtype
     (dtype('float32'), dtype('int64'))
     """
+    array = as_numbers(data)
+    if dtype is not None:
+        return array.astype(checked("Tensor", dtype), copy=False)
+    if array.dtype == float64:
+        return array.astype(_default, copy=False)
+    if array.dtype.kind in "iu" and not isinstance(data, np.ndarray | np.generic):
+        if array.dtype.kind == "u" and array.size and array.max() > INT64_MAX:
+            raise OverflowError(f"Tensor: {array.max()} is beyond int64; give dtype=uint64, or a floating-point dtype")
+        return array.astype(int64, copy=False)
+    return array
+
+
+def as_numbers(data: Any) -> Array:
+    """`data` as an array of numbers or booleans, with the digits it has. Raises as `as_array` does."""
     try:
         array = np.asarray(data)
     except ValueError as error:
@@ -58,26 +77,32 @@ def as_array(data: Any, dtype: npt.DTypeLike | None = None) -> Array:
         raise ValueError("Tensor: ragged lists; every row needs the same length, pad the short ones") from None
     if array.dtype.kind not in "bifu":
         if array.dtype.kind == "O" and _holds_arrays(data):
-            return as_array([item.__array__() if hasattr(item, "__array__") else item for item in data], dtype)
+            return as_numbers([item.__array__() if hasattr(item, "__array__") else item for item in data])
         raise TypeError(
             f"Tensor: {type(data).__name__} became an array of dtype {array.dtype}; "
             "a tensor holds numbers or booleans, convert the data first"
         )
-    if dtype is not None:
-        return array.astype(_checked(dtype), copy=False)
-    if array.dtype == float64:
-        return array.astype(_default, copy=False)
-    if array.dtype.kind in "iu" and not isinstance(data, np.ndarray | np.generic):
-        return array.astype(int64, copy=False)
-    return array
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def _holds_arrays(data: Any) -> bool:
     return isinstance(data, list | tuple) and any(hasattr(item, "__array__") for item in data)
 
 
-def _checked(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    wanted = np.dtype(dtype)
-    if wanted.kind not in "bifu":
-        raise TypeError(f"Tensor: dtype {wanted} is not a number or boolean; use float32, float64, int64 or bool")
-    return wanted
+def checked(name: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """`dtype` as NumPy's, when it is one of numbers or booleans. Raises TypeError for any other, None included."""
+    try:
+        wanted = None if dtype is None else np.dtype(dtype)
+    except TypeError:
+        wanted = None
+    if wanted is None or wanted.kind not in "bifu":
+        shown = repr(dtype) if wanted is None else wanted
+        raise TypeError(f"{name}: dtype {shown} is not a number or boolean; use float32, float64, int64 or bool")
+    return wanted.newbyteorder("=")
+
+
+def check_kept(name: str, value: Any, dtype: np.dtype[Any]) -> None:
+    """Refuse to cut off the fraction of `value`, a number or an array, in an integer array. Raises TypeError."""
+    array = np.asarray(value)
+    if array.dtype.kind == "f" and dtype.kind != "f" and not (np.isfinite(array) & (array == np.trunc(array))).all():
+        raise TypeError(f"{name}: a fraction does not fit dtype {dtype}; convert with astype, or round the value first")

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import ops
 from .numpy_protocol import FUNCTIONS, REDUCTIONS, UFUNCS
+from .ops.shaping import normal_axis
 from .tensor import Tensor
 
 UFUNCS |= {
@@ -19,13 +20,11 @@ UFUNCS |= {
     np.floor_divide: ops.floor_divide,
     np.remainder: ops.remainder,
     np.power: ops.power,
-    np.float_power: ops.power,
     np.maximum: ops.maximum,
     np.minimum: ops.minimum,
     np.negative: ops.negative,
     np.positive: ops.alias,
     np.absolute: ops.abs,
-    np.fabs: ops.abs,
     np.sign: ops.sign,
     np.floor: ops.floor,
     np.ceil: ops.ceil,
@@ -51,6 +50,11 @@ UFUNCS |= {
     np.invert: ops.invert,
     np.isnan: ops.isnan,
     np.isfinite: ops.isfinite,
+    np.isinf: lambda x: ops.equal(ops.abs(x), np.inf),
+    np.logical_and: lambda x, y: ops.bitwise_and(ops.not_equal(x, 0), ops.not_equal(y, 0)),
+    np.logical_or: lambda x, y: ops.bitwise_or(ops.not_equal(x, 0), ops.not_equal(y, 0)),
+    np.logical_xor: lambda x, y: ops.not_equal(ops.not_equal(x, 0), ops.not_equal(y, 0)),
+    np.logical_not: lambda x: ops.equal(x, 0),
 }
 
 REDUCTIONS |= {
@@ -71,8 +75,28 @@ def _std(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Ten
     return ops.std(x, axis=axis, correction=ddof, keepdims=keepdims)
 
 
-def _where(condition: Any, x: Any, y: Any) -> Tensor:
-    return ops.where(condition, x, y)
+def _dot(x: Any, y: Any) -> Tensor:
+    if np.ndim(x) == 0 or np.ndim(y) == 0:
+        return ops.multiply(x, y)
+    if np.ndim(y) > 2:
+        raise ValueError(f"np.dot: {np.shape(x)} and {np.shape(y)}; for stacks of matrices write x @ y, or einsum")
+    return ops.matmul(x, y)
+
+
+def _clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Tensor:
+    return ops.clip(x, low=a_min if min is None else min, high=a_max if max is None else max)
+
+
+def _take_along(x: Any, indices: Any, axis: int = -1) -> Tensor:
+    """NumPy's rule for axes other than `axis`: they are broadcast, where `gather` takes the first of them."""
+    place = normal_axis("np.take_along_axis", x, axis)
+    ours, theirs = list(np.shape(x)), list(np.shape(indices))
+    if len(ours) == len(theirs):
+        n, ours[place], theirs[place] = ours[place], 1, 1
+        common = np.broadcast_shapes(ours, theirs)
+        x = ops.broadcast_to(x, shape=(*common[:place], n, *common[place + 1 :]))
+        indices = ops.broadcast_to(indices, shape=(*common[:place], np.shape(indices)[place], *common[place + 1 :]))
+    return ops.gather(x, indices, axis=place)
 
 
 def _permute(x: Any, axes: Any = None) -> Tensor:
@@ -118,9 +142,9 @@ FUNCTIONS |= {
     np.argmin: ops.argmin,
     np.argsort: lambda x, axis=-1: ops.argsort(x, axis=axis),
     np.sort: lambda x, axis=-1: ops.sort(x, axis=axis)[0],
-    np.cumsum: lambda x, axis: ops.cumsum(x, axis=axis),
-    np.clip: lambda x, a_min=None, a_max=None: ops.clip(x, low=a_min, high=a_max),
-    np.where: _where,
+    np.cumsum: ops.cumsum,
+    np.clip: _clip,
+    np.where: ops.where,
     np.reshape: lambda x, shape: ops.reshape(x, shape=shape),
     np.ravel: lambda x: ops.reshape(x, shape=(-1,)),
     np.transpose: _permute,
@@ -138,9 +162,9 @@ FUNCTIONS |= {
     np.concatenate: ops.concat,
     np.stack: ops.stack,
     np.split: lambda x, sections, axis=0: ops.split(x, _pieces(x, sections, axis), axis),
-    np.take_along_axis: lambda x, indices, axis=-1: ops.gather(x, indices, axis=axis),
+    np.take_along_axis: _take_along,
     np.einsum: ops.einsum,
-    np.dot: ops.matmul,
+    np.dot: _dot,
     np.copy: ops.copy,
     np.round: ops.round,
     np.zeros_like: _zeros_like,

@@ -7,9 +7,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from numpy import ndarray
 
 from .arraylike import ArrayLike
-from .dtypes import Array, as_array
+from .dtypes import Array, as_array, checked
 
 Axis: TypeAlias = int | tuple[int, ...] | None
 
@@ -66,6 +67,8 @@ class Tensor(ArrayLike):
     __hash__ = object.__hash__
 
     def __iter__(self) -> Iterator[Tensor]:
+        if self.data.ndim == 0:
+            raise TypeError("iter: a 0-dimensional tensor has no elements to go through; use .item() for its value")
         return (self[i] for i in range(len(self)))
 
     def __copy__(self) -> Tensor:
@@ -262,7 +265,7 @@ class Tensor(ArrayLike):
     def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         return ops.all(self, axis=axis, keepdims=keepdims)
 
-    def cumsum(self, axis: int) -> Tensor:
+    def cumsum(self, axis: int | None = None) -> Tensor:
         return ops.cumsum(self, axis=axis)
 
     def sort(self, axis: int = -1, descending: bool = False) -> tuple[Tensor, Tensor]:
@@ -310,7 +313,7 @@ class Tensor(ArrayLike):
     def triu(self, diagonal: int = 0) -> Tensor:
         return ops.triu(self, diagonal=diagonal)
 
-    def split(self, sizes: int | list[int], axis: int = 0) -> tuple[Tensor, ...]:
+    def split(self, sizes: Any, axis: int = 0) -> tuple[Tensor, ...]:
         return ops.split(self, sizes, axis)
 
     def gather(self, index: Any, axis: int) -> Tensor:
@@ -320,7 +323,7 @@ class Tensor(ArrayLike):
         return ops.scatter_add(self, index, source, axis=axis)
 
     def astype(self, dtype: npt.DTypeLike) -> Tensor:
-        return ops.astype(self, dtype=np.dtype(dtype))
+        return ops.astype(self, dtype=checked("astype", dtype))
 
     def copy(self) -> Tensor:
         return ops.copy(self)
@@ -329,7 +332,7 @@ class Tensor(ArrayLike):
 def wrap(array: Any) -> Tensor:
     """A tensor around `array` as it is: the way results come back, without the checks of the constructor."""
     out: Tensor = _new(Tensor)
-    out.data = array if type(array) is np.ndarray else np.asarray(array)
+    out.data = array if type(array) is ndarray else np.asarray(array)
     out.grad = None
     out.node = None
     out.requires_grad = False

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..dispatch import Primitive, declare, primitive
-from ..dtypes import Array
+from ..dtypes import Array, checked
+from ..tensor import Tensor
 
 
 def explain(name: str) -> Callable[..., Exception | None]:
@@ -51,7 +52,7 @@ minimum = elementwise(np.minimum, "minimum", "The smaller of x and y; NaN where 
 @primitive(explain=explain("power"))
 def power(x: Any, y: Any, /) -> Array:
     """x ** y"""
-    if type(y) in (int, float) and y == 2:
+    if type(y) is int and y == 2:
         return np.multiply(x, x)  # a square is what most powers are, and NumPy's power takes 20 times as long
     return np.power(x, y)
 
@@ -67,6 +68,10 @@ def clip(x: Any, /, low: float | None = None, high: float | None = None) -> Arra
     """x, or the bound it lies beyond."""
     if low is None and high is None:
         raise ValueError("clip: both bounds are None; give low, high or both")
+    for bound in (low, high):
+        if isinstance(bound, str | Tensor):
+            kind = type(bound).__name__
+            raise TypeError(f"clip: a bound is a {kind}; bounds are numbers, maximum() and minimum() take tensors")
     return np.clip(x, low, high)
 
 
@@ -90,9 +95,7 @@ cos = elementwise(np.cos, "cos", "The cosine of x radians.")
 @primitive
 def astype(x: Array, /, dtype: np.dtype[Any] = np.dtype(np.float32)) -> Array:  # noqa: B008
     """x in another dtype."""
-    if np.dtype(dtype).kind not in "bifu":
-        raise TypeError(f"astype: {dtype} is not a number or boolean; use float32, float64, int64 or bool")
-    return x.astype(dtype)
+    return x.astype(checked("astype", dtype))
 
 
 @primitive

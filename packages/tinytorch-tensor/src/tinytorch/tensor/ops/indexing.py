@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..dispatch import primitive
-from ..dtypes import Array
+from ..dtypes import Array, check_kept
 from ..mutation import note_write
 from ..tensor import Tensor
 from .reductions import axis_error
@@ -53,7 +53,7 @@ def unindex(g: Array, /, shape: tuple[int, ...], index: Any) -> Array:
     """Zeros of `shape` with `g` added at `index`: what `getitem` took, put back; elements taken twice are summed."""
     index = plain(index)
     out = np.zeros(shape, g.dtype)
-    if is_basic(index):
+    if is_basic(index) or (isinstance(index, np.ndarray) and index.dtype.kind == "b"):  # no element is taken twice
         out[index] = g
     elif isinstance(index, np.ndarray) and index.dtype.kind in "iu" and len(shape) > 1:
         return add_rows(out, index, g)
@@ -83,6 +83,7 @@ def setitem(x: Array, value: Any, /, index: Any) -> Array:
     """Write `value` into x at `index`, in place."""
     if not x.flags.writeable:
         raise ValueError(f"setitem: this tensor of shape {x.shape} is a read-only view; write to a .copy() of it")
+    check_kept("setitem", value, x.dtype)
     try:
         x[plain(index)] = value
     except (IndexError, TypeError) as error:
@@ -94,7 +95,9 @@ def setitem(x: Array, value: Any, /, index: Any) -> Array:
     return x
 
 
-def _along(name: str, x: Array, index: Array, axis: int) -> Array:
+def _places(name: str, x: Array, index: Array, axis: int) -> tuple[Array, ...]:
+    """The index of x that names, for every place of `index`, the element of `axis` that stands there."""
+    x, index = np.asarray(x), np.asarray(index)
     if isinstance(axis, bool) or not hasattr(axis, "__index__") or not -x.ndim <= axis < x.ndim:
         raise axis_error(name, x, axis)
     if index.dtype.kind not in "iu":
@@ -104,34 +107,34 @@ def _along(name: str, x: Array, index: Array, axis: int) -> Array:
     n = x.shape[axis]
     if index.size and (index.min() < -n or index.max() >= n):
         raise IndexError(f"{name}: indices from {index.min()} to {index.max()} for {n} elements along axis {axis}")
-    return index
+    axis = axis % x.ndim
+    if any(have > n for i, (have, n) in enumerate(zip(index.shape, x.shape, strict=True)) if i != axis):
+        raise ValueError(f"{name}: index of shape {index.shape} for shape {x.shape}; only axis {axis} may be longer")
+    places: list[Array] = list(np.indices(index.shape, sparse=True))
+    places[axis] = index
+    return tuple(places)
 
 
 @primitive
 def gather(x: Array, index: Array, /, axis: int) -> Array:
     """`out[i, j] = x[index[i, j], j]` for axis 0, and so on: an element of `axis` for every place of `index`.
 
+    `index` may be shorter than x along the other axes.
+
     >>> gather(Tensor([[1, 2], [3, 4]]), Tensor([[0], [1]]), axis=1)
     Tensor([[1],
             [4]])
     """
-    index = _along("gather", x, index, axis)
-    try:
-        return np.take_along_axis(x, index, axis)
-    except (IndexError, ValueError):
-        raise ValueError(
-            f"gather: index of shape {index.shape} for shape {x.shape}; axes other than {axis} must agree"
-        ) from None
+    return np.asarray(x)[_places("gather", x, index, axis)]
 
 
 @primitive
 def scatter_add(x: Array, index: Array, source: Array, /, axis: int) -> Array:
     """x with `out[index[i, j], j] += source[i, j]` for axis 0, and so on; places named twice get the sum."""
-    index = _along("scatter_add", x, index, axis)
-    if index.shape != source.shape:
-        raise ValueError(f"scatter_add: index {index.shape} and source {source.shape}; the shapes must be equal")
-    out = x.copy() if x.dtype == np.result_type(x, source) else x.astype(np.result_type(x, source))
-    places: list[Array] = list(np.indices(index.shape, sparse=True))
-    places[axis] = index
-    np.add.at(out, tuple(places), source)
+    places = _places("scatter_add", x, index, axis)
+    if np.shape(index) != np.shape(source):
+        shapes = f"index {np.shape(index)} and source {np.shape(source)}"
+        raise ValueError(f"scatter_add: {shapes}; the shapes must be equal")
+    out = np.array(x, np.result_type(x, source))
+    np.add.at(out, places, source)
     return out

@@ -42,7 +42,7 @@ def einsum_of(*operands: Array, spec: str) -> Array:
     try:
         return np.einsum(spec, *operands, optimize=len(operands) > 1)
     except ValueError as error:
-        shapes = ", ".join(str(operand.shape) for operand in operands)
+        shapes = ", ".join(str(np.shape(operand)) for operand in operands)
         raise ValueError(f"einsum: {spec!r} for shapes {shapes}: {error}") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,13 @@ _all: Any = np.logical_and.reduce
 
 def axis_error(name: str, x: Array, axis: Any) -> Exception:
     """The error for an axis that `x` does not have, or that is no axis at all."""
-    for each in axis if isinstance(axis, tuple | list) else (axis,):
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    for each in axes:
         if isinstance(each, bool | Tensor) or not hasattr(each, "__index__"):
             kind = type(each).__name__
-            return TypeError(f"{name}: axis {axis!r} is a {kind}; an axis is an int, a tuple of ints or None")
+            return TypeError(f"{name}: axis {axis!r} is a {kind}; an axis is an int, a tuple to fold several")
+    if builtins.all(-x.ndim <= each < x.ndim for each in axes):
+        return ValueError(f"{name}: axis {axis} for shape {x.shape}; name one axis, or different ones to fold several")
     return AxisError(
         f"{name}: axis {axis} is out of range for shape {x.shape}; it has axes 0 to {x.ndim - 1}, or -{x.ndim} to -1"
         if x.ndim
@@ -37,9 +41,12 @@ def explain(name: str) -> Explain:
     """What to say about a wrong axis, or about an axis with nothing along it."""
 
     def better(error: Exception, x: Array, *, axis: Axis = None, **params: Any) -> Exception | None:
-        if isinstance(error, AxisError | TypeError):
+        text = str(error)
+        if "unexpected keyword" in text:
+            return None
+        if isinstance(error, AxisError | TypeError) or "duplicate" in text:
             return axis_error(name, x, axis)
-        if "zero-size" in str(error) or "empty sequence" in str(error):
+        if "zero-size" in text or "empty sequence" in text:
             return ValueError(f"{name}: shape {x.shape} has nothing along axis {axis}; no elements have no {name}")
         return None
 
@@ -117,16 +124,18 @@ def argmin(x: Array, /, axis: int | None = None, keepdims: bool = False) -> Arra
 
 
 @primitive(explain=explain("cumsum"))
-def cumsum(x: Array, /, axis: int) -> Array:
-    """The running sum along `axis`."""
+def cumsum(x: Array, /, axis: int | None = None) -> Array:
+    """The running sum along `axis`, or of all elements in one row."""
     return np.cumsum(x, axis=axis)
 
 
 @primitive(explain=explain("argsort"))
-def argsort(x: Array, /, axis: int = -1, descending: bool = False) -> Array:
+def argsort(x: Array, /, axis: int | None = -1, descending: bool = False) -> Array:
     """The indices that sort `axis`, equal elements in their order."""
     if not descending:
         return np.argsort(x, axis=axis, kind="stable")
+    if axis is None:
+        x, axis = x.reshape(-1), 0
     # sorting the mirror image and mirroring back keeps equal elements in their order
     mirrored = np.flip(x, axis)
     order = np.flip(np.argsort(mirrored, axis=axis, kind="stable"), axis=axis)
@@ -141,6 +150,8 @@ def sort(x: Any, axis: int = -1, descending: bool = False) -> tuple[Tensor, Tens
     """
     from .indexing import gather
 
+    if axis is None:
+        raise axis_error("sort", x, axis)
     order = argsort(x, axis=axis, descending=descending)
     return gather(x, order, axis=axis), order
 
@@ -162,8 +173,10 @@ def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, 
 @primitive
 def topk_indices(x: Array, /, k: int, axis: int = -1, largest: bool = True) -> Array:
     """Where the `k` largest (or smallest) elements of `axis` are, best first, the first of equals first."""
-    if not -x.ndim <= axis < x.ndim:
+    if not hasattr(axis, "__index__") or not -x.ndim <= axis < x.ndim:
         raise axis_error("topk", x, axis)
+    if isinstance(k, bool) or not hasattr(k, "__index__"):
+        raise TypeError(f"topk: k = {k!r} is a {type(k).__name__}; it is an int, how many elements to take")
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"topk: k = {k} of {x.shape[axis]} elements along axis {axis}; k must lie between 0 and that")
     order = argsort.forward(x, axis=axis, descending=largest)

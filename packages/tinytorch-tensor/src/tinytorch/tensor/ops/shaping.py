@@ -9,7 +9,7 @@ import numpy as np
 from numpy.exceptions import AxisError
 
 from ..dispatch import primitive
-from ..dtypes import Array
+from ..dtypes import Array, check_kept
 from ..tensor import Axis, Tensor
 from .reductions import axis_error
 
@@ -39,9 +39,11 @@ def reshape(x: Array, /, shape: Any) -> Array:
     Tensor([1, 2, 3, 4])
     """
     try:
-        return x.reshape(shape)
+        return x.reshape(shape if shape is not None else as_shape("reshape", shape))
     except (ValueError, TypeError):
         sizes = as_shape("reshape", shape)
+        if sizes.count(-1) > 1:
+            raise ValueError(f"reshape: {x.shape} to {sizes}; only one size may be -1") from None
         wanted = ("a multiple of " if -1 in sizes else "") + str(abs(math.prod(sizes)))
         raise ValueError(
             f"reshape: {x.shape} has {x.size} elements, {sizes} asks for {wanted}; the number must stay the same"
@@ -137,9 +139,12 @@ def pad(x: Array, /, width: Any, value: float = 0.0) -> Array:
     >>> pad(Tensor([1, 2]), width=(1, 0))
     Tensor([0, 1, 2])
     """
+    if not isinstance(value, int | float | np.generic):
+        raise TypeError(f"pad: the value {value!r} is a {type(value).__name__}; it is one number for all places")
+    check_kept("pad", value, x.dtype)
     try:
         return np.pad(x, width, constant_values=value)
-    except ValueError:
+    except (ValueError, TypeError):
         raise ValueError(
             f"pad: width {width} for shape {x.shape}; give one (before, after) pair of sizes from 0 for each axis"
         ) from None
@@ -148,16 +153,18 @@ def pad(x: Array, /, width: Any, value: float = 0.0) -> Array:
 @primitive
 def tril(x: Array, /, diagonal: int = 0) -> Array:
     """x with zeros above a diagonal of its last two axes."""
-    return np.tril(_matrix("tril", x), diagonal)
+    return np.tril(_matrix("tril", x, diagonal), diagonal)
 
 
 @primitive
 def triu(x: Array, /, diagonal: int = 0) -> Array:
     """x with zeros below a diagonal of its last two axes."""
-    return np.triu(_matrix("triu", x), diagonal)
+    return np.triu(_matrix("triu", x, diagonal), diagonal)
 
 
-def _matrix(name: str, x: Array) -> Array:
+def _matrix(name: str, x: Array, diagonal: int) -> Array:
+    if not hasattr(diagonal, "__index__"):
+        raise TypeError(f"{name}: diagonal {diagonal!r} is a {type(diagonal).__name__}; it is an int, 0 the main one")
     if x.ndim < 2:
         raise ValueError(f"{name}: shape {x.shape} has no last two axes; a matrix or a stack of them is needed")
     return x
@@ -168,7 +175,7 @@ def concat_parts(*parts: Any, axis: int = 0) -> Array:
     """What `concat` does with its list, as a primitive of any number of inputs."""
     try:
         return np.concatenate(parts, axis=axis)
-    except AxisError:
+    except (AxisError, TypeError):
         raise axis_error("concat", parts[0], axis) from None
     except ValueError:
         shapes = ", ".join(str(np.shape(part)) for part in parts)
@@ -195,18 +202,22 @@ def stack(tensors: Any, axis: int = 0) -> Tensor:
     return concat([unsqueeze(each, axis) for each in tensors], axis=axis)
 
 
-def split(x: Any, sizes: int | list[int] | tuple[int, ...], axis: int = 0) -> tuple[Tensor, ...]:
-    """x cut along `axis` into pieces of the given sizes, or of one size each (the last may be smaller).
+def split(x: Any, sizes: Any, axis: int = 0) -> tuple[Tensor, ...]:
+    """x cut along `axis` into pieces of the given `sizes`, ints, or of one size each (the last may be smaller).
 
     >>> split(Tensor([1, 2, 3]), 2)
     (Tensor([1, 2]), Tensor([3]))
     """
     place = normal_axis("split", x, axis)
     total = np.shape(x)[place]
-    if isinstance(sizes, int):
-        if sizes < 1:
-            raise ValueError(f"split: pieces of {sizes}; a piece needs at least one element")
-        sizes = [min(sizes, total - start) for start in range(0, total, sizes)]
+    if isinstance(sizes, bool | float | str):
+        raise TypeError(f"split: pieces of {sizes!r}; give the size of all pieces, an int, or a list of their sizes")
+    if np.ndim(sizes) == 0:
+        size = int(sizes)
+        if size < 1:
+            raise ValueError(f"split: pieces of {size}; a piece needs at least one element")
+        sizes = [min(size, total - start) for start in range(0, total, size)]
+    sizes = as_shape("split", list(sizes))
     if sum(sizes) != total or min(sizes, default=0) < 0:
         raise ValueError(f"split: sizes {list(sizes)} do not add up to the {total} elements of axis {axis}")
     x = x if isinstance(x, Tensor) else Tensor(x)
