@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from tinytorch.tensor import manual_seed
 
@@ -42,7 +43,7 @@ def parse(asked: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> 
         if not chosen.plot.resolve().parent.is_dir():
             asked.error(f"--plot {chosen.plot}: there is no folder {chosen.plot.parent}")
         if find_spec("matplotlib") is None:
-            raise SystemExit("--plot needs matplotlib; install it with: pip install matplotlib")
+            raise SystemExit("a picture needs matplotlib; install it with: pip install matplotlib")
     manual_seed(chosen.seed)
     return chosen
 
@@ -52,6 +53,12 @@ def state(claim: str, reached: str, kept: bool) -> int:
     console.print(f"\nclaim: {claim}\nreached: {reached}", markup=False)
     console.print("[green]kept" if kept else "[bold red]NOT kept")
     return 0 if kept else 1
+
+
+def fail(error: Exception) -> int:
+    """Say what is wrong with the data, in the words of the stage that looked for it; returns the exit code."""
+    console.print(f"[bold red]no data:[/] {escape(str(error))}")
+    return 1
 
 
 def run(main: Callable[[], int]) -> int:

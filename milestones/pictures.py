@@ -1,8 +1,8 @@
-"""The pictures of the milestones: a plane cut in two, and images with what was read in them."""
+"""The pictures of the milestones: figures, and a plane that is cut in two."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +48,3 @@ def plane(axes: Any, points: Array, labels: Array, score: Callable[[Tensor], Ten
 def key(axes: Any) -> None:
     """The legend, below the picture, where it hides nothing."""
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False)
-
-
-def gallery(images: Array, labels: Array, said: Array, names: Sequence[str], title: str) -> Any:
-    """The images (N, C, H, W) that were read wrongly first, then right ones, each with what was said; 32 at most."""
-    order = np.argsort(said == labels, kind="stable")[:32]
-    drawn, grid = figure(9, 6, rows=4, columns=8, title=title)
-    for axes in grid.flat:
-        axes.axis("off")
-    for axes, index in zip(grid.flat, order, strict=False):
-        pixels = images[index].transpose(1, 2, 0)  # (C, H, W) -> (H, W, C)
-        axes.imshow(pixels, cmap="gray_r")
-        right = said[index] == labels[index]
-        words = names[labels[index]] if right else f"{names[said[index]]}, not {names[labels[index]]}"
-        axes.set_title(words, fontsize=9, color="black" if right else "crimson")
-    return drawn

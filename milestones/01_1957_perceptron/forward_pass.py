@@ -1,9 +1,10 @@
 """1957, the perceptron before it learns: a weighted sum and a threshold.
 
-Warren McCulloch and Walter Pitts had written in 1943 that a neuron which adds up its inputs and fires above a threshold
-can compute logic. In 1957 Frank Rosenblatt, a psychologist at the Cornell Aeronautical Laboratory in Buffalo, described
-the perceptron: the same sum and threshold, but with weights that a machine finds by itself. It ran on an IBM 704 in
-1958, and was then built as the Mark I, an eye of 20 by 20 photocells, its weights potentiometers that motors turned.
+Warren McCulloch and Walter Pitts had written in 1943 that a neuron which adds up its inputs and fires above a
+threshold can compute logic. In 1957 Frank Rosenblatt, a psychologist at the Cornell Aeronautical Laboratory in
+Buffalo, described the perceptron: the same sum and threshold, but with weights that a machine finds by itself. It ran
+on an IBM 704 in 1958, and was then built as the Mark I, an eye of 20 by 20 photocells, its weights potentiometers
+that motors turned.
 
 This program has no learning in it. Weights that somebody thought out compute AND, OR and NAND. Weights that nobody
 thought out, a thousand draws of them, tell two clouds of points apart no better than a coin. What is missing between
@@ -80,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if chosen.plot:
         plot(points, labels, weights, accuracies, chosen.plot)
     return claims.state(
-        "weights set by hand compute AND, OR and NAND; weights drawn at random are right half the time, 45 to 55 %",
+        "weights set by hand compute AND, OR and NAND; weights drawn at random are right half the time, 45 to 55%",
         f"{right} of 12 rows; {accuracies.mean():.1%}, the mean of {accuracies.size:,} perceptrons",
         right == 12 and 0.45 < accuracies.mean() < 0.55,
     )

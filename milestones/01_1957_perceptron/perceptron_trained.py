@@ -1,12 +1,13 @@
 """1957, the perceptron learns: every mistake moves the line a little.
 
 Rosenblatt's rule is one sentence: where the answer is wrong, add the input to the weights, or subtract it. The Mark I
-followed it with electric motors that turned the potentiometers of its weights. Albert Novikoff gave the short proof, in
-1962, that it works: if any line separates the points, the rule finds one, after at most (R / γ)² corrections. R is the
-length of the longest input, γ the distance that such a line keeps from all inputs. If no line does, it never rests.
+followed it with electric motors that turned the potentiometers of its weights. Albert Novikoff gave the short proof,
+in 1962, that it works: if any line separates the points, the rule finds one, after at most (R / γ)² corrections. R is
+the length of the longest input, γ the distance that such a line keeps from all inputs. If no line does, it never
+rests.
 
-This program counts the corrections and compares them with that bound. It also tries every line that matters, so that it
-can say, with certainty, when points are not separable: --overlap draws such ones.
+This program counts the corrections and compares them with that bound. It also tries every line that matters, so that
+it can say, with certainty, when points are not separable: --overlap draws such ones.
 
     python milestones/01_1957_perceptron/perceptron_trained.py
     python milestones/01_1957_perceptron/perceptron_trained.py --overlap

@@ -1,13 +1,13 @@
 """1969, the XOR crisis: what one layer cannot learn, however long it is taught.
 
 Marvin Minsky and Seymour Papert asked in their book Perceptrons what a single layer can compute at all, and proved
-limits: it has no parity without a neuron that sees everything at once. The smallest parity is XOR, one or the other but
-not both. They knew that more layers can compute it, but nobody knew how to train these, and they guessed that the
+limits: it has no parity without a neuron that sees everything at once. The smallest parity is XOR, one or the other
+but not both. They knew that more layers can compute it, but nobody knew how to train these, and they guessed that the
 extension was sterile. For more than ten years money and people went elsewhere.
 
 Four clouds lie around the corners of a square; opposite ones belong together. The two diagonals cross, and at the
-crossing a line would have to answer both yes and no. So of any four points, one from each cloud, a line gets one wrong:
-75 % is the most there is. This program trains one layer from many starts and shows that it fails.
+crossing a line would have to answer both yes and no. So of any four points, one from each cloud, a line gets one
+wrong: 75 % is the most there is. This program trains one layer from many starts and shows that it fails.
 
     python milestones/02_1969_xor/xor_crisis.py
 """
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     last = reached[:, -1]
     return claims.state(
-        "one layer fails at XOR: 75 % at most, in every step from every start",
+        "one layer fails at XOR: 75% at most, in every step from every start",
         f"it fails: {last.min():.0%} to {last.max():.0%} in the end, {reached.max():.0%} at its best moment",
         bool(reached.max() <= 0.75),
     )

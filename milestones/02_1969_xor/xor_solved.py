@@ -1,10 +1,10 @@
 """1969, solved: a second layer, and errors that flow back through it.
 
-Two layers can compute XOR; the question was how to train the first one, for which nobody knows the right answers. David
-Rumelhart, Geoffrey Hinton and Ronald Williams took the chain rule, sent the error backwards through the network, and
-showed in 1986 that hidden neurons then find features of their own; in their long report, XOR is the first example. Paul
-Werbos had proposed the same in his thesis of 1974, and Seppo Linnainmaa had described reverse-mode differentiation in
-1970, one year after Perceptrons.
+Two layers can compute XOR; the question was how to train the first one, for which nobody knows the right answers.
+David Rumelhart, Geoffrey Hinton and Ronald Williams took the chain rule, sent the error backwards through the
+network, and showed in 1986 that hidden neurons then find features of their own; in their long report, XOR is the
+first example. Paul Werbos had proposed the same in his thesis of 1974, and Seppo Linnainmaa had described
+reverse-mode differentiation in 1970, one year after Perceptrons.
 
 The points are those at which one layer fails. Here each hidden neuron draws a line of its own, and the second layer
 combines what they say.
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         plot(model, hidden, (points.data, labels.data[:, 0]), reached, chosen.plot)
     solved = int((reached < 1).nonzero()[0].max(initial=-1)) + 1
     return claims.state(
-        "two layers learn XOR: 100 %",
+        "two layers learn XOR: 100%",
         f"{reached[-1]:.0%} of {len(points)} points" + (f", from step {solved} on" if reached[-1] == 1 else ""),
         bool(reached[-1] == 1),
     )
