@@ -33,7 +33,7 @@ def run(program: str, *arguments: str | Path, **environment: str) -> subprocess.
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        env=os.environ | environment,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"} | environment,  # two threads wait for each other under load
         check=False,
     )
 
