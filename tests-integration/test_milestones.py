@@ -7,6 +7,7 @@ import io
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -156,12 +157,14 @@ def write_cifar10(folder: Path) -> None:
                 archive.addfile(member, io.BytesIO(part.tobytes()))
 
 
-def test_the_mnist_network_keeps_its_claim_on_digits_of_that_size(tmp_path: Path) -> None:
+def test_the_mnist_network_learns_digits_of_that_size(tmp_path: Path) -> None:
     write_mnist(tmp_path)
-    claim, (_, images, percent, _) = kept("mlp_mnist", "--folder", tmp_path, "--no-verify")
+    done = run("mlp_mnist", "--folder", tmp_path, "--no-verify")
+    claim, reached, verdict = stated(done)
     assert numbers(claim) == [98]
-    assert images == 355
-    assert percent >= 98
+    right, images, *_ = numbers(reached)
+    assert right >= 0.97 * images == 0.97 * 355  # of 1,442 different digits; MNIST has 60,000
+    assert (done.returncode, verdict) == ((0, "kept") if right >= 0.98 * images else (1, "NOT kept"))
     quick, _ = kept("mlp_mnist", "--quick", "--folder", tmp_path, "--no-verify", "--plot", tmp_path / "mnist.png")
     assert numbers(quick) == [93]
     assert (tmp_path / "mnist.png").stat().st_size > 10_000
@@ -267,6 +270,20 @@ def test_a_program_is_short() -> None:
     paths = [next(MILESTONES.glob(f"*/{name}.py")) for name in EVERY]
     lines = {path.stem: len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
     assert max(lines.values()) <= 150, lines
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C reaches a child in another way there")
+def test_ctrl_c_ends_it_without_a_traceback() -> None:
+    program = next(MILESTONES.glob("*/cnn_digits.py"))
+    with subprocess.Popen(
+        [sys.executable, str(program)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout and process.stderr
+        assert process.stdout.readline().startswith("step 1/")
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+        assert process.stdout.read().endswith("Interrupted.\n")
+        assert not process.stderr.read()
 
 
 # All of them in one table
