@@ -27,6 +27,11 @@ def positive(shape: tuple[int, ...], seed: int) -> Tensor:
     return apart(shape, seed, 0.3, 2.0)
 
 
+def computed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` of tensors that were computed, whose arrays are kept only where a rule says so."""
+    return lambda *inputs: function(*(tt.alias(x) for x in inputs))
+
+
 UNARY: dict[str, Callable[..., Any]] = {
     "negative": apart, "abs": apart, "sign": apart, "floor": apart, "ceil": apart, "round": apart, "exp": apart,
     "log": positive, "sqrt": positive, "tanh": apart, "sin": apart, "cos": apart, "copy": apart, "alias": apart,
@@ -42,7 +47,7 @@ BINARY: dict[str, Callable[..., Any]] = {
 @given(shape=hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3), seed=st.integers(0, 99))
 def test_unary(name: str, shape: tuple[int, ...], seed: int) -> None:
     x = UNARY[name](shape, seed)
-    gradcheck(getattr(tt, name), x)
+    gradcheck(computed(getattr(tt, name)), x)
     gradgradcheck(lambda x: getattr(tt, name)(x * x + 0.1), x)
 
 
@@ -55,9 +60,9 @@ def test_unary(name: str, shape: tuple[int, ...], seed: int) -> None:
 def test_binary_with_broadcasting(name: str, shapes: Any, seed: int) -> None:
     x, y = (BINARY[name](shape, seed + i) for i, shape in enumerate(shapes.input_shapes))
     y = Tensor(y.data * 1.3, "float64", requires_grad=True)
-    gradcheck(getattr(tt, name), [x, y])
+    gradcheck(computed(getattr(tt, name)), [x, y])
     if name not in ("floor_divide", "remainder"):
-        gradgradcheck(getattr(tt, name), [x, y])
+        gradgradcheck(computed(getattr(tt, name)), [x, y])
 
 
 AXES: list[Any] = [None, 0, -1, (0, 2), (0, 1, 2)]
@@ -68,8 +73,8 @@ AXES: list[Any] = [None, 0, -1, (0, 2), (0, 1, 2)]
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_reductions(name: str, axis: Any, keepdims: bool) -> None:
     x = apart((2, 2, 3), 0)
-    gradcheck(lambda x: getattr(x, name)(axis=axis, keepdims=keepdims), x)
-    gradgradcheck(lambda x: getattr(x, name)(axis=axis, keepdims=keepdims), x)
+    gradcheck(computed(lambda x: getattr(x, name)(axis=axis, keepdims=keepdims)), x)
+    gradgradcheck(computed(lambda x: getattr(x, name)(axis=axis, keepdims=keepdims)), x)
 
 
 CASES: list[tuple[str, Callable[..., Any], list[tuple[int, ...]]]] = [
@@ -134,8 +139,8 @@ CASES: list[tuple[str, Callable[..., Any], list[tuple[int, ...]]]] = [
 @pytest.mark.parametrize(("function", "shapes"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_first_and_second_derivatives(function: Callable[..., Any], shapes: list[tuple[int, ...]]) -> None:
     inputs = [apart(shape, seed) for seed, shape in enumerate(shapes)]
-    gradcheck(function, inputs)
-    gradgradcheck(function, inputs)
+    gradcheck(computed(function), inputs)
+    gradgradcheck(computed(function), inputs)
 
 
 def test_equal_elements_share_the_gradient_of_a_maximum() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinytorch.tensor import OBSERVE, Primitive, Tensor, handling
 
+from .observing import Step, observe_backward
 from .recording import Node, _tracing
 
 
@@ -30,7 +31,7 @@ def detect_anomaly() -> Iterator[None]:
     """
     token = _tracing.set(True)
     try:
-        with handling(_Watch()):
+        with handling(_Watch()), observe_backward(_check):
             yield
     finally:
         _tracing.reset(token)
@@ -48,14 +49,12 @@ class _Watch:
         return result
 
 
-def check_gradients(node: Node, gradients: Sequence[Any]) -> None:
-    """Under `detect_anomaly`, refuse a gradient with a NaN."""
-    if not _tracing.get():
-        return
-    for gradient in gradients:
-        if gradient is not None and _has_nan(_bare(gradient)):
-            where = _place(node.trace) if node.trace is not None else "it was recorded outside detect_anomaly()"
-            raise FloatingPointError(f"the backward pass of {node.primitive.name} made a NaN\n{where}")
+def _check(next: Step, node: Node, gradient: Any, needs: tuple[bool, ...]) -> Sequence[Any]:
+    gradients = next(node, gradient, needs)
+    if _tracing.get() and any(_has_nan(_bare(each)) for each in gradients):
+        where = _place(node.trace) if node.trace is not None else "it was recorded outside detect_anomaly()"
+        raise FloatingPointError(f"the backward pass of {node.primitive.name} made a NaN\n{where}")
+    return gradients
 
 
 def _bare(value: Any) -> Any:

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any
 
 from tinytorch.tensor import Tensor
 
-from .recording import Node
-
-Vertex = Any  # a Node, or a leaf tensor
+from .recording import Node, Origin, origin
 
 
 class Graph:
     """The operations that a tensor was made through; `print` it, save `.svg()`, or let a notebook show it."""
 
     def __init__(self, tensor: Tensor, names: dict[str, Tensor] | None = None) -> None:
-        self.root = _vertex(tensor)
-        self.names = {id(_vertex(named)): name for name, named in (names or {}).items()}
+        self.root = origin(tensor)
+        self.names = {id(origin(named)): name for name, named in (names or {}).items()}
         self.vertices, self.inputs = _explore(self.root)
 
-    def label(self, vertex: Vertex) -> str:
+    def label(self, vertex: Origin) -> str:
         """What a vertex is called: its operation or its name, and the shape of its result."""
         if isinstance(vertex, Node):
-            shape = "freed" if vertex.out is None else str(vertex.out.shape)
             name = f" = {self.names[id(vertex)]}" if id(vertex) in self.names else ""
-            return f"{vertex.primitive.name}{name} {shape}"
+            return f"{vertex.primitive.name}{name} {vertex.shape}{' freed' if vertex.args is None else ''}"
         name = self.names.get(id(vertex), "leaf" if vertex.requires_grad else "constant")
         return f"{name} {vertex.shape}"
 
@@ -33,7 +29,7 @@ class Graph:
         """The result first, under each operation its inputs; what was shown before is only named again."""
         lines: list[str] = []
         shown: dict[int, int] = {}
-        waiting: list[tuple[Vertex, str, str]] = [(self.root, "", "")]
+        waiting: list[tuple[Origin, str, str]] = [(self.root, "", "")]
         while waiting:
             vertex, lead, under = waiting.pop()
             number = shown.get(id(vertex))
@@ -92,15 +88,15 @@ class Graph:
     def _repr_svg_(self) -> str:
         return self.svg()
 
-    def _rows(self) -> list[list[Vertex]]:
+    def _rows(self) -> list[list[Origin]]:
         """Each vertex one row above the first that uses it, and in its row above the middle of those that do."""
         depth: dict[int, int] = {}
-        users: dict[int, list[Vertex]] = {id(self.root): []}
+        users: dict[int, list[Origin]] = {id(self.root): []}
         for vertex in self.vertices:  # users come before what they use
             depth[id(vertex)] = max((depth[id(user)] + 1 for user in users[id(vertex)]), default=0)
             for source in self.inputs[id(vertex)]:
                 users.setdefault(id(source), []).append(vertex)
-        rows: list[list[Vertex]] = [[] for _ in range(max(depth.values()) + 1)]
+        rows: list[list[Origin]] = [[] for _ in range(max(depth.values()) + 1)]
         for vertex in self.vertices:
             rows[depth[id(vertex)]].append(vertex)
         place = {id(self.root): 0.0}
@@ -125,21 +121,17 @@ def draw_graph(tensor: Tensor, names: dict[str, Tensor] | None = None) -> Graph:
     return Graph(tensor, names)
 
 
-def _vertex(tensor: Tensor) -> Vertex:
-    return tensor if tensor.node is None else tensor.node
-
-
-def _explore(root: Vertex) -> tuple[list[Vertex], dict[int, list[Vertex]]]:
+def _explore(root: Origin) -> tuple[list[Origin], dict[int, list[Origin]]]:
     """Every vertex, users before what they use, and the inputs of each."""
-    inputs: dict[int, list[Vertex]] = {}
-    found: list[Vertex] = []
+    inputs: dict[int, list[Origin]] = {}
+    found: list[Origin] = []
     waiting = [root]
     while waiting:
         vertex = waiting.pop()
         if id(vertex) in inputs:
             continue
         args = vertex.args or () if isinstance(vertex, Node) else ()
-        inputs[id(vertex)] = [_vertex(arg) for arg in args if isinstance(arg, Tensor)]
+        inputs[id(vertex)] = [origin(arg) for arg in args if isinstance(arg, Node | Tensor)]
         found.append(vertex)
         waiting.extend(inputs[id(vertex)])
     found.sort(key=lambda vertex: vertex.birth if isinstance(vertex, Node) else -1, reverse=True)

@@ -1,23 +1,25 @@
 """The backward pass: gradients handed from the last operation to the first, without recursion.
 
-The nodes that matter are collected once and taken in the reverse order of their birth, so that a node's turn comes
-when every use of its result has contributed. Time is linear in nodes and edges; what a node kept is freed at its turn.
+Nodes whose gradient is pending take turns in the reverse order of their birth, so that a node's turn comes when every
+use of its result has contributed. Every node and edge is met once; what a node kept is freed at its turn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import heappop, heappush
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from tinytorch.tensor import Tensor, alias
+from tinytorch.tensor.tensor import wrap
 
-from .anomaly import check_gradients
-from .hooks import leaf_hooks, run_hooks
+from .hooks import run_hooks
 from .observing import observed
 from .passing import check_usable, sum_to, through
-from .recording import Node, enable_grad, no_grad
+from .recording import Node, Origin, enable_grad, no_grad, origin
 from .registry import Gradient, rules
 
 
@@ -82,14 +84,12 @@ def grad(
     found = _propagate(roots, ins, create_graph if retain_graph is None else retain_graph, create_graph)
     gradients = []
     for place, tensor in enumerate(ins):
-        gradient = found.get(_key(tensor))
+        gradient = found.get(origin(tensor))
         if gradient is None and not allow_unused:
             raise RuntimeError(
                 f"grad: the outputs do not depend on input {place}; leave it out, or pass allow_unused=True"
             )
-        gradients.append(
-            gradient if gradient is None or isinstance(gradient, Tensor) else Tensor(gradient, gradient.dtype)
-        )
+        gradients.append(gradient if gradient is None or isinstance(gradient, Tensor) else wrap(gradient))
     return gradients[0] if isinstance(inputs, Tensor) else tuple(gradients)
 
 
@@ -100,125 +100,132 @@ def _seed(name: str, tensor: Tensor, gradient: Any) -> Tensor:
                 f"{name}: shape {tensor.shape} has {tensor.size} elements; "
                 "only a single element has a gradient of its own: reduce it (.sum(), .mean()) or pass gradient="
             )
-        return Tensor(np.ones_like(tensor.data), tensor.dtype)
+        return wrap(np.ones(tensor.shape, tensor.dtype))
     gradient = gradient if isinstance(gradient, Tensor) else Tensor(gradient, tensor.dtype)
     if gradient.shape != tensor.shape:
         raise ValueError(
             f"{name}: gradient of shape {gradient.shape} for a tensor of shape {tensor.shape}; they must agree"
         )
-    return gradient
-
-
-def _key(tensor: Tensor) -> Any:
-    """What gradients are collected under: the operation a tensor came from, or the leaf itself."""
-    return id(tensor) if tensor.node is None else tensor.node
+    return gradient if gradient.dtype == tensor.dtype else gradient.astype(tensor.dtype)
 
 
 def _propagate(
     roots: list[tuple[Tensor, Tensor]], inputs: list[Tensor] | None, retain_graph: bool, create_graph: bool
-) -> dict[Any, Gradient]:
-    """Pass gradients back from the roots, into the leaves; or, when `inputs` are named, return theirs by key."""
-    wanted = None if inputs is None else {_key(tensor) for tensor in inputs}
-    nodes = _reachable([root for root, _ in roots])
-    if wanted is not None:
-        nodes = _leading_to(wanted, nodes)
-    pending: dict[Any, Gradient] = {}
-    owned: set[Any] = set()  # keys whose pending sum is an array of our own, which may be added to in place
-    leaves: dict[int, Tensor] = {}
-    found: dict[Any, Gradient] = {}
-    relevant = set(nodes)
+) -> dict[Origin, Gradient]:
+    """Pass gradients back from the roots, into the leaves; or, when `inputs` are named, return theirs by origin."""
+    wanted = None if inputs is None else {origin(tensor) for tensor in inputs}
+    leading = None if wanted is None else _leading_to(wanted, [root for root, _ in roots])
     step = observed(_through_tensors if create_graph else through)
+    pending: dict[Origin, Gradient] = {}
+    owned: set[Origin] = set()  # whose pending sum is an array of our own, which may be added to in place
+    turns: list[tuple[int, Node]] = []  # nodes whose gradient is pending, the youngest first
+    found: dict[Origin, Gradient] = {}
 
-    def collect(tensor: Tensor, gradient: Gradient, fresh: bool) -> None:
-        key = _key(tensor)
-        if tensor.node is None:
-            leaves[key] = tensor
-        if key not in pending:
-            pending[key] = gradient
+    def collect(target: Origin, gradient: Gradient, fresh: bool) -> None:
+        before = pending.get(target)
+        if before is None:
+            pending[target] = gradient
             if fresh:
-                owned.add(key)
-        elif key in owned:
-            np.add(pending[key], gradient, out=pending[key])
+                owned.add(target)
+            if type(target) is Node:
+                heappush(turns, (-target.birth, target))
+        elif target in owned:
+            np.add(before, gradient, out=before)
+        elif create_graph:
+            pending[target] = before + gradient
         else:
-            pending[key] = pending[key] + gradient
-            if not create_graph:
-                owned.add(key)
+            pending[target] = np.asarray(before + gradient)  # arithmetic on 0-dimensional arrays gives scalars
+            owned.add(target)
 
     with enable_grad() if create_graph else no_grad():
         for root, seed in roots:
-            collect(root, seed if create_graph else seed.data, False)
-        while nodes:
-            node = nodes.pop()
+            if leading is None or origin(root) in leading:
+                collect(origin(root), seed if create_graph else seed.data, False)
+        while turns:
+            node = heappop(turns)[1]
             gradient = pending.pop(node)
             owned.discard(node)
             if node.hooks:
                 gradient = run_hooks(node.hooks, gradient)
+            args = node.args or ()
+            targets = [_target(arg, leading) for arg in args]
             if wanted is not None and node in wanted:
-                found[node] = gradient
-                if not any(
-                    isinstance(arg, Tensor) and (arg.node in relevant or _key(arg) in wanted) for arg in node.args or ()
-                ):
+                found[node] = gradient if create_graph else gradient.copy()
+                if all(target is None for target in targets):
                     continue
             check_usable(node)
-            args = node.args or ()
-            needs = tuple(
-                isinstance(arg, Tensor)
-                and arg.requires_grad
-                and (wanted is None or arg.node in relevant or _key(arg) in wanted)
-                for arg in args
-            )
-            gradients = step(node, gradient, needs)
-            check_gradients(node, gradients)
-            for arg, needed, each in zip(args, needs, gradients, strict=True):
-                if needed and each is not None:
+            gradients = step(node, gradient, tuple([target is not None for target in targets]))
+            for target, each in zip(targets, gradients, strict=True):
+                if target is not None and each is not None:
                     if not create_graph and type(each) is not np.ndarray:
-                        each = np.asarray(each)  # arithmetic on 0-dimensional arrays gives scalars
+                        each = np.asarray(each)
                     fresh = not create_graph and each is not gradient and each.base is None
-                    if each.shape != arg.data.shape:
-                        each, fresh = sum_to(each, arg.data.shape), not create_graph
-                    if each.dtype != arg.data.dtype:
-                        each, fresh = each.astype(arg.data.dtype), not create_graph
-                    collect(arg, each, fresh)
+                    if each.shape != target.shape:
+                        each, fresh = sum_to(each, target.shape), not create_graph
+                    if each.dtype != target.dtype:
+                        each, fresh = each.astype(target.dtype), not create_graph
+                    collect(target, each, fresh)
             if not retain_graph:
                 node.free()
-    for key, leaf in leaves.items():
-        gradient = pending[key]
-        if key in leaf_hooks:
-            gradient = run_hooks(leaf_hooks[key], gradient)
-        if wanted is None:
-            _accumulate(leaf, gradient, key in owned)
-        elif key in wanted:
-            found[key] = gradient
+        _deliver(pending, owned, wanted, found)
     return found
 
 
-def _reachable(roots: list[Tensor]) -> list[Node]:
-    """Every node that the roots were made through, oldest first."""
+def _target(arg: Any, leading: set[Origin] | None) -> Origin | None:
+    """Where the gradient of an input goes; None when it has none, or leads to nothing that was asked for."""
+    if type(arg) is Node:
+        target: Origin = arg
+    elif isinstance(arg, Tensor) and arg.requires_grad:
+        target = origin(arg)
+    else:
+        return None
+    return target if leading is None or target in leading else None
+
+
+def _leading_to(wanted: set[Origin], roots: list[Tensor]) -> set[Origin]:
+    """What is wanted, and every operation between it and the roots."""
     seen: set[Node] = set()
-    waiting: list[Node] = [root.node for root in roots if root.node is not None]
+    waiting = [origin(root) for root in roots]
     while waiting:
         node = waiting.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        if node.args is not None:
-            waiting.extend(arg.node for arg in node.args if isinstance(arg, Tensor) and arg.node is not None)
-    return sorted(seen, key=_birth)
+        if type(node) is Node and node not in seen:
+            seen.add(node)
+            waiting.extend(origin(arg) for arg in node.args or () if isinstance(arg, Node | Tensor))
+    leading = set(wanted)
+    for node in sorted(seen, key=_birth):
+        args = node.args
+        # what a freed node led to is not known any more: that it was freed is for the pass to say
+        if args is None or any(isinstance(arg, Node | Tensor) and origin(arg) in leading for arg in args):
+            leading.add(node)
+    return leading
 
 
 def _birth(node: Node) -> int:
     return node.birth
 
 
-def _leading_to(wanted: set[Any], nodes: list[Node]) -> list[Node]:
-    """Those of `nodes` (oldest first) that were made from what is wanted, or are wanted themselves."""
-    leading: set[Node] = set()
-    for node in nodes:
-        if node in wanted or any(
-            isinstance(arg, Tensor) and (_key(arg) in wanted or arg.node in leading) for arg in node.args or ()
-        ):
-            leading.add(node)
-    return [node for node in nodes if node in leading]
+def _deliver(
+    pending: dict[Origin, Gradient], owned: set[Origin], wanted: set[Origin] | None, found: dict[Origin, Gradient]
+) -> None:
+    """Bring what has arrived at the leaves into `.grad`, or into `found` where it is wanted."""
+    for leaf in pending:
+        if leaf.dtype.kind != "f":
+            raise RuntimeError(
+                f"backward: a tensor of dtype {leaf.dtype} has requires_grad=True; only floating-point tensors have "
+                "gradients, convert it with astype first"
+            )
+    for leaf, gradient in pending.items():
+        assert isinstance(leaf, Tensor)
+        if leaf.hooks:
+            gradient = run_hooks(leaf.hooks, gradient)
+        if wanted is None:
+            with _delivering:
+                _accumulate(leaf, gradient, leaf in owned)
+        elif leaf in wanted:
+            found[leaf] = gradient if isinstance(gradient, Tensor) or leaf in owned else gradient.copy()
+
+
+_delivering = Lock()  # two threads may differentiate with respect to one leaf
 
 
 def _through_tensors(node: Node, gradient: Tensor, needs: tuple[bool, ...]) -> Sequence[Gradient]:
@@ -241,8 +248,8 @@ def _through_composition(node: Node, gradient: Tensor, needs: tuple[bool, ...]) 
 
 def _accumulate(leaf: Tensor, gradient: Gradient, owned: bool) -> None:
     if isinstance(gradient, Tensor):
-        leaf.grad = gradient if leaf.grad is None else leaf.grad + gradient
+        leaf.grad = gradient.copy() if leaf.grad is None else leaf.grad + gradient
     elif leaf.grad is None:
-        leaf.grad = Tensor(gradient if owned else gradient.copy(), gradient.dtype)
+        leaf.grad = wrap(gradient if owned else gradient.copy())
     else:
         np.add(leaf.grad.data, gradient, out=leaf.grad.data)

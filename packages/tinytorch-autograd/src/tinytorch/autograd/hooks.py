@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 
 from tinytorch.tensor import Tensor
+from tinytorch.tensor.tensor import wrap
 
+from .recording import origin
 from .registry import Gradient
 
 Hook = Callable[[Tensor], Tensor | None]
-
-leaf_hooks: dict[int, list[Hook]] = {}
 
 
 class HookHandle:
@@ -38,26 +37,21 @@ def register_hook(tensor: Tensor, hook: Hook) -> HookHandle:
     """
     if not tensor.requires_grad:
         raise RuntimeError("register_hook: this tensor does not require gradients; set requires_grad=True first")
-    node = tensor.node
-    if node is None:
-        hooks = leaf_hooks.get(id(tensor))
-        if hooks is None:
-            hooks = leaf_hooks[id(tensor)] = []
-            weakref.finalize(tensor, leaf_hooks.pop, id(tensor), None)
-    else:
-        node.hooks = hooks = node.hooks or []
+    place = origin(tensor)
+    place.hooks = hooks = place.hooks or []
     hooks.append(hook)
     return HookHandle(hooks, hook)
 
 
 def run_hooks(hooks: list[Hook], gradient: Gradient) -> Gradient:
     for hook in list(hooks):
-        shown = gradient if isinstance(gradient, Tensor) else Tensor(gradient, gradient.dtype)
+        shown = gradient if isinstance(gradient, Tensor) else wrap(gradient)
         instead = hook(shown)
         if instead is not None:
             if not isinstance(instead, Tensor) or instead.shape != shown.shape:
                 raise TypeError(
                     f"register_hook: the hook returned {instead!r}; it returns None or a tensor of its shape"
                 )
+            instead = instead if instead.dtype == shown.dtype else instead.astype(shown.dtype)
             gradient = instead if isinstance(gradient, Tensor) else instead.data
     return gradient

@@ -19,7 +19,8 @@ _observers: list[Observer] = []
 def observe_backward(observer: Observer) -> Iterator[Observer]:
     """Call `observer(next, node, gradient, needs)` around every rule that backward passes use in a with block.
 
-    `gradient` is that of the node's result, `needs` says for each of `node.args` whether its gradient is wanted. The
+    `gradient` is that of the node's result, `needs` says for each of `node.args` whether its gradient is wanted (an
+    argument whose values the rule does not read may be the node that made it, with its `shape` and `dtype`). The
     observer calls `next(node, gradient, needs)` and returns what that returned: one gradient for each input, None
     where there is none. Gradients are arrays, or tensors when the pass itself is recorded (`create_graph=True`).
     Observers are process-wide; later ones stand outside. A backward pass asks for them once, when it starts.

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 from tinytorch.tensor import RECORD, Array, Primitive, Tensor, clock, handlers
 
-from .registry import rule_of
+from .registry import rule_of, rules
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_recording: ContextVar[bool] = ContextVar("recording", default=True)
+_modes: ContextVar[tuple[bool, ...]] = ContextVar("modes", default=(True,))  # of the with blocks around, inmost last
 _tracing: ContextVar[bool] = ContextVar("tracing", default=False)
 _births = itertools.count()
 
@@ -25,18 +25,29 @@ class Node:
     """One operation that was recorded: what went in, what came out, and when.
 
     Nodes are numbered as they are born. An operation is always born after the ones its inputs came from, so that
-    descending numbers are an order in which gradients can be passed back.
+    descending numbers are an order in which gradients can be passed back. Where a rule reads no values, a node also
+    stands in for the tensor that it made: it has its `shape` and `dtype`, and does not keep its array alive.
     """
 
-    __slots__ = ("args", "birth", "hooks", "moment", "out", "params", "primitive", "saved", "trace")
+    __slots__ = (
+        "args", "birth", "dtype", "hooks", "moment", "out", "params", "primitive", "saved", "shape", "trace",
+    )  # fmt: skip
 
     def __init__(
-        self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any], out: Array, saved: Any
+        self,
+        primitive: Primitive,
+        args: tuple[Any, ...],
+        params: dict[str, Any],
+        out: Array,
+        saved: Any,
+        keep_out: bool = True,
     ) -> None:
         self.primitive = primitive
         self.args: tuple[Any, ...] | None = args  # None once the memory was freed
         self.params = params
-        self.out: Array | None = out
+        self.out: Array | None = out if keep_out else None
+        self.shape = out.shape
+        self.dtype = out.dtype
         self.saved = saved
         self.birth = next(_births)
         self.moment = clock()
@@ -51,25 +62,44 @@ class Node:
         return f"<node {self.birth}: {self.primitive.name}>"
 
 
+Origin = Node | Tensor
+"""What gradients are collected under: the operation that a tensor came from, or the leaf itself."""
+
+
+def origin(arg: Origin) -> Origin:
+    """Where the gradient of one of a node's inputs goes.
+
+    >>> x = Tensor([1.0])
+    >>> origin(x) is x
+    True
+    """
+    return arg if isinstance(arg, Node) or arg.node is None else arg.node
+
+
 class Recorder:
     """The handler: runs the primitive and, when a gradient may pass through it, hangs a node on the result."""
 
     level = RECORD
 
     def __call__(self, next: Any, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        if not _recording.get():
+        if not _modes.get()[-1]:
             return next(primitive, args, params)
         for arg in args:
             if isinstance(arg, Tensor) and arg.requires_grad:
                 break
         else:
             return next(primitive, args, params)
-        rule = rule_of(primitive)  # before the forward runs: it might write in place
+        rule = rules.get(primitive) or rule_of(primitive)  # before the forward runs: it might write in place
         result = next(primitive, args, params)
         out, saved = result if primitive.fused else (result, None)
         if rule.reason or out.data.dtype.kind != "f":
             return result
-        out.node = node = Node(primitive, args, params, out.data, saved)
+        if not rule.keeps_inputs:
+            if len(args) == 1:
+                args = (arg.node or arg,)
+            else:
+                args = tuple([arg.node or arg if isinstance(arg, Tensor) else arg for arg in args])
+        out.node = node = Node(primitive, args, params, out.data, saved, rule.keeps_out)
         out.requires_grad = True
         if _tracing.get():
             node.trace = traceback.extract_stack()[:-2]
@@ -89,7 +119,7 @@ def is_grad_enabled() -> bool:
     ...     is_grad_enabled()
     False
     """
-    return recorder in handlers() and _recording.get()
+    return recorder in handlers() and _modes.get()[-1]
 
 
 class _Mode:
@@ -97,15 +127,11 @@ class _Mode:
 
     record: bool
 
-    def __init__(self) -> None:
-        self._before: list[bool] = []
-
     def __enter__(self) -> None:
-        self._before.append(_recording.get())
-        _recording.set(self.record)
+        _modes.set((*_modes.get(), self.record))
 
     def __exit__(self, *exc: object) -> None:
-        _recording.set(self._before.pop())
+        _modes.set(_modes.get()[:-1])
 
     def __call__(self, function: F) -> F:
         mode = type(self)

@@ -14,7 +14,7 @@ Vjp = Callable[..., Gradient]
 class Rule:
     """What is known of a primitive's gradient: a function per input, one for all, a fused one; or why there is none."""
 
-    __slots__ = ("composition", "fused", "jointly", "reason", "vjps")
+    __slots__ = ("composition", "fused", "jointly", "keeps_inputs", "keeps_out", "reason", "vjps")
 
     def __init__(
         self,
@@ -23,12 +23,15 @@ class Rule:
         fused: Vjp | None = None,
         composition: Callable[..., Tensor] | None = None,
         reason: str = "",
+        keep: tuple[str, ...] = (),
     ) -> None:
         self.vjps = vjps
         self.jointly = jointly
         self.fused = fused
         self.composition = composition
         self.reason = reason
+        self.keeps_inputs = "inputs" in keep
+        self.keeps_out = "out" in keep
 
     @property
     def constant(self) -> bool:
@@ -44,6 +47,7 @@ def defvjp(
     jointly: Vjp | None = None,
     fused: Vjp | None = None,
     composition: Callable[..., Tensor] | None = None,
+    keep: tuple[str, ...] = ("inputs", "out"),
 ) -> None:
     """Say how gradients pass back through `primitive`. Exactly one of three forms:
 
@@ -56,6 +60,9 @@ def defvjp(
 
     The first two are written with operators and NumPy functions, so that they run on arrays (fast) and on tensors (so
     that the gradient can be differentiated again).
+
+    `keep` says whose values the rule reads; what it does not name need not stay in memory until the backward pass.
+    Without `"inputs"` an input may be a stand-in that has a `shape` and a `dtype`; without `"out"` the output is None.
 
     Source: the registration form is that of HIPS autograd.
 
@@ -75,7 +82,11 @@ def defvjp(
         raise ValueError(
             f"defvjp: {primitive.name}: a fused primitive, and only such a one, has fused= and composition="
         )
-    rules[primitive] = Rule(vjps, jointly, fused, composition)
+    if set(keep) - {"inputs", "out"} or (fused is not None and "inputs" not in keep):
+        raise ValueError(
+            f"defvjp: {primitive.name}: keep={keep}; it names 'inputs' and 'out', and a composition needs the inputs"
+        )
+    rules[primitive] = Rule(vjps, jointly, fused, composition, keep=keep)
 
 
 def defconst(*primitives: Primitive, reason: str) -> None:

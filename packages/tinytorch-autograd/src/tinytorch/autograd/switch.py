@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any
 
 from tinytorch.tensor import Tensor, alias, extend, handlers, keep_freed_memory, pop, push, retract
@@ -27,6 +28,7 @@ def _zero_grad(self: Tensor) -> None:
     self.grad = None
 
 
+_switching = Lock()
 _MEMBERS: dict[str, Any] = {
     "backward": backward,
     "detach": _detach,
@@ -49,17 +51,18 @@ def enable_autograd(keep_memory: bool = True) -> None:
     >>> x.grad
     Tensor(12.)
     """
-    if recorder in handlers():
-        return
-    push(recorder)
-    extend("tinytorch.autograd.enable_autograd()", _MEMBERS)
+    with _switching:
+        if recorder in handlers():
+            return
+        extend("tinytorch.autograd.enable_autograd()", _MEMBERS)
+        push(recorder)
     if keep_memory:
         keep_freed_memory()
 
 
 def disable_autograd() -> None:
     """Stop recording and take the added names away: `Tensor` is again exactly what it was. Harmless when it is off."""
-    if recorder not in handlers():
-        return
-    pop(recorder)
-    retract(set(_MEMBERS))
+    with _switching:
+        if recorder in handlers():
+            pop(recorder)
+            retract(set(_MEMBERS))

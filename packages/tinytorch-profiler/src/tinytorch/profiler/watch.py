@@ -146,6 +146,8 @@ def _owner(value: Any) -> Array | None:
 def _shaped(arg: Any) -> Any:
     if type(arg) in SCALARS:
         return arg
+    if isinstance(arg, Node):  # stands for the tensor it made, where no rule reads the values
+        return arg.shape, arg.dtype
     data = np.asarray(arg.data if isinstance(arg, Tensor) else arg)
     return data.shape, data.dtype
 

@@ -260,7 +260,7 @@ def _install(*installed: Handler) -> None:
     global _handlers, _outermost
     outermost: Next = run
     for handler in installed:
-        outermost = functools.partial(handler, outermost)
+        outermost = functools.partial(handler.__call__, outermost)  # found once here instead of at every operation
     _handlers, _outermost = installed, outermost
 
 

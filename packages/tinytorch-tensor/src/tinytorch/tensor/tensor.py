@@ -28,11 +28,12 @@ class Tensor(ArrayLike):
     Tensor([3, 7])
     """
 
-    __slots__ = ("__weakref__", "data", "grad", "node", "requires_grad")
+    __slots__ = ("__weakref__", "data", "grad", "hooks", "node", "requires_grad")
 
     data: Array
     grad: Tensor | None
     node: Any  # where a recording handler keeps how this tensor was made
+    hooks: Any  # and who wants to see its gradient
     requires_grad: bool
 
     def __init__(self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> None:
@@ -44,7 +45,8 @@ class Tensor(ArrayLike):
             )
         self.grad = None
         self.node = None
-        self.requires_grad = requires_grad
+        self.hooks = None
+        self.requires_grad = bool(requires_grad)
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(extension.missing(name), name=name, obj=self)
@@ -335,6 +337,7 @@ def wrap(array: Any) -> Tensor:
     out.data = array if type(array) is ndarray else np.asarray(array)
     out.grad = None
     out.node = None
+    out.hooks = None
     out.requires_grad = False
     return out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,63 +11,88 @@ import tinytorch.tensor as tt
 
 from ..registry import Gradient, defconst, defvjp
 
-defvjp(tt.add, lambda g, out, x, y: g, lambda g, out, x, y: g)
-defvjp(tt.subtract, lambda g, out, x, y: g, lambda g, out, x, y: -g)
-defvjp(tt.multiply, lambda g, out, x, y: g * y, lambda g, out, x, y: g * x)
+SHAPES: tuple[str, ...] = ()
+"""What rules keep that read shapes and dtypes alone."""
+
+
+def chosen(mask: Any, g: Gradient) -> Gradient:
+    """`np.where(mask, g, 0.0)`, to the bit: 0 also where g is infinite or NaN, which `mask * g` is not.
+
+    Of arrays by masking their bits: np.where takes 3.6 ns an element when the mask is hard to predict, this 0.2.
+    """
+    if isinstance(g, tt.Tensor) or g.dtype.itemsize > 8:
+        return np.where(mask, g, 0.0)
+    ones = np.asarray(mask, np.bool_).astype(f"i{g.dtype.itemsize}")
+    np.negative(ones, out=ones)  # all bits set where the mask holds, none elsewhere
+    return np.bitwise_and(ones, g.view(ones.dtype)).view(g.dtype)
+
+
+defvjp(tt.add, lambda g, out, x, y: g, lambda g, out, x, y: g, keep=SHAPES)
+defvjp(tt.subtract, lambda g, out, x, y: g, lambda g, out, x, y: -g, keep=SHAPES)
+defvjp(tt.multiply, lambda g, out, x, y: g * y, lambda g, out, x, y: g * x, keep=("inputs",))
 defvjp(tt.divide, lambda g, out, x, y: g / y, lambda g, out, x, y: -g * out / y)
-defvjp(tt.remainder, lambda g, out, x, y: g, lambda g, out, x, y: -g * np.floor(x / y))
+defvjp(tt.remainder, lambda g, out, x, y: g, lambda g, out, x, y: -g * np.floor(x / y), keep=("inputs",))
 
 
 def _power_base(g: Gradient, out: Gradient, x: Any, y: Any) -> Gradient:
-    if type(y) in (int, float):
-        return g * (y * x ** (y - 1)) if y != 2 else g * (2 * x)
-    return g * y * x ** np.where(y == 0, 1.0, y - 1)  # at y = 0 the slope is 0 even where x is 0
+    if type(y) not in (int, float):
+        return g * y * x ** np.where(y == 0, 1.0, y - 1)  # at y = 0 the slope is 0 even where x is 0
+    if y == 0:
+        return np.zeros_like(g)
+    return g * (2 * x) if y == 2 else g * (y * x ** (y - 1))
 
 
 def _power_exponent(g: Gradient, out: Gradient, x: Any, y: Any) -> Gradient:
     if type(x) in (int, float):
-        return g * out * (float(np.log(x)) if x > 0 else 0.0)
-    return g * out * np.log(np.where(x > 0, x, 1.0))  # 0 ** y does not change with y
+        return g * out * (math.log(x) if x > 0 else 0.0 if x == 0 else math.nan)
+    return g * out * np.log(np.where(x == 0, 1.0, x))  # 0 ** y does not change with y
 
 
 defvjp(tt.power, _power_base, _power_exponent)
 
 
 def _larger(g: Gradient, out: Gradient, x: Any, y: Any) -> Gradient:
-    """To the larger; equal ones share."""
-    return np.where(x == y, g * 0.5, np.where(x > y, g, 0.0))
+    """To the larger; equal ones share, and a NaN is the concern of both."""
+    mine, ties = chosen(~(x < y), g), x == y
+    return np.where(ties, g * 0.5, mine) if ties.any() else mine
 
 
 def _smaller(g: Gradient, out: Gradient, x: Any, y: Any) -> Gradient:
-    return np.where(x == y, g * 0.5, np.where(x < y, g, 0.0))
+    mine, ties = chosen(~(x > y), g), x == y
+    return np.where(ties, g * 0.5, mine) if ties.any() else mine
 
 
-defvjp(tt.maximum, _larger, lambda g, out, x, y: _larger(g, out, y, x))
-defvjp(tt.minimum, _smaller, lambda g, out, x, y: _smaller(g, out, y, x))
-defvjp(tt.where, None, lambda g, out, c, x, y: np.where(c, g, 0.0), lambda g, out, c, x, y: np.where(c, 0.0, g))
+defvjp(tt.maximum, _larger, lambda g, out, x, y: _larger(g, out, y, x), keep=("inputs",))
+defvjp(tt.minimum, _smaller, lambda g, out, x, y: _smaller(g, out, y, x), keep=("inputs",))
+defvjp(
+    tt.where,
+    None,
+    lambda g, out, c, x, y: chosen(c, g),
+    lambda g, out, c, x, y: chosen(np.logical_not(c), g),
+    keep=("inputs",),
+)
 
 
 def _clip(g: Gradient, out: Gradient, x: Any, low: float | None = None, high: float | None = None) -> Gradient:
-    inside = (x >= (-np.inf if low is None else low)) & (x <= (np.inf if high is None else high))
-    return np.where(inside, g, 0.0)
+    return chosen((x >= (-np.inf if low is None else low)) & (x <= (np.inf if high is None else high)), g)
 
 
-defvjp(tt.clip, _clip)
-defvjp(tt.negative, lambda g, out, x: -g)
-defvjp(tt.abs, lambda g, out, x: g * np.sign(x))
-defvjp(tt.exp, lambda g, out, x: g * out)
-defvjp(tt.log, lambda g, out, x: g / x)
-defvjp(tt.sqrt, lambda g, out, x: g * 0.5 / out)
-defvjp(tt.tanh, lambda g, out, x: g * (1 - out * out))
-defvjp(tt.sin, lambda g, out, x: g * np.cos(x))
-defvjp(tt.cos, lambda g, out, x: -g * np.sin(x))
-defvjp(tt.astype, lambda g, out, x, dtype: g.astype(x.dtype))
-defvjp(tt.copy, lambda g, out, x: g)
-defvjp(tt.alias, lambda g, out, x: g)
+defvjp(tt.clip, _clip, keep=("inputs",))
+defvjp(tt.negative, lambda g, out, x: -g, keep=SHAPES)
+defvjp(tt.abs, lambda g, out, x: g * np.sign(x), keep=("inputs",))
+defvjp(tt.exp, lambda g, out, x: g * out, keep=("out",))
+defvjp(tt.log, lambda g, out, x: g / x, keep=("inputs",))
+defvjp(tt.sqrt, lambda g, out, x: g * 0.5 / out, keep=("out",))
+defvjp(tt.tanh, lambda g, out, x: g * (1 - out * out), keep=("out",))
+defvjp(tt.sin, lambda g, out, x: g * np.cos(x), keep=("inputs",))
+defvjp(tt.cos, lambda g, out, x: -g * np.sin(x), keep=("inputs",))
+defvjp(tt.astype, lambda g, out, x, dtype: g.astype(x.dtype), keep=SHAPES)
+defvjp(tt.copy, lambda g, out, x: g, keep=SHAPES)
+defvjp(tt.alias, lambda g, out, x: g, keep=SHAPES)
 
 for step in (tt.sign, tt.floor, tt.ceil, tt.round):
-    defvjp(step, lambda g, out, x: np.zeros_like(g))
-defvjp(tt.floor_divide, lambda g, out, x, y: np.zeros_like(g), lambda g, out, x, y: np.zeros_like(g))
+    defvjp(step, lambda g, out, x: np.zeros_like(g), keep=SHAPES)
+defvjp(tt.floor_divide, lambda g, out, x, y: np.zeros_like(g), lambda g, out, x, y: np.zeros_like(g), keep=SHAPES)
 
 defconst(
     tt.equal, tt.not_equal, tt.less, tt.less_equal, tt.greater, tt.greater_equal, tt.isnan, tt.isfinite,

@@ -7,19 +7,22 @@ import numpy as np
 import tinytorch.tensor as tt
 
 from ..registry import defvjp
+from .elementwise import SHAPES
 
-defvjp(tt.getitem, lambda g, out, x, index: tt.unindex.lift(g, shape=x.shape, index=index))
-defvjp(tt.unindex, lambda g, out, x, shape, index: tt.getitem.lift(g, index=index))
+defvjp(tt.getitem, lambda g, out, x, index: tt.unindex.lift(g, shape=x.shape, index=index), keep=SHAPES)
+defvjp(tt.unindex, lambda g, out, x, shape, index: tt.getitem.lift(g, index=index), keep=SHAPES)
 defvjp(
     tt.gather,
     lambda g, out, x, index, axis: tt.scatter_add.lift(np.zeros_like(x), index, g, axis=axis),
     None,
+    keep=("inputs",),
 )
 defvjp(
     tt.scatter_add,
     lambda g, out, x, index, source, axis: g,
     None,
     lambda g, out, x, index, source, axis: tt.gather.lift(g, index, axis=axis),
+    keep=("inputs",),
 )
 # setitem has no rule on purpose: it overwrites what other rules may need. It is refused by name; where() and
 # scatter_add() do the same without writing in place.

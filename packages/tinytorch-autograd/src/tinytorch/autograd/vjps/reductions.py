@@ -10,6 +10,7 @@ import numpy as np
 import tinytorch.tensor as tt
 
 from ..registry import Gradient, defconst, defvjp
+from .elementwise import SHAPES, chosen
 
 Axis = Any
 
@@ -46,20 +47,20 @@ def _centred(x: Any, axis: Axis) -> Any:
 def _var(
     g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False, correction: int = 0
 ) -> Gradient:
-    return unfold(g, x.shape, axis) * _centred(x, axis) * (2 / (count(x.shape, axis) - correction))
+    return unfold(g * 2 / (count(x.shape, axis) - correction), x.shape, axis) * _centred(x, axis)
 
 
 def _std(
     g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False, correction: int = 0
 ) -> Gradient:
-    return unfold(g / out, x.shape, axis) * _centred(x, axis) * (1 / (count(x.shape, axis) - correction))
+    return unfold(g / out / (count(x.shape, axis) - correction), x.shape, axis) * _centred(x, axis)
 
 
 def _extreme(g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False) -> Gradient:
-    """To the largest (or smallest); equal ones share."""
-    best = x == unfold(out, x.shape, axis)
+    """To the largest (or smallest), or to the NaN that the result is; equal ones share."""
+    best = (x == unfold(out, x.shape, axis)) | (x != x)
     ties = np.sum(best, axis=axis, keepdims=True).astype(x.dtype)
-    return np.where(best, unfold(g, x.shape, axis) / ties, 0.0)
+    return chosen(best, unfold(g, x.shape, axis) / ties)
 
 
 def _prod(g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False) -> Gradient:
@@ -83,17 +84,17 @@ def _before(x: Any) -> Any:
     return running
 
 
-def _cumsum(g: Gradient, out: Gradient, x: Any, axis: int) -> Gradient:
-    return np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis)
+def _cumsum(g: Gradient, out: Gradient, x: Any, axis: int | None = None) -> Gradient:
+    return np.reshape(np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis), x.shape)
 
 
-defvjp(tt.sum, _sum)
-defvjp(tt.mean, _mean)
-defvjp(tt.var, _var)
+defvjp(tt.sum, _sum, keep=SHAPES)
+defvjp(tt.mean, _mean, keep=SHAPES)
+defvjp(tt.var, _var, keep=("inputs",))
 defvjp(tt.std, _std)
 defvjp(tt.max, _extreme)
 defvjp(tt.min, _extreme)
-defvjp(tt.prod, _prod)
-defvjp(tt.cumsum, _cumsum)
+defvjp(tt.prod, _prod, keep=("inputs",))
+defvjp(tt.cumsum, _cumsum, keep=SHAPES)
 defconst(tt.any, tt.all, reason="the result is boolean")
 defconst(tt.argmax, tt.argmin, tt.argsort, tt.topk_indices, reason="the result is a position")

@@ -9,17 +9,18 @@ import numpy as np
 import tinytorch.tensor as tt
 
 from ..registry import Gradient, defvjp
+from .elementwise import SHAPES
 
 
 def _pad(g: Gradient, out: Gradient, x: Any, width: Any, value: float = 0.0) -> Gradient:
-    pairs = np.broadcast_to(width, (x.ndim, 2))
+    pairs = np.broadcast_to(width, (len(x.shape), 2))
     return g[tuple(slice(int(before), int(before) + n) for (before, _), n in zip(pairs, x.shape, strict=True))]
 
 
 def _concat(g: Gradient, out: Gradient, *parts: Any, axis: int = 0) -> list[Gradient]:
     gradients, start = [], 0
     for part in parts:
-        size = np.shape(part)[axis]
+        size = part.shape[axis]
         place = [slice(None)] * g.ndim
         place[axis] = slice(start, start + size)
         gradients.append(g[tuple(place)])
@@ -27,14 +28,15 @@ def _concat(g: Gradient, out: Gradient, *parts: Any, axis: int = 0) -> list[Grad
     return gradients
 
 
-defvjp(tt.reshape, lambda g, out, x, shape: np.reshape(g, x.shape))
+defvjp(tt.reshape, lambda g, out, x, shape: np.reshape(g, x.shape), keep=SHAPES)
 defvjp(
     tt.permute,
     lambda g, out, x, axes: np.transpose(g, tuple(int(i) for i in np.argsort([a % len(axes) for a in axes]))),
+    keep=SHAPES,
 )
-defvjp(tt.broadcast_to, lambda g, out, x, shape: g)
-defvjp(tt.flip, lambda g, out, x, axis=None: np.flip(g, axis))
-defvjp(tt.pad, _pad)
-defvjp(tt.tril, lambda g, out, x, diagonal=0: np.tril(g, diagonal))
-defvjp(tt.triu, lambda g, out, x, diagonal=0: np.triu(g, diagonal))
-defvjp(tt.concat_parts, jointly=_concat)
+defvjp(tt.broadcast_to, lambda g, out, x, shape: g, keep=SHAPES)
+defvjp(tt.flip, lambda g, out, x, axis=None: np.flip(g, axis), keep=SHAPES)
+defvjp(tt.pad, _pad, keep=SHAPES)
+defvjp(tt.tril, lambda g, out, x, diagonal=0: np.tril(g, diagonal), keep=SHAPES)
+defvjp(tt.triu, lambda g, out, x, diagonal=0: np.triu(g, diagonal), keep=SHAPES)
+defvjp(tt.concat_parts, jointly=_concat, keep=SHAPES)

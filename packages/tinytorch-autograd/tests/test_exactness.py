@@ -1,0 +1,306 @@
+"""Gradients are exact where sums share memory, where values are special, and where threads meet."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinytorch.tensor as tt
+from tinytorch.autograd import (
+    defvjp,
+    disable_autograd,
+    enable_autograd,
+    enable_grad,
+    grad,
+    gradcheck,
+    is_grad_enabled,
+    no_grad,
+    rules,
+)
+from tinytorch.autograd.vjps.elementwise import chosen
+from tinytorch.tensor import Tensor, primitive
+
+
+def leaf(*values: float, dtype: Any = None) -> Tensor:
+    return Tensor(list(values), dtype=dtype, requires_grad=True)
+
+
+def test_a_number_used_four_times_gets_four() -> None:
+    x = Tensor(2.0, requires_grad=True)
+    (x + x + x + x).backward()
+    assert x.grad is not None
+    assert x.grad.item() == 4.0
+
+
+def test_recorded_gradients_of_two_leaves_do_not_share_memory() -> None:
+    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    (x + y).sum().backward(create_graph=True)
+    (x * 2).sum().backward()
+    assert x.grad is not None
+    assert y.grad is not None
+    assert x.grad.tolist() == [3.0, 3.0]
+    assert y.grad.tolist() == [1.0, 1.0]
+
+
+def test_what_grad_returns_is_the_callers_own() -> None:
+    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    h = x + y
+    of_x, of_y, of_h = grad(h.sum(), [x, y, h])
+    of_x.data *= 5.0
+    assert of_y.tolist() == of_h.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "rule", [lambda g, out, x, y: [h := g * 1, h], lambda g, out, x, y: [h := g * 1, h[:]]], ids=["same", "view"]
+)
+def test_a_rule_may_give_one_array_to_two_inputs(rule: Callable[..., Any]) -> None:
+    @primitive
+    def together(x: Any, y: Any, /) -> Any:
+        return x + y
+
+    defvjp(together, jointly=rule)
+    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    (x * 5 + y * 7 + together(x, y)).sum().backward()  # its rule is the first to run
+    assert x.grad is not None
+    assert y.grad is not None
+    assert x.grad.tolist() == [6.0, 6.0]
+    assert y.grad.tolist() == [8.0, 8.0]
+
+
+def test_a_rule_that_gives_too_few_gradients_is_named() -> None:
+    @primitive
+    def forgetful(x: Any, y: Any, /) -> Any:
+        return x + y
+
+    defvjp(forgetful, jointly=lambda g, out, x, y: [g])
+    with pytest.raises(RuntimeError, match="rule of forgetful gave 1 gradients for 2 inputs"):
+        forgetful(leaf(1.0), leaf(1.0)).backward()
+
+
+def test_an_input_without_a_gradient_ends_the_pass_there() -> None:
+    condition = leaf(1.0, 0.0) * 2
+    x = leaf(3.0, 4.0)
+    tt.where(condition, x, 0.0).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [1.0, 0.0]
+
+
+def test_gradients_have_the_dtype_of_their_tensor_whatever_seeds_and_hooks_have() -> None:
+    x = leaf(1.0, 2.0)
+    x.backward(Tensor([1, 2]))
+    x.register_hook(lambda g: Tensor([0.5, 0.5], "float64"))
+    (x * 2).sum().backward()
+    assert x.grad is not None
+    assert x.grad.dtype == np.float32
+    assert x.grad.tolist() == [1.5, 2.5]
+
+
+def test_gradients_asked_of_integers_are_refused() -> None:
+    counts = Tensor([1, 2])
+    counts.requires_grad = True
+    x = leaf(1.0, 2.0)
+    with pytest.raises(RuntimeError, match="dtype int64 has requires_grad=True; only floating-point"):
+        (x * counts).sum().backward()
+    assert x.grad is None
+
+
+def test_grad_of_what_was_freed_says_so() -> None:
+    x = leaf(1.0)
+    y = x.exp().sum()
+    grad(y, x)
+    with pytest.raises(RuntimeError, match="freed by an earlier backward pass"):
+        grad(y, x)
+
+
+def test_a_hook_that_holds_its_tensor_is_collected_with_it() -> None:
+    x = leaf(1.0)
+    alive = weakref.ref(x)
+    x.register_hook(functools.partial(lambda x, g: g + x, x))
+    del x
+    gc.collect()
+    assert alive() is None
+
+
+INF, NAN = float("inf"), float("nan")
+SPECIAL: list[tuple[str, Callable[..., Any], list[float], list[float]]] = [
+    ("zeroth power at zero", lambda x: x**0, [0.0, 2.0], [0.0, 0.0]),
+    ("zeroth power by a tensor", lambda x: x ** Tensor([0.0, 1.0]), [0.0, 0.0], [0.0, 1.0]),
+    ("max of a NaN", lambda x: x.max(), [1.0, NAN, 2.0], [0.0, 1.0, 0.0]),
+    ("min of a NaN", lambda x: x.min(), [1.0, NAN, 2.0], [0.0, 1.0, 0.0]),
+    ("max of infinities", lambda x: x.max(), [INF, INF, 1.0], [0.5, 0.5, 0.0]),
+    ("maximum with a NaN", lambda x: x.maximum(2.0), [NAN, 1.0, 3.0, 2.0], [1.0, 0.0, 1.0, 0.5]),
+    ("minimum with a NaN", lambda x: x.minimum(2.0), [NAN, 1.0, 3.0, 2.0], [1.0, 1.0, 0.0, 0.5]),
+    ("clip outside", lambda x: x.clip(0.0, 1.0) * INF, [0.5, 2.0, -1.0], [INF, 0.0, 0.0]),
+    ("where of infinite slopes", lambda x: tt.where([True, False], x, 0.0) * INF, [1.0, 1.0], [INF, 0.0]),
+    ("running sum of all", lambda x: tt.cumsum(x.reshape(2, 2)), [1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0]),
+    ("part of the rows", lambda x: x.reshape(2, 2).gather([[1]], axis=1), [1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 0.0, 0.0]),
+]
+
+
+@pytest.mark.parametrize(("function", "values", "slopes"), [case[1:] for case in SPECIAL], ids=[c[0] for c in SPECIAL])
+def test_slopes_at_special_values(function: Callable[..., Any], values: list[float], slopes: list[float]) -> None:
+    x = leaf(*values)
+    with np.errstate(invalid="ignore"):
+        function(x).sum().backward()
+    assert x.grad is not None
+    np.testing.assert_array_equal(x.grad.data, slopes)
+
+
+def test_the_exponents_of_negative_numbers_have_no_slope() -> None:
+    for base in (-2.0, Tensor([-2.0])):
+        y = leaf(3.0)
+        with np.errstate(invalid="ignore"):
+            (base**y).sum().backward()
+        assert y.grad is not None
+        assert np.isnan(y.grad.item())
+
+
+def test_the_variance_of_too_few_elements_has_no_slope() -> None:
+    x = leaf(1.0)
+    with np.errstate(all="ignore"), pytest.warns(RuntimeWarning, match="Degrees of freedom"):
+        x.var(correction=1).backward()
+    assert x.grad is not None
+    assert np.isnan(x.grad.item())
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_chosen_is_where_to_the_bit(dtype: str) -> None:
+    g = np.array([[1.5, -0.0, INF, NAN, -INF, 1e-7]] * 2, dtype)[:, ::-1]
+    for mask in (g > 0, np.array([True, False] * 3), np.bool_(False), ~np.isnan(g.T).T):
+        expected = np.where(mask, g, np.zeros((), dtype))
+        found = chosen(mask, g)
+        assert found.dtype == expected.dtype
+        assert found.tobytes() == expected.tobytes()
+
+
+def test_a_rule_that_reads_no_values_keeps_none_alive() -> None:
+    x = leaf(1.0, 2.0)
+    h = x * 3
+    array = weakref.ref(h.data)
+    y = (h + 1).reshape(2, 1)
+    del h
+    assert array() is None
+    y.sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [3.0, 3.0]
+
+
+def test_what_no_rule_reads_may_be_changed_in_place() -> None:
+    x = leaf(1.0, 2.0)
+    h = x * 3
+    y = (h + 1).sum()
+    with no_grad():
+        h[0] = 100.0
+    y.backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [3.0, 3.0]
+
+
+def test_what_a_rule_keeps_is_said_in_two_words() -> None:
+    with pytest.raises(ValueError, match=r"keep=\('output',\); it names 'inputs' and 'out'"):
+        defvjp(tt.exp, lambda g, out, x: g * out, keep=("output",))
+    assert rules[tt.exp].keeps_out
+    assert not rules[tt.exp].keeps_inputs
+
+
+def test_one_no_grad_may_be_entered_by_many_threads() -> None:
+    quiet, inside, left = no_grad(), threading.Event(), threading.Event()
+    found: dict[str, bool] = {}
+
+    def first() -> None:
+        with enable_grad():
+            with quiet:
+                inside.set()
+                left.wait(5)
+            found["first"] = is_grad_enabled()
+
+    def second() -> None:
+        inside.wait(5)
+        with no_grad():
+            with quiet:
+                left.set()
+                one.join(5)
+            found["second"] = is_grad_enabled()
+
+    one, other = threading.Thread(target=first), threading.Thread(target=second)
+    one.start()
+    other.start()
+    one.join()
+    other.join()
+    assert found == {"first": True, "second": False}
+
+
+def test_blocks_that_overlap_leave_recording_as_it_was() -> None:
+    def steps() -> Iterator[int]:
+        with no_grad():
+            yield 1
+
+    walking = steps()
+    next(walking)
+    with enable_grad():
+        next(walking, None)
+    assert is_grad_enabled()
+
+
+@pytest.fixture
+def hasty() -> Iterator[None]:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def in_threads(work: Callable[[], None], number: int = 4) -> list[Exception]:
+    failures: list[Exception] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=guarded) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return failures
+
+
+def test_threads_add_to_the_gradient_of_one_leaf(hasty: None) -> None:
+    w = Tensor(np.ones(5000), requires_grad=True)
+
+    def work() -> None:
+        for _ in range(50):
+            (w * 1.0).sum().backward()
+
+    assert in_threads(work) == []
+    assert w.grad is not None
+    assert set(w.grad.tolist()) == {200.0}
+
+
+def test_threads_may_enable_at_once(hasty: None) -> None:
+    def work() -> None:
+        for _ in range(50):
+            enable_autograd()
+            disable_autograd()
+
+    assert in_threads(work) == []
+    enable_autograd()
+    assert is_grad_enabled()
+
+
+def test_raw_float64_arrays_keep_their_digits_in_gradients() -> None:
+    x, raw = leaf(3.0, 7.0, dtype="float64"), np.array([0.1, 0.2])
+    gradcheck(lambda x: x * raw + [0.3, 0.7] / x, x)
+    (x * raw).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [0.1, 0.2]
