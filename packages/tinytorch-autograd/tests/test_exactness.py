@@ -68,7 +68,7 @@ def test_a_rule_may_give_one_array_to_two_inputs(rule: Callable[..., Any]) -> No
 
     defvjp(together, jointly=rule)
     x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
-    (x * 5 + y * 7 + together(x, y)).sum().backward()  # its rule is the first to run
+    (y * 7 + x * 5 + together(x, y)).sum().backward()  # its rule is the first to run
     assert x.grad is not None
     assert y.grad is not None
     assert x.grad.tolist() == [6.0, 6.0]
