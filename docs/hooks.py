@@ -1,4 +1,4 @@
-"""The navigation and the pages that follow from the packages: stages, milestones, dependencies, changelogs."""
+"""The navigation, and the pages that follow from the packages: stages, primitives, milestones, needs, changelogs."""
 
 import ast
 import re
@@ -12,6 +12,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 import picture  # noqa: E402
+import primitives  # noqa: E402
 import stages  # noqa: E402
 
 
@@ -62,6 +63,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         {"Home": "index.md"},
         {"Chapters": [f"chapters/{path.name}" for path in sorted((ROOT / "docs" / "chapters").glob("*.md"))]},
         {"Stages": [{stage: f"stages/{stage}.md"} for stage in stages.order()]},
+        {"Primitives": "primitives.md"},
         {"Milestones": "milestones.md"},
         {"Architecture": "architecture.md"},
         {"Changelogs": "changelogs.md"},
@@ -70,7 +72,12 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    for path, content in {"milestones.md": milestone_pages(), "changelogs.md": changelogs()}.items():
+    made = {
+        "primitives.md": primitives.page(stages.order()),
+        "milestones.md": milestone_pages(),
+        "changelogs.md": changelogs(),
+    }
+    for path, content in made.items():
         files.append(File.generated(config, path, content=content))
     for stage in stages.order():
         readme = (stages.folder(stage) / "README.md").read_text(encoding="utf-8")

@@ -7,14 +7,14 @@ from .gradcheck import gradcheck, gradgradcheck
 from .hooks import HookHandle, register_hook
 from .observing import Observer, Step, observe_backward
 from .recording import Node, enable_grad, is_grad_enabled, no_grad
-from .registry import Rule, defconst, defvjp, rules
+from .registry import Rule, defconst, defrefused, defvjp, refusals, rules
 from .switch import disable_autograd, enable_autograd
 from .vjps import elementwise, indexing, products, reductions, shaping  # noqa: F401
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Graph", "HookHandle", "Node", "Observer", "Rule", "Step", "backward", "defconst", "defvjp", "detect_anomaly",
-    "disable_autograd", "draw_graph", "enable_autograd", "enable_grad", "grad", "gradcheck", "gradgradcheck",
-    "is_grad_enabled", "no_grad", "observe_backward", "register_hook", "rules",
+    "Graph", "HookHandle", "Node", "Observer", "Rule", "Step", "backward", "defconst", "defrefused", "defvjp",
+    "detect_anomaly", "disable_autograd", "draw_graph", "enable_autograd", "enable_grad", "grad", "gradcheck",
+    "gradgradcheck", "is_grad_enabled", "no_grad", "observe_backward", "refusals", "register_hook", "rules",
 ]  # fmt: skip

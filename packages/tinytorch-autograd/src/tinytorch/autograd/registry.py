@@ -39,6 +39,8 @@ class Rule:
 
 
 rules: dict[Primitive, Rule] = {}
+refusals: dict[Primitive, str] = {}
+"""Primitives that are not differentiated on purpose, and why."""
 
 
 def defvjp(
@@ -95,12 +97,19 @@ def defconst(*primitives: Primitive, reason: str) -> None:
         rules[primitive] = Rule(reason=reason)
 
 
+def defrefused(*primitives: Primitive, reason: str) -> None:
+    """Say that these primitives are not differentiated on purpose, and why: with gradients they are refused."""
+    for primitive in primitives:
+        refusals[primitive] = reason
+
+
 def rule_of(primitive: Primitive) -> Rule:
     """The rule of `primitive`. Raises NotImplementedError, by name, when it has none."""
     try:
         return rules[primitive]
     except KeyError:
+        why = refusals.get(primitive, "give it one with defvjp")
         raise NotImplementedError(
-            f"{primitive.name} has no gradient rule and an input requires gradients; "
-            "give it one with defvjp, or call it on .detach()ed tensors or under no_grad()"
+            f"{primitive.name} has no gradient rule and an input requires gradients: {why}; "
+            "or call it on .detach()ed tensors or under no_grad()"
         ) from None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch.attention import attention, combine_masks
+from tinytorch.autograd import defrefused
 from tinytorch.tensor import Array, primitive
 
 from .cache import Cache
@@ -36,6 +37,9 @@ def cached_attention(
         return attend_one(q, keys, values, mask)
     out: Array = attention.lift(q, keys, values, mask, causal=causal)
     return out
+
+
+defrefused(cached_attention, reason="no gradient passes through what a cache holds; disable the cache to train")
 
 
 def attend_one(q: Array, keys: Array, values: Array, mask: Array | None = None) -> Array:
