@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import settings
 from sybil import Sybil
+from sybil.integration.pytest import SybilItem
 from sybil.parsers.markdown import PythonCodeBlockParser
 
 settings.register_profile("tinytorch", deadline=None, print_blob=True)  # a busy machine is slow, not wrong
@@ -10,6 +11,14 @@ settings.register_profile("lean", settings.get_profile("tinytorch"), max_example
 settings.load_profile("tinytorch")
 
 pytest_collect_file = Sybil(parsers=[PythonCodeBlockParser()], patterns=["README.md"]).pytest()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests come in random order, the examples of a README in that in which they are read: one uses what others made."""
+    items.sort(
+        key=lambda item: (1, str(item.path), item.location[1] or 0) if isinstance(item, SybilItem) else (0, "", 0)
+    )
 
 
 @pytest.hookimpl(trylast=True)

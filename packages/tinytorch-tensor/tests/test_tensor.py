@@ -74,7 +74,7 @@ def test_numpys_functions_give_tensors() -> None:
         np.matmul(t, t), np.dot(t, t), np.max(t, axis=1), np.clip(t, 1, 2), np.cumsum(t, axis=0),
         np.var(t, ddof=1), np.add.reduce(t),
         np.zeros_like(t), np.tril(t), np.pad(t, 1), np.split(t, 2)[0], np.square(t),
-        np.sort(t), np.flip(t), np.ravel(t), np.dot(t, 2.0), np.clip(t, min=2), np.cumsum(t),
+        np.sort(t), np.flip(t), np.ravel(t), np.dot(t, 2.0), np.clip(t, 2, None), np.cumsum(t),
     ]  # fmt: skip
     for result in results:
         assert isinstance(result, Tensor)
