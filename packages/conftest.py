@@ -15,7 +15,7 @@ pytest_collect_file = Sybil(parsers=[PythonCodeBlockParser()], patterns=["README
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests come in random order, the examples of a README in that in which they are read: one uses what others made."""
+    """Tests come in random order, the examples of a README as they are read: one uses what others made."""
     items.sort(
         key=lambda item: (1, str(item.path), item.location[1] or 0) if isinstance(item, SybilItem) else (0, "", 0)
     )
