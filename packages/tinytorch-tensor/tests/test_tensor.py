@@ -32,6 +32,8 @@ def test_dlpack_shares_memory_both_ways() -> None:
     t.data[0] = 7.0
     assert there[0] == back.data[0] == 7.0
     assert tt.from_dlpack(np.ones(2)).dtype == np.float64
+    with pytest.raises(BufferError, match=r"strides \(-4,\) run backwards; pass on a .copy\(\)"):
+        np.from_dlpack(t[::-1])
 
 
 @pytest.mark.parametrize(

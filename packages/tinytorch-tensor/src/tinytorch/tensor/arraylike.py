@@ -62,6 +62,10 @@ class ArrayLike:
         return np.array(self.data, dtype=dtype, copy=copy)
 
     def __dlpack__(self, **kwargs: Any) -> Any:
+        if any(
+            stride < 0 for stride in self.data.strides
+        ):  # what reads it may not know them: PyTorch 2 ends the process
+            raise BufferError(f"dlpack: strides {self.data.strides} run backwards; pass on a .copy()")
         return self.data.__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> tuple[Any, Any]:
