@@ -64,7 +64,7 @@ class ArrayLike:
     def __dlpack__(self, **kwargs: Any) -> Any:
         if any(
             stride < 0 for stride in self.data.strides
-        ):  # what reads it may not know them: PyTorch 2 ends the process
+        ):  # PyTorch ends the process over them
             raise BufferError(f"dlpack: strides {self.data.strides} run backwards; pass on a .copy()")
         return self.data.__dlpack__(**kwargs)
 
