@@ -204,6 +204,15 @@ def test_what_no_rule_reads_may_be_changed_in_place() -> None:
     assert x.grad.tolist() == [3.0, 3.0]
 
 
+def test_a_result_that_shall_have_no_gradient_passes_none_on() -> None:
+    x, y = leaf(1.0), leaf(1.0)
+    h = x * 3
+    h.requires_grad = False
+    (h + y).backward()
+    assert x.grad is None
+    assert y.grad is not None
+
+
 def test_what_a_rule_keeps_is_said_in_two_words() -> None:
     with pytest.raises(ValueError, match=r"keep=\('output',\); it names 'inputs' and 'out'"):
         defvjp(tt.exp, lambda g, out, x: g * out, keep=("output",))

@@ -76,6 +76,17 @@ def origin(arg: Origin) -> Origin:
     return arg if isinstance(arg, Node) or arg.node is None else arg.node
 
 
+def _standing(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Inputs without their arrays: for each tensor that was computed, the node that made it."""
+    if len(args) == 2:  # spelled out, as in dispatch
+        x, y = args
+        return (
+            x.node if isinstance(x, Tensor) and x.requires_grad and x.node else x,
+            y.node if isinstance(y, Tensor) and y.requires_grad and y.node else y,
+        )
+    return tuple([x.node if isinstance(x, Tensor) and x.requires_grad and x.node else x for x in args])
+
+
 class Recorder:
     """The handler: runs the primitive and, when a gradient may pass through it, hangs a node on the result."""
 
@@ -95,10 +106,7 @@ class Recorder:
         if rule.reason or out.data.dtype.kind != "f":
             return result
         if not rule.keeps_inputs:
-            if len(args) == 1:
-                args = (arg.node or arg,)
-            else:
-                args = tuple([arg.node or arg if isinstance(arg, Tensor) else arg for arg in args])
+            args = (arg.node or arg,) if len(args) == 1 else _standing(args)
         out.node = node = Node(primitive, args, params, out.data, saved, rule.keeps_out)
         out.requires_grad = True
         if _tracing.get():
