@@ -15,7 +15,7 @@ EXAMPLE = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_the_examples_run(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    names: dict[str, object] = {}
+    names: dict[str, object] = {"__name__": document.stem}  # the module of what an example declares
     for example in EXAMPLE.finditer(text):
         line = text[: example.start(1)].count("\n")
         exec(compile("\n" * line + example[1], str(document), "exec"), names)

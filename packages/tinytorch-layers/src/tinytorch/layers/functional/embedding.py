@@ -59,4 +59,4 @@ def _by_parts(weight: Any, indices: Any, padding_idx: int | None = None) -> Tens
     return weight[indices]
 
 
-defvjp(embedding, fused=_backward, composition=_by_parts)
+defvjp(embedding, fused=_backward, composition=_by_parts, keep=("inputs",))

@@ -123,4 +123,4 @@ def _by_parts(x: Any, approximate: str = "tanh") -> Tensor:
     return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
 
 
-defvjp(gelu, fused=_backward, composition=_by_parts)
+defvjp(gelu, fused=_backward, composition=_by_parts, keep=("inputs",))

@@ -69,4 +69,4 @@ def _by_parts(x: Any, weight: Any, bias: Any = None) -> Tensor:
     return product if bias is None else product + bias
 
 
-defvjp(linear, fused=_backward, composition=_by_parts)
+defvjp(linear, fused=_backward, composition=_by_parts, keep=("inputs",))

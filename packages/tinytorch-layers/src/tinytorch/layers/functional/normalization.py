@@ -151,7 +151,7 @@ def _layer_norm_by_parts(x: Any, weight: Any = None, bias: Any = None, eps: floa
     return out if bias is None else out + bias
 
 
-defvjp(layer_norm, fused=_layer_norm_backward, composition=_layer_norm_by_parts)
+defvjp(layer_norm, fused=_layer_norm_backward, composition=_layer_norm_by_parts, keep=("inputs",))
 
 
 @primitive(fused=True, explain=_explain("rms_norm"))
@@ -212,4 +212,4 @@ def _rms_norm_by_parts(x: Any, weight: Any = None, eps: float = 1e-5) -> Tensor:
     return out if weight is None else out * weight
 
 
-defvjp(rms_norm, fused=_rms_norm_backward, composition=_rms_norm_by_parts)
+defvjp(rms_norm, fused=_rms_norm_backward, composition=_rms_norm_by_parts, keep=("inputs",))

@@ -86,4 +86,4 @@ def _silu_by_parts(x: Any) -> Tensor:
     return x * _sigmoid_by_parts(x)
 
 
-defvjp(silu, fused=_silu_backward, composition=_silu_by_parts)
+defvjp(silu, fused=_silu_backward, composition=_silu_by_parts, keep=("inputs",))
