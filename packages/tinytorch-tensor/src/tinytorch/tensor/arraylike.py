@@ -62,9 +62,7 @@ class ArrayLike:
         return np.array(self.data, dtype=dtype, copy=copy)
 
     def __dlpack__(self, **kwargs: Any) -> Any:
-        if any(
-            stride < 0 for stride in self.data.strides
-        ):  # PyTorch ends the process over them
+        if any(stride < 0 for stride in self.data.strides):  # PyTorch ends the process over them
             raise BufferError(f"dlpack: strides {self.data.strides} run backwards; pass on a .copy()")
         return self.data.__dlpack__(**kwargs)
 
