@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -48,8 +48,9 @@ class Tensor(ArrayLike):
         self.hooks = None
         self.requires_grad = bool(requires_grad)
 
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(extension.missing(name), name=name, obj=self)
+    if TYPE_CHECKING:  # later stages add names; at run time `extension` says which, and when
+
+        def __getattr__(self, name: str) -> Any: ...
 
     # Views
 
@@ -352,4 +353,4 @@ def _dtype_of(data: Any) -> np.dtype[Any] | None:
 
 # Operations are made of tensors and tensors answer operations: the second half of that circle is closed here.
 from . import ops  # noqa: E402, I001
-from . import extension, printing  # noqa: E402
+from . import printing  # noqa: E402
