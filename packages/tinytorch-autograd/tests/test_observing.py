@@ -26,7 +26,7 @@ class Note:
         self.seen: list[tuple[str, tuple[int, ...], tuple[bool, ...]]] = []
 
     def __call__(self, next: Step, node: Node, gradient: Any, needs: tuple[bool, ...]) -> Sequence[Any]:
-        self.seen.append((node.primitive.name, gradient.shape, needs))
+        self.seen.append((node.primitive.name, gradient.shape, tuple(needs)))
         return next(node, gradient, needs)
 
 

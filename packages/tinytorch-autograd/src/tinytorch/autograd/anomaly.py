@@ -49,7 +49,7 @@ class _Watch:
         return result
 
 
-def _check(next: Step, node: Node, gradient: Any, needs: tuple[bool, ...]) -> Sequence[Any]:
+def _check(next: Step, node: Node, gradient: Any, needs: Sequence[bool]) -> Sequence[Any]:
     gradients = next(node, gradient, needs)
     if _tracing.get() and any(_has_nan(_bare(each)) for each in gradients):
         where = _place(node.trace) if node.trace is not None else "it was recorded outside detect_anomaly()"

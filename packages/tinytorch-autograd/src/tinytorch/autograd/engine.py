@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch.tensor import Tensor, alias
+from tinytorch.tensor import Tensor, alias, mutation
 from tinytorch.tensor.tensor import wrap
 
 from .hooks import run_hooks
 from .observing import observed
-from .passing import check_usable, sum_to, through
+from .passing import all_new, check_usable, fitted, through, through_tensors
 from .recording import Node, Origin, enable_grad, no_grad, origin
-from .registry import Gradient, rules
+from .registry import Gradient
 
 
 def backward(tensor: Tensor, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
@@ -94,13 +94,20 @@ def grad(
 
 
 def _seed(name: str, tensor: Tensor, gradient: Any) -> Tensor:
+    if tensor.dtype.kind != "f":
+        raise RuntimeError(
+            f"{name}: this tensor of dtype {tensor.dtype} has requires_grad=True; only floating-point tensors have "
+            "gradients, convert it with astype first"
+        )
     if gradient is None:
         if tensor.size != 1:
             raise RuntimeError(
                 f"{name}: shape {tensor.shape} has {tensor.size} elements; "
                 "only a single element has a gradient of its own: reduce it (.sum(), .mean()) or pass gradient="
             )
-        return wrap(np.ones(tensor.shape, tensor.dtype))
+        one = np.empty(tensor.shape, tensor.dtype)
+        one.fill(1)
+        return wrap(one)
     gradient = gradient if isinstance(gradient, Tensor) else Tensor(gradient, tensor.dtype)
     if gradient.shape != tensor.shape:
         raise ValueError(
@@ -121,65 +128,64 @@ def _propagate(
     turns: list[tuple[int, Node]] = []  # nodes whose gradient is pending, the youngest first
     found: dict[Origin, Gradient] = {}
 
-    def collect(target: Origin, gradient: Gradient, fresh: bool) -> None:
-        before = pending.get(target)
-        if before is None:
-            pending[target] = gradient
-            if fresh:
-                owned.add(target)
-            if type(target) is Node:
-                heappush(turns, (-target.birth, target))
-        elif target in owned:
-            np.add(before, gradient, out=before)
-        elif create_graph:
-            pending[target] = before + gradient
-        else:
-            pending[target] = np.asarray(before + gradient)  # arithmetic on 0-dimensional arrays gives scalars
-            owned.add(target)
-
+    arrivals: list[tuple[Origin, Gradient, bool]] = [  # where, what, and whether it is an array of our own
+        (origin(root), seed if create_graph else seed.data, False)
+        for root, seed in roots
+        if leading is None or origin(root) in leading
+    ]
     with enable_grad() if create_graph else no_grad():
-        for root, seed in roots:
-            if leading is None or origin(root) in leading:
-                collect(origin(root), seed if create_graph else seed.data, False)
-        while turns:
+        while True:
+            for target, gradient, own in arrivals:
+                before = pending.get(target)
+                if before is None:
+                    pending[target] = gradient
+                    if type(target) is Node:
+                        heappush(turns, (-target.birth, target))
+                elif target in owned:
+                    np.add(before, gradient, out=before)
+                else:
+                    total = before + gradient  # of 0-dimensional arrays a scalar
+                    pending[target], own = (total, False) if create_graph else (np.asarray(total), True)
+                if own:
+                    owned.add(target)
+            if not turns:
+                break
             node = heappop(turns)[1]
             gradient = pending.pop(node)
             owned.discard(node)
             if node.hooks:
                 gradient = run_hooks(node.hooks, gradient)
-            args = node.args or ()
-            targets = [_target(arg, leading) for arg in args]
+            targets, needs = node.origins, node.needs
+            if leading is not None:
+                targets = [target if target in leading else None for target in targets]
+                needs = [target is not None for target in targets]
+            arrivals = []
             if wanted is not None and node in wanted:
                 found[node] = gradient if create_graph else gradient.copy()
-                if all(target is None for target in targets):
+                if True not in needs:
                     continue
-            check_usable(node)
-            gradients = step(node, gradient, tuple([target is not None for target in targets]))
-            for target, each in zip(targets, gradients, strict=True):
-                if target is not None and each is not None:
-                    if not create_graph and type(each) is not np.ndarray:
-                        each = np.asarray(each)
-                    fresh = not create_graph and each is not gradient and each.base is None
-                    if each.shape != target.shape:
-                        each, fresh = sum_to(each, target.shape), not create_graph
-                    if each.dtype != target.dtype:
-                        each, fresh = each.astype(target.dtype), not create_graph
-                    collect(target, each, fresh)
+            if node.args is None or node.moment != mutation.now:
+                check_usable(node)
+            gradients = step(node, gradient, needs)
+            if len(gradients) != len(needs):
+                raise RuntimeError(
+                    f"backward: the rule of {node.primitive.name} gave {len(gradients)} gradients for {len(needs)} "
+                    "inputs; it gives one for each, None where there is none"
+                )
+            new = not create_graph and all_new(gradients, gradient)
+            for each, place in zip(gradients, targets, strict=True):
+                if each is None or place is None:
+                    continue
+                home = place if type(place) is Node else place.data  # type: ignore[union-attr]
+                if type(each) is np.ndarray and each.shape == home.shape and each.dtype is home.dtype:
+                    arrivals.append((place, each, new))
+                else:
+                    fit = fitted(each, home)
+                    arrivals.append((place, fit, new or (fit is not each and not create_graph)))
             if not retain_graph:
                 node.free()
         _deliver(pending, owned, wanted, found)
     return found
-
-
-def _target(arg: Any, leading: set[Origin] | None) -> Origin | None:
-    """Where the gradient of an input goes; None when it has none, or leads to nothing that was asked for."""
-    if type(arg) is Node:
-        target: Origin = arg
-    elif isinstance(arg, Tensor) and arg.requires_grad:
-        target = origin(arg)
-    else:
-        return None
-    return target if leading is None or target in leading else None
 
 
 def _leading_to(wanted: set[Origin], roots: list[Tensor]) -> set[Origin]:
@@ -190,12 +196,11 @@ def _leading_to(wanted: set[Origin], roots: list[Tensor]) -> set[Origin]:
         node = waiting.pop()
         if type(node) is Node and node not in seen:
             seen.add(node)
-            waiting.extend(origin(arg) for arg in node.args or () if isinstance(arg, Node | Tensor))
+            waiting.extend(where for where in node.origins if where is not None)
     leading = set(wanted)
     for node in sorted(seen, key=_birth):
-        args = node.args
         # what a freed node led to is not known any more: that it was freed is for the pass to say
-        if args is None or any(isinstance(arg, Node | Tensor) and origin(arg) in leading for arg in args):
+        if node.args is None or not leading.isdisjoint(node.origins):
             leading.add(node)
     return leading
 
@@ -208,48 +213,36 @@ def _deliver(
     pending: dict[Origin, Gradient], owned: set[Origin], wanted: set[Origin] | None, found: dict[Origin, Gradient]
 ) -> None:
     """Bring what has arrived at the leaves into `.grad`, or into `found` where it is wanted."""
-    for leaf in pending:
-        if leaf.dtype.kind != "f":
-            raise RuntimeError(
-                f"backward: a tensor of dtype {leaf.dtype} has requires_grad=True; only floating-point tensors have "
-                "gradients, convert it with astype first"
-            )
     for leaf, gradient in pending.items():
         assert isinstance(leaf, Tensor)
         if leaf.hooks:
             gradient = run_hooks(leaf.hooks, gradient)
-        if wanted is None:
-            with _delivering:
-                _accumulate(leaf, gradient, leaf in owned)
-        elif leaf in wanted:
-            found[leaf] = gradient if isinstance(gradient, Tensor) or leaf in owned else gradient.copy()
+        if wanted is not None:
+            if leaf in wanted:
+                found[leaf] = gradient if isinstance(gradient, Tensor) or leaf in owned else gradient.copy()
+            continue
+        with _delivering:
+            if isinstance(gradient, Tensor):
+                leaf.grad = gradient.copy() if leaf.grad is None else leaf.grad + gradient
+            elif leaf.grad is None:
+                leaf.grad = wrap(gradient if leaf in owned else gradient.copy())
+            else:
+                np.add(leaf.grad.data, gradient, out=leaf.grad.data)
 
 
 _delivering = Lock()  # two threads may differentiate with respect to one leaf
 
 
-def _through_tensors(node: Node, gradient: Tensor, needs: tuple[bool, ...]) -> Sequence[Gradient]:
-    """Gradients that can be differentiated themselves."""
-    if node.primitive.fused:
-        return _through_composition(node, gradient, needs)
-    return through(node, gradient, needs, create_graph=True)
+def _through_tensors(node: Node, gradient: Tensor, needs: Sequence[bool]) -> Sequence[Gradient]:
+    """Gradients that can be differentiated themselves: of a fused primitive through its readable form.
 
-
-def _through_composition(node: Node, gradient: Tensor, needs: tuple[bool, ...]) -> list[Gradient]:
-    """Gradients through the readable form, from aliases on: how one input came from another is none of its business."""
-    composition = rules[node.primitive].composition
-    assert composition is not None
+    That starts from aliases of the inputs: how one of them came from another is none of its business.
+    """
+    composition = node.rule.composition
+    if composition is None:
+        return through_tensors(node, gradient, needs)
     inputs = [alias(arg) if needed else arg for arg, needed in zip(node.args or (), needs, strict=True)]
     chosen = [each for each, needed in zip(inputs, needs, strict=True) if needed]
     out = composition(*inputs, **node.params)
     gradients = iter(grad(out, chosen, gradient, create_graph=True, allow_unused=True))
     return [next(gradients) if needed else None for needed in needs]
-
-
-def _accumulate(leaf: Tensor, gradient: Gradient, owned: bool) -> None:
-    if isinstance(gradient, Tensor):
-        leaf.grad = gradient.copy() if leaf.grad is None else leaf.grad + gradient
-    elif leaf.grad is None:
-        leaf.grad = wrap(gradient if owned else gradient.copy())
-    else:
-        np.add(leaf.grad.data, gradient, out=leaf.grad.data)

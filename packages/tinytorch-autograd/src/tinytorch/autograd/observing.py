@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from .recording import Node
 from .registry import Gradient
 
-Step = Callable[[Node, Gradient, tuple[bool, ...]], Sequence[Gradient]]
-Observer = Callable[[Step, Node, Gradient, tuple[bool, ...]], Sequence[Gradient]]
+Step = Callable[[Node, Gradient, Sequence[bool]], Sequence[Gradient]]
+Observer = Callable[[Step, Node, Gradient, Sequence[bool]], Sequence[Gradient]]
 
 _observers: list[Observer] = []
 

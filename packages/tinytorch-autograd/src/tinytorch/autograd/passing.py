@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch.tensor import Tensor, clock, written_since
+from tinytorch.tensor import Array, Tensor, mutation, written_since
 from tinytorch.tensor.dispatch import unwrap
 from tinytorch.tensor.tensor import wrap
 
 from .recording import Node
-from .registry import Gradient, rules
+from .registry import Gradient
 
 
 def check_usable(node: Node) -> None:
@@ -22,9 +22,8 @@ def check_usable(node: Node) -> None:
             f"backward: what {node.primitive.name} kept was freed by an earlier backward pass; "
             "pass retain_graph=True to the earlier one, or compute the result again"
         )
-    if node.moment != clock():
-        reads = rules[node.primitive].keeps_inputs
-        arrays = [arg.data for arg in node.args if reads and isinstance(arg, Tensor)]
+    if node.moment != mutation.now:
+        arrays = [arg.data for arg in node.args if node.rule.keeps_inputs and isinstance(arg, Tensor)]
         if any(written_since(array, node.moment) for array in (*arrays, node.out) if array is not None):
             raise RuntimeError(
                 f"backward: an input or the result of {node.primitive.name} was changed in place after it was "
@@ -32,49 +31,66 @@ def check_usable(node: Node) -> None:
             )
 
 
-def through(node: Node, gradient: Gradient, needs: tuple[bool, ...], create_graph: bool = False) -> Sequence[Gradient]:
-    """The gradients of a node's inputs, by its rule: on arrays, or with `create_graph` on tensors."""
-    rule = rules[node.primitive]
-    args, params = node.args or (), node.params
-    if create_graph:
-        inputs: Sequence[Any] = [arg if isinstance(arg, Tensor | Node) else unwrap(arg) for arg in args]
-        out: Any = _result_of(node)
-    else:  # lists and foreign arrays too, as the forward saw them
-        inputs = [arg.data if isinstance(arg, Tensor) else arg if type(arg) is Node else unwrap(arg) for arg in args]
-        out = node.out
-        if rule.fused is not None:
-            return _apart(node, rule.fused(gradient, out, node.saved, needs, *inputs, **params))
+def through(node: Node, gradient: Array, needs: Sequence[bool]) -> Sequence[Gradient]:
+    """The gradients of a node's inputs, by its rule, as arrays."""
+    rule, args = node.rule, node.args or ()
+    # lists and foreign arrays too, as the forward saw them
+    inputs: list[Any] = []
+    for arg in args:
+        inputs.append(arg.data if isinstance(arg, Tensor) else arg if type(arg) is Node else unwrap(arg))
+    if rule.fused is not None:
+        return rule.fused(gradient, node.out, node.saved, needs, *inputs, **node.params)
+    return _by_rule(node, gradient, needs, node.out, inputs)
+
+
+def through_tensors(node: Node, gradient: Tensor, needs: Sequence[bool]) -> Sequence[Gradient]:
+    """The gradients of a node's inputs, by its rule, as tensors: they can be differentiated themselves."""
+    inputs = [arg if isinstance(arg, Tensor | Node) else unwrap(arg) for arg in node.args or ()]
+    out = None
+    if node.out is not None:
+        out = wrap(node.out)
+        out.node, out.requires_grad = node, True
+    return _by_rule(node, gradient, needs, out, inputs)
+
+
+def _by_rule(
+    node: Node, gradient: Gradient, needs: Sequence[bool], out: Any, inputs: Sequence[Any]
+) -> Sequence[Gradient]:
+    rule, params = node.rule, node.params
     if rule.jointly is not None:
-        return _apart(node, rule.jointly(gradient, out, *inputs, **params))
+        return rule.jointly(gradient, out, *inputs, **params)
     return [
         vjp(gradient, out, *inputs, **params) if needed and vjp is not None else None
         for vjp, needed in zip(rule.vjps, needs, strict=True)
     ]
 
 
-def _apart(node: Node, gradients: Sequence[Gradient]) -> list[Gradient]:
-    """Gradients that share no memory that the engine will add to: a rule may give one array, or its view, twice."""
-    apart = list(gradients)
-    if len(apart) != len(node.args or ()):
+def all_new(gradients: Sequence[Gradient], gradient: Gradient) -> bool:
+    """Whether nobody else holds the memory of what a rule gave: no view, no array twice, not what it was given."""
+    seen = {id(gradient)}
+    for each in gradients:
+        if each is not None:
+            if isinstance(each, np.ndarray) and (each.base is not None or id(each) in seen):
+                return False
+            seen.add(id(each))
+    return True
+
+
+def fitted(gradient: Gradient, home: Any) -> Gradient:
+    """A gradient that a rule gave, with the shape and dtype of what it is the gradient of.
+
+    Raises RuntimeError when that is of integers, or when the shape is not one that broadcasting led to.
+    """
+    if home.dtype.kind != "f":
         raise RuntimeError(
-            f"backward: the rule of {node.primitive.name} gave {len(apart)} gradients for {len(node.args or ())} "
-            "inputs; it gives one for each, None where there is none"
+            f"backward: a tensor of dtype {home.dtype} has requires_grad=True; only floating-point tensors have "
+            "gradients, convert it with astype first"
         )
-    whole = [each for each in apart if isinstance(each, np.ndarray) and each.base is None]
-    for place, each in enumerate(apart):
-        if isinstance(each, np.ndarray):
-            first = next((k for k, other in enumerate(apart) if other is each), place)
-            if first < place or any(each.base is other for other in whole):
-                apart[place] = each.copy()
-    return apart
-
-
-def _result_of(node: Node) -> Tensor | None:
-    if node.out is None:
-        return None
-    out = wrap(node.out)
-    out.node, out.requires_grad = node, True
-    return out
+    if not isinstance(gradient, Tensor | np.ndarray):
+        gradient = np.asarray(gradient)  # arithmetic on 0-dimensional arrays gives scalars
+    if gradient.shape != home.shape:
+        gradient = sum_to(gradient, home.shape)
+    return gradient if gradient.dtype == home.dtype else gradient.astype(home.dtype)
 
 
 def sum_to(g: Gradient, shape: tuple[int, ...]) -> Gradient:

@@ -8,11 +8,11 @@ import itertools
 import traceback
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from tinytorch.tensor import RECORD, Array, Primitive, Tensor, clock, handlers
+from tinytorch.tensor import RECORD, Array, Primitive, Tensor, handlers, mutation
 
-from .registry import rule_of, rules
+from .registry import Rule, rule_of, rules
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,7 +30,8 @@ class Node:
     """
 
     __slots__ = (
-        "args", "birth", "dtype", "hooks", "moment", "out", "params", "primitive", "saved", "shape", "trace",
+        "args", "birth", "dtype", "hooks", "moment", "needs", "origins", "out", "params", "primitive", "rule", "saved",
+        "shape", "trace",
     )  # fmt: skip
 
     def __init__(
@@ -38,31 +39,37 @@ class Node:
         primitive: Primitive,
         args: tuple[Any, ...],
         params: dict[str, Any],
+        origins: list[Origin | None],
+        needs: list[bool],
         out: Array,
         saved: Any,
-        keep_out: bool = True,
+        rule: Rule,
     ) -> None:
         self.primitive = primitive
-        self.args: tuple[Any, ...] | None = args  # None once the memory was freed
+        self.rule = rule
         self.params = params
-        self.out: Array | None = out if keep_out else None
+        self.origins: list[Origin | None] = origins  # for each of args, where its gradient goes
+        self.needs = needs  # and whether it goes anywhere
+        self.args: tuple[Any, ...] | None = args if rule.keeps_inputs else _standing(args, origins)  # None once freed
+        self.out: Array | None = out if rule.keeps_out else None
         self.shape = out.shape
         self.dtype = out.dtype
         self.saved = saved
         self.birth = next(_births)
-        self.moment = clock()
+        self.moment = mutation.now
         self.hooks: list[Callable[[Tensor], Tensor | None]] | None = None
         self.trace: list[traceback.FrameSummary] | None = None
 
     def free(self) -> None:
         """Let go of everything that was kept for the backward pass."""
         self.args = self.out = self.saved = None
+        self.origins = []
 
     def __repr__(self) -> str:
         return f"<node {self.birth}: {self.primitive.name}>"
 
 
-Origin = Node | Tensor
+Origin: TypeAlias = Node | Tensor
 """What gradients are collected under: the operation that a tensor came from, or the leaf itself."""
 
 
@@ -76,15 +83,9 @@ def origin(arg: Origin) -> Origin:
     return arg if isinstance(arg, Node) or arg.node is None else arg.node
 
 
-def _standing(args: tuple[Any, ...]) -> tuple[Any, ...]:
+def _standing(args: tuple[Any, ...], origins: list[Origin | None]) -> tuple[Any, ...]:
     """Inputs without their arrays: for each tensor that was computed, the node that made it."""
-    if len(args) == 2:  # spelled out, as in dispatch
-        x, y = args
-        return (
-            x.node if isinstance(x, Tensor) and x.requires_grad and x.node else x,
-            y.node if isinstance(y, Tensor) and y.requires_grad and y.node else y,
-        )
-    return tuple([x.node if isinstance(x, Tensor) and x.requires_grad and x.node else x for x in args])
+    return tuple([arg if where is None else where for arg, where in zip(args, origins, strict=True)])
 
 
 class Recorder:
@@ -95,19 +96,23 @@ class Recorder:
     def __call__(self, next: Any, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         if not _modes.get()[-1]:
             return next(primitive, args, params)
+        origins: list[Origin | None] = []
+        needs: list[bool] = []
         for arg in args:
             if isinstance(arg, Tensor) and arg.requires_grad:
-                break
-        else:
+                origins.append(arg.node or arg)
+                needs.append(True)
+            else:
+                origins.append(None)
+                needs.append(False)
+        if True not in needs:
             return next(primitive, args, params)
         rule = rules.get(primitive) or rule_of(primitive)  # before the forward runs: it might write in place
         result = next(primitive, args, params)
         out, saved = result if primitive.fused else (result, None)
         if rule.reason or out.data.dtype.kind != "f":
             return result
-        if not rule.keeps_inputs:
-            args = (arg.node or arg,) if len(args) == 1 else _standing(args)
-        out.node = node = Node(primitive, args, params, out.data, saved, rule.keeps_out)
+        out.node = node = Node(primitive, args, params, origins, needs, out.data, saved, rule)
         out.requires_grad = True
         if _tracing.get():
             node.trace = traceback.extract_stack()[:-2]

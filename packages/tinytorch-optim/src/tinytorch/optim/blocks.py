@@ -9,6 +9,7 @@ operation to its last.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import is_
 from typing import Any, Protocol
 
 import numpy as np
@@ -136,9 +137,7 @@ class Rows:
 
     def blocks(self, arrays: list[Array | None]) -> list[Block]:
         """The blocks for `arrays`: the arrays of the parameters, None for one that has no gradient."""
-        if len(arrays) != len(self._arrays) or any(
-            new is not old for new, old in zip(arrays, self._arrays, strict=True)
-        ):
+        if len(arrays) != len(self._arrays) or not all(map(is_, arrays, self._arrays)):
             self._blocks = self._plan(arrays)
             self._arrays = arrays
         return self._blocks

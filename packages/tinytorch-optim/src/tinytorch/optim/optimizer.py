@@ -121,9 +121,7 @@ class Optimizer:
                 self.update(p, g, block.state, block.spare, rows.steps[block.members[0]] + 1, group)
                 block.write()
             rows.advance(arrays)
-            for array in arrays:
-                if array is not None:
-                    note_write(array)
+            note_write(*[array for array in arrays if array is not None])
 
     def _gradients(self, place: int) -> Gathered:
         rows = self.rows[place]

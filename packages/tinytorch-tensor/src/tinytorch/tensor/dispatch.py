@@ -179,25 +179,25 @@ def run(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> 
                 y.data if isinstance(y, Tensor) else y if type(y) in WEAK else (raw := unwrap(y)),
             )
         else:
-            raw = args
-            out = forward(*map(unwrap, args), **params)
+            inputs = []
+            for x in args:
+                inputs.append(x.data if isinstance(x, Tensor) else x if type(x) in WEAK else (raw := unwrap(x)))
+            out = forward(*inputs, **params)
     except (ValueError, TypeError, IndexError) as error:
         better = explain(primitive, error, args, params)
         if better is None:
             raise
         raise better from None
+    saved = None
     if primitive.fused:
         out, saved = out
-        return wrap(settle(out, args, params)), saved
     if out.dtype is not dtypes.settled or raw is not None:
         out = settle(out, args, params)
-    if type(out) is not ndarray:
-        return wrap(out)
     result: Tensor = new(Tensor)  # what `wrap` does: the call would be a tenth of what dispatch costs
-    result.data = out
+    result.data = out if type(out) is ndarray else np.asarray(out)
     result.grad = result.node = result.hooks = None
     result.requires_grad = False
-    return result
+    return (result, saved) if primitive.fused else result
 
 
 new, ndarray = object.__new__, np.ndarray

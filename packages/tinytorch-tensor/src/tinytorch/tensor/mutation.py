@@ -6,28 +6,39 @@ that owns the memory: every view of it counts as written.
 
 from __future__ import annotations
 
+import functools
 import weakref
 
 import numpy as np
 
 from .dtypes import Array
 
-_now = 0
-_written: dict[int, tuple[weakref.ref[Array], int]] = {}
+now = 0
+"""What `clock()` shows, for those who look at every operation; bound anew at every write."""
+
+_written: dict[int, tuple[weakref.ref[Array], list[int]]] = {}  # by the owner's id: the owner, and when it was last
 
 
 def clock() -> int:
     """How many in-place writes there have been."""
-    return _now
+    return now
 
 
-def note_write(array: Array) -> None:
-    """Say that the memory of `array` has been written to."""
-    global _now
-    _now += 1
-    owner = _owner(array)
-    key = id(owner)
-    _written[key] = (weakref.ref(owner, lambda _: _written.pop(key, None)), _now)
+def note_write(*arrays: Array) -> None:
+    """Say that the memory of `arrays` has been written to."""
+    global now
+    now += 1
+    for array in arrays:
+        owner = array if array.base is None else _owner(array)
+        key = id(owner)
+        if key in _written:
+            _written[key][1][0] = now
+        else:
+            _written[key] = (weakref.ref(owner, functools.partial(_forget, key)), [now])
+
+
+def _forget(key: int, _: weakref.ref[Array]) -> None:
+    _written.pop(key, None)
 
 
 def written_since(array: Array, moment: int) -> bool:
@@ -39,10 +50,10 @@ def written_since(array: Array, moment: int) -> bool:
     >>> written_since(data, moment), written_since(np.zeros(3), moment)
     (True, False)
     """
-    if moment == _now:
+    if moment == now:
         return False
     found = _written.get(id(_owner(array)))
-    return found is not None and found[1] > moment
+    return found is not None and found[1][0] > moment
 
 
 def _owner(array: Array) -> Array:

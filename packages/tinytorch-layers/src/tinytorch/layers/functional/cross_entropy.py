@@ -45,7 +45,7 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is {label_smoothing}; it must lie between 0 and 1")
     return softmax_cross_entropy(
-        classes_last("cross_entropy", logits, axis),
+        logits if axis == -1 else classes_last("cross_entropy", logits, axis),
         targets,
         ignore_index=ignore_index,
         label_smoothing=label_smoothing,
@@ -57,10 +57,10 @@ def cross_entropy(
 class Kept(NamedTuple):
     """What the backward pass needs, for n rows of C classes."""
 
-    targets: Array  # (n,)
+    right: Array  # (n,) where the score of each row's target is, in the flattened scores
     exponentials: Array  # (n, C) exp(logits), each row times any one number
     sums: Array  # (n, 1) of the exponentials
-    importance: Array  # the weight of each row, 0 where it is ignored
+    importance: Array | None  # (n,) the weight of each row, 0 where it is ignored; None where each is 1
     counted: Array | None  # which rows count, None for all
     divisor: float  # what the sum of the losses was divided by
 
@@ -86,11 +86,11 @@ def softmax_cross_entropy(
     exponentials = np.exp(x) if isinstance(top, float) else np.exp(x - top)
     sums = total(exponentials, axis=-1)
     norm = (np.log(sums) + top)[:, 0]  # log(sum(exp(x)))
-    importance = np.ones(n, x.dtype) if weights is None else weights[flat]
-    if counted is not None:
-        importance *= counted
-    losses = norm - x[np.arange(n), flat]
-    losses *= importance
+    right = flat + np.arange(0, n * classes, classes)
+    losses = norm - x.reshape(-1)[right]
+    importance = _importance(flat, weights, counted, x.dtype)
+    if importance is not None:
+        losses *= importance
     if label_smoothing:
         every = classes * norm - _sum(x, axis=1) if weights is None else _sum(weights) * norm - x @ weights
         if counted is not None:
@@ -100,11 +100,20 @@ def softmax_cross_entropy(
         losses += every
     if counted is not None:
         losses[~counted] = 0  # also where the logits of an ignored row are infinite
-    divisor = float(_sum(importance)) if reduction == "mean" else 1.0
-    kept = Kept(flat, exponentials, sums, importance, counted, divisor)
+    divisor = 1.0
+    if reduction == "mean":
+        divisor = float(n if importance is None else _sum(importance))
+    kept = Kept(right, exponentials, sums, importance, counted, divisor)
     if reduction == "none":
         return losses.reshape(targets.shape), kept
     return np.asarray(_sum(losses)) * (1 / divisor if divisor else np.nan), kept
+
+
+def _importance(targets: Array, weights: Array | None, counted: Array | None, dtype: Any) -> Array | None:
+    """How much each row counts: (n,), or None where each counts for 1."""
+    if weights is None:
+        return None if counted is None else counted.astype(dtype)
+    return weights[targets] if counted is None else weights[targets] * counted
 
 
 def _backward(
@@ -120,21 +129,21 @@ def _backward(
     reduction: Reduction,
 ) -> tuple[Array, None]:
     """With p = softmax(x), for a row of importance w: w (p - onehot(target)); smoothing spreads the onehot."""
-    classes = kept.exponentials.shape[1]
+    n, classes = kept.exponentials.shape
     weights = class_weights("cross_entropy", weight, classes, g.dtype)
-    scale = np.reshape(g, -1) * (1 / kept.divisor if kept.divisor else 0.0)  # (n,) or (1,)
-    hit = kept.importance * scale
-    spread = None
+    scale = g.reshape(-1) * (1 / kept.divisor if kept.divisor else 0.0)  # (n,) or (1,)
+    hit = scale if kept.importance is None else kept.importance * scale
+    pull, spread = hit, None
     if label_smoothing:
-        hit *= 1 - label_smoothing
-        spread = np.broadcast_to(scale * (label_smoothing / classes), hit.shape)
+        hit = hit * (1 - label_smoothing)
+        spread = np.broadcast_to(scale * (label_smoothing / classes), (n,))
         spread = spread if kept.counted is None else spread * kept.counted
-    pull = hit if spread is None else hit + spread * (classes if weights is None else _sum(weights))
-    dx = np.empty(np.shape(logits), g.dtype)
+        pull = hit + spread * (classes if weights is None else _sum(weights))
+    dx = np.empty(logits.shape, g.dtype)
     rows = np.multiply(kept.exponentials, pull[:, None] / kept.sums, out=dx.reshape(-1, classes))
     if spread is not None:
         rows -= spread[:, None] if weights is None else np.multiply.outer(spread, weights)
-    rows[np.arange(len(rows)), kept.targets] -= hit
+    dx.reshape(-1)[kept.right] -= hit
     if kept.counted is not None:
         rows[~kept.counted] = 0
     return dx, None

@@ -9,6 +9,8 @@ import numpy as np
 from tinytorch.autograd import defvjp
 from tinytorch.tensor import Array, Tensor, primitive
 
+from .sums import sum_within_rows
+
 # without the two Python calls of np.max and np.sum
 _max: Any = np.maximum.reduce
 _min: Any = np.minimum.reduce
@@ -16,6 +18,7 @@ _sum: Any = np.add.reduce
 
 SAFE = 60.0
 """Exponentials of numbers within ±60, and sums of 10¹² of them, neither overflow nor vanish in float32."""
+SHORT = 2048
 
 
 def _explain(name: str) -> Any:
@@ -32,8 +35,13 @@ def _explain(name: str) -> Any:
 def shift(x: Array, axis: int) -> Array | float:
     """What to subtract so that no exponential overflows: the largest along `axis`, or 0 where there is no danger.
 
-    A look at the extremes of the whole array is many times cheaper than the largest of each row and its subtraction.
+    A look at the extremes of the whole array is many times cheaper than the largest of each row and its subtraction,
+    and the length of a short vector, which bounds each of its numbers, is cheaper still.
     """
+    if x.size <= SHORT and x.dtype != np.float16:
+        row = x.reshape(-1)
+        if row.dot(row) <= SAFE**2:
+            return 0.0
     if x.size == 0 or (x.dtype != np.float16 and _min(x, axis=None) >= -SAFE and _max(x, axis=None) <= SAFE):
         return 0.0
     return _max(x, axis=axis, keepdims=True)
@@ -43,8 +51,7 @@ def total(x: Array, axis: int) -> Array:
     """The sum along `axis`, kept with size 1: along the last one a matrix-vector product, which is faster."""
     if axis not in (-1, x.ndim - 1) or x.size == 0 or not x.flags.c_contiguous:
         return _sum(x, axis=axis, keepdims=True)
-    rows = x.reshape(-1, x.shape[-1])
-    return np.matmul(rows, np.ones(rows.shape[1], x.dtype)).reshape(*x.shape[:-1], 1)
+    return sum_within_rows(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], 1)
 
 
 def _floating(x: Any, axis: int) -> Array:

@@ -8,6 +8,8 @@ import numpy as np
 
 from tinytorch.tensor import Array, Tensor
 
+_UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
+
 
 def checked_targets(name: str, scores: Array, targets: Any, ignore_index: int) -> tuple[Array, Array | None]:
     """Targets flattened, those to ignore replaced by class 0; and which ones count, or None when all do.
@@ -33,8 +35,8 @@ def checked_targets(name: str, scores: Array, targets: Any, ignore_index: int) -
     if targets.size == 0:
         return targets, None
     classes = scores.shape[-1]
-    low, high = np.minimum.reduce(targets), np.maximum.reduce(targets)
-    if low >= 0 and high < classes and not low <= ignore_index <= high:
+    # read as unsigned, a negative number is a very large one: one look tells whether all lie between
+    if not 0 <= ignore_index < classes and np.maximum.reduce(targets.view(_UNSIGNED[targets.itemsize])) < classes:
         return targets, None
     counted = targets != ignore_index
     wrong = targets[counted & ((targets < 0) | (targets >= classes))]
