@@ -1,9 +1,12 @@
 """The navigation, and the pages that follow from the packages: stages, primitives, milestones, needs, changelogs."""
 
 import ast
+import importlib
+import json
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files, InclusionLevel
@@ -31,7 +34,26 @@ def stage_page(stage: str, readme: str) -> str:
     for link in linked(stage, readme):
         readme = readme.replace(f"]({link})", f"]({stage}/{link})")
     needs = ", ".join(f"[{each}]({each}.md)" for each in stages.needs(stage)) or "no other stage"
-    return f"{readme}\n\nStands on {needs}.\n\n## Reference\n\n::: tinytorch.{stage}\n"
+    return f"{readme}\n\nStands on {needs}.\n\n## Reference\n\n{reference(f'tinytorch.{stage}')}\n"
+
+
+def reference(path: str, level: int = 3, titled: bool = False) -> str:
+    """The public names of a module, then its public modules, and those that a module of the same name hides."""
+    parts = [directive(path, level, titled)]
+    module = importlib.import_module(path)
+    for name in getattr(module, "__all__", ()):
+        below = f"{path}.{name}"
+        if isinstance(getattr(module, name), ModuleType):
+            parts.append(reference(below, level + titled, titled=True))
+        elif below in sys.modules:
+            parts.append(directive(f"{below}.{name}", level + titled, titled=True))
+    return "\n\n".join(parts)
+
+
+def directive(path: str, level: int, titled: bool) -> str:
+    """What mkdocstrings replaces by the documentation of a name, under a heading of its own or of its members alone."""
+    options = {"heading_level": level, "show_root_heading": titled, "show_root_toc_entry": titled}
+    return f"::: {path}\n    options: {json.dumps(options)}"
 
 
 def milestone_pages() -> str:
@@ -44,7 +66,7 @@ def milestone_pages() -> str:
             text = program.read_text(encoding="utf-8")
             if "__main__" in text:  # what only other programs import is no milestone
                 words = ast.get_docstring(ast.parse(text)) or ""
-                lines += [f"### `{program.relative_to(ROOT).as_posix()}`", "", words, ""]
+                lines += [f"### `{program.name}`", "", words, ""]
     return "\n".join(lines)
 
 

@@ -1,0 +1,30 @@
+"""How the reference reads the packages: examples as code, primitives with their words, bases that a user can import."""
+
+import re
+from typing import Any
+
+from griffe import Attribute, Class, Docstring, Extension, Object
+
+from tinytorch.tensor import registry
+
+EXAMPLE = re.compile(r"^>>> .*\n(?:.+\n?)*", re.MULTILINE)  # up to the next empty line, as doctest reads it
+
+
+def fence(text: str) -> str:
+    return EXAMPLE.sub(lambda found: f"\n```pycon\n{found[0].rstrip()}\n```\n", text)
+
+
+class Reference(Extension):
+    """Completes what is read from the source with what only running it, or a reader, would know."""
+
+    def on_attribute(self, *, attr: Attribute, **_: Any) -> None:
+        """A primitive that is made by a call has its words in the registry."""
+        if attr.path in registry:
+            attr.docstring = Docstring(registry[attr.path].__doc__ or "", parent=attr)
+
+    def on_class(self, *, cls: Class, **_: Any) -> None:
+        cls.bases = [base for base in cls.bases if not str(base).startswith("_")]
+
+    def on_object(self, *, obj: Object, **_: Any) -> None:
+        if obj.docstring:
+            obj.docstring.value = fence(obj.docstring.value)
