@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+from html import escape
 
 import numpy as np
 
@@ -22,6 +23,12 @@ def signature(primitive: Primitive) -> str:
     parameters = inspect.signature(primitive.forward).parameters.values()
     bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
     return f"{primitive.name}{inspect.Signature(bare)}"
+
+
+def linked(primitive: Primitive) -> str:
+    """Its signature, which leads to the reference where that has it."""
+    name = f"{primitive.__module__}.{primitive.name}"
+    return f'<autoref optional identifier="{name}"><code>{escape(signature(primitive))}</code></autoref>'
 
 
 def gradient(primitive: Primitive) -> str:
@@ -51,8 +58,7 @@ def page(stages: list[str]) -> str:
     ]
     for stage in stages:
         rows = [
-            f"| `{signature(primitive)}` | {summary(primitive)} | {gradient(primitive)} |"
-            for primitive in declared(stage)
+            f"| {linked(primitive)} | {summary(primitive)} | {gradient(primitive)} |" for primitive in declared(stage)
         ]
         if rows:
             lines += ["", f"## {stage}", "", "| primitive | what it computes | gradient |", "|---|---|---|", *rows]

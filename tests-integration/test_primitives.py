@@ -43,10 +43,10 @@ def test_the_page_shows_every_primitive_and_what_it_computes() -> None:
     own = [each for name, each in registry.items() if name.startswith("tinytorch.")]
     assert len(own) > 80
     for each in own:
-        assert f"| `{each.name}(" in page
+        assert f"<code>{each.name}(" in page
         assert primitives.summary(each), each.name
-    assert "| `abs(x, /)` | \\|x\\| | a rule for `x` |" in page
-    assert "| `matmul(x, y, /)` | The matrix product over the last two axes" in page
+    assert "<code>abs(x, /)</code></autoref> | \\|x\\| | a rule for `x` |" in page
+    assert "<code>matmul(x, y, /)</code></autoref> | The matrix product over the last two axes" in page
     assert "| none: the result is a position |" in page
     assert "| refused: it overwrites what other rules may need" in page
     assert page.count("\n## ") == len([stage for stage in stages.order() if primitives.declared(stage)])
