@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import sqrt
-from typing import ClassVar
 
 import numpy as np
 
@@ -30,8 +29,6 @@ class Adam(Optimizer):
     array([0.9, 1.9], dtype=float32)
     """
 
-    decoupled: ClassVar[bool] = False
-
     def __init__(
         self,
         params: Parameters,
@@ -53,16 +50,9 @@ class Adam(Optimizer):
     def states(self, group: Group) -> tuple[str, ...]:
         return ("m", "v", "v_max") if group["amsgrad"] else ("m", "v")
 
-    def update(self, p: Array, g: Array, state: State, spare: tuple[Array, Array], step: int, group: Group) -> None:
-        lr, (beta1, beta2), decay = group["lr"], group["betas"], group["weight_decay"]
+    def update(self, change: Array, g: Array, state: State, spare: Array, step: int, group: Group) -> None:
+        beta1, beta2 = group["betas"]
         m, v = state["m"], state["v"]
-        change, decayed = spare
-        if decay and self.decoupled:
-            p *= 1 - lr * decay
-        elif decay:
-            np.multiply(p, decay, out=decayed)
-            decayed += g
-            g = decayed
         np.subtract(g, m, out=change)
         change *= 1 - beta1
         m += change  # m + (1 - beta1) (g - m)
@@ -77,8 +67,7 @@ class Adam(Optimizer):
         np.sqrt(v, out=change)
         change += group["eps"] * shrink
         np.divide(m, change, out=change)
-        change *= lr * shrink / (1 - beta1**step)
-        p -= change
+        change *= group["lr"] * shrink / (1 - beta1**step)
 
 
 class AdamW(Adam):

@@ -1,9 +1,9 @@
 """The parameters of a group as rows of numbers short enough for the cache.
 
 An update rule is arithmetic on single numbers, so it does not matter to it which parameter a number belongs to. Small
-parameters are copied into one row and back, which costs less than running the rule on each; a large parameter is taken
-in stretches, where it lies. Either way the rule sees one-dimensional arrays that stay in the cache from its first
-operation to its last.
+parameters have their gradients copied into one row, which costs less than running the rule on each; a large one is
+taken in stretches. Either way the rule sees one-dimensional arrays that stay in the cache from its first
+operation to its last. What it writes is taken off the parameters at the end, each where it lies.
 """
 
 from __future__ import annotations
@@ -22,78 +22,77 @@ State = dict[str, Array]
 
 
 class Block(Protocol):
-    """Numbers that are updated together: their state, room for two intermediate results, and the way in and out."""
+    """Numbers that are updated together: their state, room for two results, and the way in and out."""
 
     state: State
-    spare: tuple[Array, Array]
+    change: Array
+    spare: Array
 
     @property
     def members(self) -> Sequence[int]:
         """Which of the group's parameters the numbers belong to."""
 
-    def read(self, gradients: Sequence[Array]) -> tuple[Array, Array]:
-        """The parameters, to be changed in place, and their gradients."""
+    def gradient(self, gradients: Sequence[Array], decay: float) -> Array:
+        """The gradients of the parameters p, with `decay` · p added."""
 
-    def write(self) -> None:
-        """Put the parameters back where they came from."""
+    def apply(self, keep: float) -> None:
+        """p ← keep · p - change"""
 
 
 class Pool:
-    """Several parameters copied into one row and back."""
+    """Several parameters, whose gradients are copied into one row."""
 
     def __init__(self, members: Sequence[int], arrays: Sequence[Array], state: State, room: Array) -> None:
         self.members = members
         self.arrays = arrays
         self.state = state
         size = sum(array.size for array in arrays)
-        self.p, self.g = room[0, :size], room[1, :size]
-        self.spare = (room[2, :size], room[3, :size])
-        self.p_parts = _parts(self.p, arrays)
-        self.g_parts = _parts(self.g, arrays)
+        self.change, self.spare, self.g = room[0, :size], room[1, :size], room[2, :size]
+        self.changes = _parts(self.change, arrays)
+        self.gs = _parts(self.g, arrays)
 
-    def read(self, gradients: Sequence[Array]) -> tuple[Array, Array]:
-        for array, part in zip(self.arrays, self.p_parts, strict=True):
-            part[...] = array
-        for member, part in zip(self.members, self.g_parts, strict=True):
-            part[...] = gradients[member]
-        return self.p, self.g
+    def gradient(self, gradients: Sequence[Array], decay: float) -> Array:
+        for member, p, part in zip(self.members, self.arrays, self.gs, strict=True):
+            if decay:
+                np.multiply(p, decay, out=part)
+                part += gradients[member]
+            else:
+                part[...] = gradients[member]
+        return self.g
 
-    def write(self) -> None:
-        for array, part in zip(self.arrays, self.p_parts, strict=True):
-            array[...] = part
+    def apply(self, keep: float) -> None:
+        for p, change in zip(self.arrays, self.changes, strict=True):
+            if keep != 1:
+                p *= keep
+            p -= change
 
 
-class Stretch:
-    """A part of one large contiguous parameter, updated where it lies."""
+class Single:
+    """Numbers of one parameter, updated where they lie: the stretch `place` of its row, or all of it in its shape."""
 
-    def __init__(self, member: int, array: Array, start: int, state: State, room: Array) -> None:
+    def __init__(self, member: int, array: Array, place: slice | None, state: State, room: Array) -> None:
         self.members = (member,)
-        self.state = state
-        self.place = slice(start, min(start + BLOCK, array.size))
-        self.p = array.reshape(-1)[self.place]
-        self.spare = (room[2, : self.p.size], room[3, : self.p.size])
+        self.place = place
+        self.p = self._cut(array)
+        shape = self.p.shape
+        self.state = {name: row.reshape(shape) for name, row in state.items()}
+        self.change, self.spare, self.decayed = (row[: self.p.size].reshape(shape) for row in room)
 
-    def read(self, gradients: Sequence[Array]) -> tuple[Array, Array]:
-        return self.p, gradients[self.members[0]].reshape(-1)[self.place]
+    def _cut(self, array: Array) -> Array:
+        return array if self.place is None else array.reshape(-1)[self.place]
 
-    def write(self) -> None:
-        pass
+    def gradient(self, gradients: Sequence[Array], decay: float) -> Array:
+        g = self._cut(gradients[self.members[0]])
+        if decay:
+            np.multiply(self.p, decay, out=self.decayed)
+            self.decayed += g
+            g = self.decayed
+        return g
 
-
-class Whole:
-    """One parameter in its own shape, for rules that look at more than single numbers."""
-
-    def __init__(self, member: int, array: Array, state: State, room: Array) -> None:
-        self.members = (member,)
-        self.p = array
-        self.state = {name: row.reshape(array.shape) for name, row in state.items()}
-        self.spare = (room[2, : array.size].reshape(array.shape), room[3, : array.size].reshape(array.shape))
-
-    def read(self, gradients: Sequence[Array]) -> tuple[Array, Array]:
-        return self.p, gradients[self.members[0]]
-
-    def write(self) -> None:
-        pass
+    def apply(self, keep: float) -> None:
+        if keep != 1:
+            self.p *= keep
+        self.p -= self.change
 
 
 def _parts(row: Array, arrays: Iterable[Array]) -> list[Array]:
@@ -159,7 +158,7 @@ class Rows:
     def _plan(self, arrays: list[Array | None]) -> list[Block]:
         runs = self._runs(arrays)
         room = {
-            dtype: np.empty((4, max(min(sum(a.size for a in run), self._limit(run)) for _, run in same)), dtype)
+            dtype: np.empty((3, max(min(sum(a.size for a in run), self._limit(run)) for _, run in same)), dtype)
             for dtype in self.totals
             if (same := [(members, run) for members, run in runs if run[0].dtype == dtype])
         }
@@ -168,11 +167,12 @@ class Rows:
             first, array, spare = members[0], run[0], room[run[0].dtype]
             state = self._cut(first, members[-1])
             if self.whole:
-                blocks.append(Whole(first, array, state, spare))
+                blocks.append(Single(first, array, None, state, spare))
             elif self._limit(run) == BLOCK and array.size > BLOCK:
                 for start in range(0, array.size, BLOCK):
-                    part = {name: row[start : start + BLOCK] for name, row in state.items()}
-                    blocks.append(Stretch(first, array, start, part, spare))
+                    place = slice(start, min(start + BLOCK, array.size))
+                    part = {name: row[place] for name, row in state.items()}
+                    blocks.append(Single(first, array, place, part, spare))
             else:
                 blocks.append(Pool(members, run, state, spare))
         return blocks

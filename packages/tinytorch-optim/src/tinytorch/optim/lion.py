@@ -24,6 +24,8 @@ class Lion(Optimizer):
     array([ 0.9, -1.9], dtype=float32)
     """
 
+    decoupled = True
+
     def __init__(
         self,
         params: Parameters,
@@ -42,18 +44,13 @@ class Lion(Optimizer):
     def states(self, group: Group) -> tuple[str, ...]:
         return ("m",)
 
-    def update(self, p: Array, g: Array, state: State, spare: tuple[Array, Array], step: int, group: Group) -> None:
-        lr, (beta1, beta2) = group["lr"], group["betas"]
-        m = state["m"]
-        change, part = spare
+    def update(self, change: Array, g: Array, state: State, spare: Array, step: int, group: Group) -> None:
+        (beta1, beta2), m = group["betas"], state["m"]
         np.multiply(m, beta1, out=change)
-        np.multiply(g, 1 - beta1, out=part)
-        change += part
+        np.multiply(g, 1 - beta1, out=spare)
+        change += spare
         np.sign(change, out=change)
-        change *= lr
-        if group["weight_decay"]:
-            p *= 1 - lr * group["weight_decay"]
-        p -= change
+        change *= group["lr"]
         m *= beta2
-        np.multiply(g, 1 - beta2, out=part)
-        m += part
+        np.multiply(g, 1 - beta2, out=spare)
+        m += spare

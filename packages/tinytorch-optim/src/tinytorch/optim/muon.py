@@ -33,6 +33,7 @@ class Muon(Optimizer):
     """
 
     whole = True
+    decoupled = True
 
     def __init__(
         self,
@@ -71,24 +72,20 @@ class Muon(Optimizer):
     def states(self, group: Group) -> tuple[str, ...]:
         return ("momentum",)
 
-    def update(self, p: Array, g: Array, state: State, spare: tuple[Array, Array], step: int, group: Group) -> None:
-        lr, momentum, mean = group["lr"], group["momentum"], state["momentum"]
-        change, ahead = spare
+    def update(self, change: Array, g: Array, state: State, spare: Array, step: int, group: Group) -> None:
+        momentum, mean = group["momentum"], state["momentum"]
         np.subtract(g, mean, out=change)
         change *= 1 - momentum
         mean += change
+        ahead = mean
         if group["nesterov"]:
-            np.subtract(mean, g, out=ahead)
+            ahead = np.subtract(mean, g, out=spare)
             ahead *= momentum
             ahead += g
-        else:
-            np.copyto(ahead, mean)
-        rows, columns = p.shape
+        rows, columns = g.shape
         longest = 0.2 * sqrt(max(rows, columns))
         scale = longest if group["adjust"] == "match_rms_adamw" else sqrt(max(1.0, columns / rows))
-        np.multiply(orthogonalize(ahead, group["ns_steps"]), lr * scale, out=change)
-        p *= 1 - lr * group["weight_decay"]
-        p -= change
+        np.multiply(orthogonalize(ahead, group["ns_steps"]), group["lr"] * scale, out=change)
 
 
 def orthogonalize(matrix: Array, steps: int = 5, eps: float = 1e-7) -> Array:

@@ -24,6 +24,8 @@ Parameters: TypeAlias = Module | Iterable[Tensor] | Iterable[tuple[str, Tensor]]
 class Optimizer:
     """Base of all optimizers: a subclass gives `states` and `update`, arithmetic on one-dimensional arrays.
 
+    Every subclass has the options `lr` and `weight_decay`.
+
     `params` are a module (errors then know its parameters by name), tensors, `(name, tensor)` pairs, or groups: dicts
     with `"params"` and options that differ from the others. With `check_finite` a step that meets a NaN or an infinity
     in a gradient raises FloatingPointError, which names the parameter, and changes nothing.
@@ -33,6 +35,8 @@ class Optimizer:
     """
 
     whole: ClassVar[bool] = False  # whether `update` needs each parameter in its own shape
+    decoupled: ClassVar[bool] = False  # whether weight decay shrinks the parameters, p ← (1 - lr · weight_decay) p - …,
+    # or is added to the gradient, g + weight_decay · p
 
     def __init__(self, params: Parameters, defaults: Group, check_finite: bool = False) -> None:
         self.defaults = defaults
@@ -54,10 +58,11 @@ class Optimizer:
         """The names of what is remembered for every number of a parameter; each starts at zero."""
         raise NotImplementedError(f"{self.kind} has no states(group); define it in the class")
 
-    def update(self, p: Array, g: Array, state: State, spare: tuple[Array, Array], step: int, group: Group) -> None:
-        """Change `p` and the arrays of `state` in place, leaving the gradient `g` alone.
+    def update(self, change: Array, g: Array, state: State, spare: Array, step: int, group: Group) -> None:
+        """Write into `change` what is to be taken off the parameters, given their gradient `g`, which is left alone.
 
-        All arrays have one shape; `spare` are two more for intermediate results. `step` counts from 1.
+        The arrays of `state` are changed in place. All arrays have one shape; `spare` is one more for intermediate
+        results. `step` counts from 1. Weight decay is not its business.
         """
         raise NotImplementedError(f"{self.kind} has no update; define it in the class")
 
@@ -116,10 +121,13 @@ class Optimizer:
         """The second half: update every parameter for which `gather` found a gradient."""
         for group, rows, (arrays, gradients) in zip(self.param_groups, self.rows, found, strict=True):
             rows.allot(self.states(group))
+            decay, keep = group["weight_decay"], 1.0
+            if self.decoupled:
+                decay, keep = 0.0, 1 - group["lr"] * decay
             for block in rows.blocks(arrays):
-                p, g = block.read(gradients)
-                self.update(p, g, block.state, block.spare, rows.steps[block.members[0]] + 1, group)
-                block.write()
+                g = block.gradient(gradients, decay)
+                self.update(block.change, g, block.state, block.spare, rows.steps[block.members[0]] + 1, group)
+                block.apply(keep)
             rows.advance(arrays)
             note_write(*[array for array in arrays if array is not None])
 

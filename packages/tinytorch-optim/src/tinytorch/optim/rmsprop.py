@@ -55,13 +55,8 @@ class RMSprop(Optimizer):
     def states(self, group: Group) -> tuple[str, ...]:
         return ("v", *(["mean"] if group["centered"] else []), *(["velocity"] if group["momentum"] else []))
 
-    def update(self, p: Array, g: Array, state: State, spare: tuple[Array, Array], step: int, group: Group) -> None:
-        change, decayed = spare
+    def update(self, change: Array, g: Array, state: State, spare: Array, step: int, group: Group) -> None:
         alpha, v = group["alpha"], state["v"]
-        if group["weight_decay"]:
-            np.multiply(p, group["weight_decay"], out=decayed)
-            decayed += g
-            g = decayed
         np.multiply(g, g, out=change)
         change *= 1 - alpha
         v *= alpha
@@ -85,4 +80,3 @@ class RMSprop(Optimizer):
             np.multiply(velocity, group["lr"], out=change)
         else:
             change *= group["lr"]
-        p -= change

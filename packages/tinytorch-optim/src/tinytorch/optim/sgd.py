@@ -53,12 +53,7 @@ class SGD(Optimizer):
     def states(self, group: Group) -> tuple[str, ...]:
         return ("velocity",) if group["momentum"] else ()
 
-    def update(self, p: Array, g: Array, state: State, spare: tuple[Array, Array], step: int, group: Group) -> None:
-        change, decayed = spare
-        if group["weight_decay"]:
-            np.multiply(p, group["weight_decay"], out=decayed)
-            decayed += g
-            g = decayed
+    def update(self, change: Array, g: Array, state: State, spare: Array, step: int, group: Group) -> None:
         momentum = group["momentum"]
         if momentum:
             velocity = state["velocity"]
@@ -75,4 +70,3 @@ class SGD(Optimizer):
             else:
                 g = velocity
         np.multiply(g, group["lr"], out=change)
-        p -= change
