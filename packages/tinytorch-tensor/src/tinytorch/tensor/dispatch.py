@@ -17,7 +17,7 @@ import numpy as np
 
 from . import dtypes
 from .dtypes import Array, as_numbers, default_dtype
-from .tensor import Tensor, wrap
+from .tensor import Tensor
 
 KERNEL, RECORD, OBSERVE = 0, 1, 2
 """Levels of handlers: what replaces kernels is innermost, what records stands around it, what observes is outside."""

@@ -15,7 +15,8 @@ from tinytorch.tensor import Array, Tensor, primitive, where
 
 from .nll import averaged, classes_last, nll_loss, right_classes
 from .reduction import Reduction, checked
-from .softmax import log_softmax, shift, total
+from .softmax import log_softmax, shift
+from .sums import sum_within_rows
 from .targets import checked_targets, class_weights
 
 _sum: Any = np.add.reduce
@@ -59,7 +60,7 @@ class Kept(NamedTuple):
 
     right: Array  # (n,) where the score of each row's target is, in the flattened scores
     exponentials: Array  # (n, C) exp(logits), each row times any one number
-    sums: Array  # (n, 1) of the exponentials
+    sums: Array  # (n,) of the exponentials
     importance: Array | None  # (n,) the weight of each row, 0 where it is ignored; None where each is 1
     counted: Array | None  # which rows count, None for all
     divisor: float  # what the sum of the losses was divided by
@@ -80,16 +81,21 @@ def softmax_cross_entropy(
         logits = logits.astype(np.float64)
     flat, counted = checked_targets("cross_entropy", logits, targets, ignore_index)
     n, classes = flat.size, logits.shape[-1]
-    weights = class_weights("cross_entropy", weight, classes, logits.dtype)
+    weights = None if weight is None else class_weights("cross_entropy", weight, classes, logits.dtype)
     x = logits.reshape(n, classes)
     top = shift(x, axis=-1)
     exponentials = np.exp(x) if isinstance(top, float) else np.exp(x - top)
-    sums = total(exponentials, axis=-1)
-    norm = (np.log(sums) + top)[:, 0]  # log(sum(exp(x)))
+    sums = sum_within_rows(exponentials)
+    norm = np.log(sums)  # log(sum(exp(x)))
+    if not isinstance(top, float):
+        norm += top[:, 0]
     right = flat + np.arange(0, n * classes, classes)
     losses = norm - x.reshape(-1)[right]
-    importance = _importance(flat, weights, counted, x.dtype)
-    if importance is not None:
+    importance = None
+    if weights is not None or counted is not None:
+        importance = np.ones(n, x.dtype) if weights is None else weights[flat]
+        if counted is not None:
+            importance *= counted
         losses *= importance
     if label_smoothing:
         every = classes * norm - _sum(x, axis=1) if weights is None else _sum(weights) * norm - x @ weights
@@ -109,13 +115,6 @@ def softmax_cross_entropy(
     return np.asarray(_sum(losses)) * (1 / divisor if divisor else np.nan), kept
 
 
-def _importance(targets: Array, weights: Array | None, counted: Array | None, dtype: Any) -> Array | None:
-    """How much each row counts: (n,), or None where each counts for 1."""
-    if weights is None:
-        return None if counted is None else counted.astype(dtype)
-    return weights[targets] if counted is None else weights[targets] * counted
-
-
 def _backward(
     g: Array,
     out: Array,
@@ -130,7 +129,7 @@ def _backward(
 ) -> tuple[Array, None]:
     """With p = softmax(x), for a row of importance w: w (p - onehot(target)); smoothing spreads the onehot."""
     n, classes = kept.exponentials.shape
-    weights = class_weights("cross_entropy", weight, classes, g.dtype)
+    weights = None if weight is None else class_weights("cross_entropy", weight, classes, g.dtype)
     scale = g.reshape(-1) * (1 / kept.divisor if kept.divisor else 0.0)  # (n,) or (1,)
     hit = scale if kept.importance is None else kept.importance * scale
     pull, spread = hit, None
@@ -140,7 +139,7 @@ def _backward(
         spread = spread if kept.counted is None else spread * kept.counted
         pull = hit + spread * (classes if weights is None else _sum(weights))
     dx = np.empty(logits.shape, g.dtype)
-    rows = np.multiply(kept.exponentials, pull[:, None] / kept.sums, out=dx.reshape(-1, classes))
+    rows = np.multiply(kept.exponentials, (pull / kept.sums)[:, None], out=dx.reshape(-1, classes))
     if spread is not None:
         rows -= spread[:, None] if weights is None else np.multiply.outer(spread, weights)
     dx.reshape(-1)[kept.right] -= hit
