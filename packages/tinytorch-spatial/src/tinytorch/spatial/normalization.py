@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch.autograd import defvjp
-from tinytorch.layers.functional.blocks import row_blocks
+from tinytorch.layers.functional import row_blocks
 from tinytorch.tensor import Array, Tensor, note_write, primitive
 
 from .memory import batch_first, batch_last, float_dtype

@@ -1,5 +1,6 @@
 """What layers compute, as functions. Each file is one operation, or a family, from fast to readable."""
 
+from .blocks import blockwise, row_blocks, working_dtype
 from .cross_entropy import cross_entropy, softmax_cross_entropy
 from .dropout import dropout, keep, probability
 from .embedding import embedding
@@ -22,8 +23,8 @@ from .sigmoids import sigmoid, silu
 from .softmax import log_softmax, softmax
 
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "embedding", "erf",
-    "floored_log", "gelu", "huber_loss", "keep", "known_approximation", "l1_loss", "layer_norm", "leaky_relu",
-    "linear", "log_softmax", "mse_loss", "nll_loss", "probability", "relu", "rms_norm", "sigmoid", "silu",
-    "softmax", "softmax_cross_entropy", "softplus",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "blockwise", "cross_entropy", "dropout", "embedding",
+    "erf", "floored_log", "gelu", "huber_loss", "keep", "known_approximation", "l1_loss", "layer_norm", "leaky_relu",
+    "linear", "log_softmax", "mse_loss", "nll_loss", "probability", "relu", "rms_norm", "row_blocks", "sigmoid",
+    "silu", "softmax", "softmax_cross_entropy", "softplus", "working_dtype",
 ]  # fmt: skip

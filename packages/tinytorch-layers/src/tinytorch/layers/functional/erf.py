@@ -10,11 +10,14 @@ Source of the form: Press et al., Numerical Recipes, 3rd edition, section 6.2.2.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from tinytorch.autograd import defvjp
 from tinytorch.tensor import Array, primitive
+
+from .blocks import blockwise
 
 # highest power first, for Horner's rule
 COEFFICIENTS = (
@@ -67,6 +70,10 @@ def erf(x: Array, /) -> Array:
     Tensor([0.    , 0.8427])
     """
     x = np.asarray(x)
+    return blockwise(_erf, x.dtype, x)
+
+
+def _erf(x: Array, out: Array) -> None:
     z = np.abs(x, dtype=np.float64)
     near = np.minimum(z, 0.5)  # 1 - erfc would lose the digits of small values, so those come from the series
     square = near * near
@@ -75,8 +82,12 @@ def erf(x: Array, /) -> Array:
         small *= square
         small += coefficient
     small *= near
-    out = np.copysign(np.where(z < 0.5, small, 1 - upper_tail(z)), x)
-    return out.astype(x.dtype) if x.dtype.kind == "f" else out
+    np.copysign(np.where(z < 0.5, small, 1 - upper_tail(z)), x, out=out, casting="same_kind")
 
 
-defvjp(erf, lambda g, out, x: g * (np.exp(-(x * x)) * (2 / math.sqrt(math.pi))))
+def _slope(g: Any, out: Any, x: Any) -> Any:
+    near = np.clip(x, -30.0, 30.0)  # beyond, the slope is 0, and x² overflows soon
+    return g * (np.exp(-(near * near)) * (2 / math.sqrt(math.pi)))
+
+
+defvjp(erf, _slope)

@@ -14,7 +14,7 @@ import numpy as np
 from tinytorch.autograd import defvjp
 from tinytorch.tensor import Array, Tensor, primitive
 
-from .blocks import row_blocks
+from .blocks import blockwise
 from .erf import erf, normal_cdf
 
 A = math.sqrt(2 / math.pi)
@@ -47,12 +47,12 @@ def gelu(x: Array, /, approximate: str = "tanh") -> tuple[Array, None]:
     """
     known_approximation(approximate)
     x = np.asarray(x)
-    out = np.empty(x.shape, x.dtype if x.dtype.kind == "f" else np.float64)
-    xs, results = x.reshape(-1), out.reshape(-1)
-    for block in row_blocks(x.size, 1):
-        _below(xs[block], results[block], approximate)
-        results[block] *= xs[block]
-    return out, None
+
+    def gelu_of(x: Array, out: Array) -> None:
+        _below(x, out, approximate)
+        out *= x
+
+    return blockwise(gelu_of, x.dtype, x), None
 
 
 def _below(x: Array, out: Array, approximate: str) -> None:
@@ -78,14 +78,13 @@ def _below(x: Array, out: Array, approximate: str) -> None:
 def _backward(
     g: Array, out: Array, saved: None, needs: tuple[bool, ...], x: Any, approximate: str = "tanh"
 ) -> tuple[Array]:
-    x = np.asarray(x)
-    dx = np.empty(x.shape, g.dtype)
-    xs, gs, results = x.reshape(-1), g.reshape(-1), dx.reshape(-1)
     slope = _tanh_slope if approximate == "tanh" else _normal_slope
-    for block in row_blocks(x.size, 1):
-        slope(xs[block], results[block])
-        results[block] *= gs[block]
-    return (dx,)
+
+    def pulled(x: Array, g: Array, out: Array) -> None:
+        slope(x, out)
+        out *= g
+
+    return (blockwise(pulled, g.dtype, np.asarray(x), g),)
 
 
 def _tanh_slope(x: Array, out: Array) -> None:

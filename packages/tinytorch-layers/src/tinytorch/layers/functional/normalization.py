@@ -15,7 +15,7 @@ import numpy as np
 from tinytorch.autograd import defvjp
 from tinytorch.tensor import Array, Tensor, primitive
 
-from .blocks import row_blocks
+from .blocks import row_blocks, working_dtype
 
 
 def _explain(name: str) -> Any:
@@ -46,8 +46,8 @@ def _checked(name: str, x: Array, *scales: Array | None) -> Any:
     return dtype
 
 
-def _rows(x: Array) -> Array:
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+def _rows(x: Array, dtype: Any) -> Array:
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1]).astype(dtype, copy=False)
 
 
 @primitive(fused=True, explain=_explain("layer_norm"))
@@ -61,12 +61,14 @@ def layer_norm(
     >>> layer_norm(Tensor([[1.0, 3.0]]), eps=0.0)
     Tensor([[-1.,  1.]])
     """
-    dtype, rows = _checked("layer_norm", x, weight, bias), _rows(x)
+    dtype = _checked("layer_norm", x, weight, bias)
+    work = working_dtype(dtype)
+    rows = _rows(x, work)
     n, d = rows.shape
-    out = np.empty(x.shape, dtype)
+    out = np.empty(x.shape, work)
     flat = out.reshape(n, d)
-    mean, rstd = np.empty((n, 1), dtype), np.empty((n, 1), dtype)
-    average = _average(d, dtype)
+    mean, rstd = np.empty((n, 1), work), np.empty((n, 1), work)
+    average = _average(d, work)
     for block in row_blocks(n, d):
         result, scale = flat[block], rstd[block]
         np.matmul(rows[block], average, out=mean[block])
@@ -77,7 +79,7 @@ def layer_norm(
             result *= weight
         if bias is not None:
             result += bias
-    return out, (mean, rstd)
+    return out.astype(dtype, copy=False), (mean, rstd)
 
 
 @lru_cache(maxsize=64)
@@ -114,12 +116,12 @@ def _layer_norm_backward(
     Written in c = x - mean instead of n, so that the sums over rows and columns are products with vectors.
     """
     mean, rstd = saved
-    rows, grads = _rows(x), _rows(g)
+    rows, grads = _rows(x, rstd.dtype), _rows(g, rstd.dtype)
     n, d = rows.shape
-    dx = np.empty(x.shape, g.dtype)
+    dx = np.empty(x.shape, rstd.dtype)
     flat = dx.reshape(n, d)
-    dweight, dbias = np.zeros(d, g.dtype), np.zeros(d, g.dtype)
-    average = _weighted_average(weight, d, g.dtype)
+    dweight, dbias = np.zeros(d, rstd.dtype), np.zeros(d, rstd.dtype)
+    average = _weighted_average(weight, d, rstd.dtype)
     for block in row_blocks(n, d):
         h, scale = grads[block], rstd[block]
         centred = np.subtract(rows[block], mean[block])
@@ -163,30 +165,31 @@ def rms_norm(x: Array, weight: Array | None = None, /, eps: float = 1e-5) -> tup
     >>> rms_norm(Tensor([[3.0, -3.0]]), eps=0.0)
     Tensor([[ 1., -1.]])
     """
-    dtype, rows = _checked("rms_norm", x, weight), _rows(x)
+    dtype = _checked("rms_norm", x, weight)
+    work = working_dtype(dtype)
+    rows = _rows(x, work)
     n, d = rows.shape
-    out = np.empty(x.shape, dtype)
+    out = np.empty(x.shape, work)
     flat = out.reshape(n, d)
-    rstd = np.empty((n, 1), dtype)
+    rstd = np.empty((n, 1), work)
     for block in row_blocks(n, d):
-        squares = np.vecdot(rows[block], rows[block]).astype(dtype, copy=False)
-        _reciprocal_root(squares, d, eps, rstd[block])
+        _reciprocal_root(np.vecdot(rows[block], rows[block]), d, eps, rstd[block])
         np.multiply(rows[block], rstd[block], out=flat[block])
         if weight is not None:
             flat[block] *= weight
-    return out, rstd
+    return out.astype(dtype, copy=False), rstd
 
 
 def _rms_norm_backward(
     g: Array, out: Array, rstd: Array, needs: tuple[bool, ...], x: Array, weight: Array | None, eps: float = 1e-5
 ) -> tuple[Array | None, ...]:
     """With h = g weight: dx = rstd (h - x rstd² mean(h x)), dweight = sum(g x rstd)."""
-    rows, grads = _rows(x), _rows(g)
+    rows, grads = _rows(x, rstd.dtype), _rows(g, rstd.dtype)
     n, d = rows.shape
-    dx = np.empty(x.shape, g.dtype)
+    dx = np.empty(x.shape, rstd.dtype)
     flat = dx.reshape(n, d)
-    dweight = np.zeros(d, g.dtype)
-    average = _weighted_average(weight, d, g.dtype)
+    dweight = np.zeros(d, rstd.dtype)
+    average = _weighted_average(weight, d, rstd.dtype)
     for block in row_blocks(n, d):
         h, scale = grads[block], rstd[block]
         product = np.multiply(h, rows[block])

@@ -9,31 +9,27 @@ import numpy as np
 from tinytorch.autograd import defvjp
 from tinytorch.tensor import Array, Tensor, primitive
 
-from .blocks import row_blocks
+from .blocks import blockwise
 
 
-def logistic(x: Array, out: Array) -> Array:
-    """1 / (1 + exp(-x)) as (1 + tanh(x / 2)) / 2, which cannot overflow, written to `out`."""
-    np.multiply(x, 0.5, out=out)
-    np.tanh(out, out=out)
-    out *= 0.5
-    out += 0.5
-    return out
-
-
-def _like(x: Array) -> Array:
-    return np.empty(x.shape, x.dtype if x.dtype.kind == "f" else np.float64)
+def _sigmoid(x: Array, out: Array) -> None:
+    """exp(-x) overflows to infinity, and its reciprocal is then 0, as it should be."""
+    np.negative(x, out=out)
+    with np.errstate(over="ignore"):
+        np.exp(out, out=out)
+    out += 1
+    np.reciprocal(out, out=out)
 
 
 @primitive(fused=True)
 def sigmoid(x: Array, /) -> tuple[Array, None]:
-    """1 / (1 + exp(-x))
+    """1 / (1 + exp(-x)), with all its digits also where it is nearly 0.
 
     >>> sigmoid(Tensor([0.0]))
     Tensor([0.5])
     """
     x = np.asarray(x)
-    return logistic(x, _like(x)), None
+    return blockwise(_sigmoid, x.dtype, x), None
 
 
 def _sigmoid_backward(g: Array, out: Array, saved: None, needs: tuple[bool, ...], x: Any) -> tuple[Array]:
@@ -50,6 +46,19 @@ def _sigmoid_by_parts(x: Any) -> Tensor:
 defvjp(sigmoid, fused=_sigmoid_backward, composition=_sigmoid_by_parts)
 
 
+def _logistic(x: Array, out: Array) -> None:
+    """The sigmoid as (1 + tanh(x / 2)) / 2: twice as fast, and as good as it for a factor of x."""
+    np.multiply(x, 0.5, out=out)
+    np.tanh(out, out=out)
+    out *= 0.5
+    out += 0.5
+
+
+def _silu(x: Array, out: Array) -> None:
+    _logistic(x, out)
+    out *= x
+
+
 @primitive(fused=True)
 def silu(x: Array, /) -> tuple[Array, None]:
     """x * sigmoid(x)
@@ -58,28 +67,22 @@ def silu(x: Array, /) -> tuple[Array, None]:
     Tensor([ 0., 20.])
     """
     x = np.asarray(x)
-    out = _like(x)
-    xs, results = x.reshape(-1), out.reshape(-1)
-    for block in row_blocks(x.size, 1):
-        logistic(xs[block], results[block])
-        results[block] *= xs[block]
-    return out, None
+    return blockwise(_silu, x.dtype, x), None
+
+
+def _silu_pulled(x: Array, g: Array, out: Array) -> None:
+    """g times d silu / dx = s + x s (1 - s) = s (1 + x (1 - s)), where s = sigmoid(x)."""
+    s = np.empty_like(out)
+    _logistic(x, s)
+    np.subtract(1, s, out=out)
+    out *= x
+    out += 1
+    out *= s
+    out *= g
 
 
 def _silu_backward(g: Array, out: Array, saved: None, needs: tuple[bool, ...], x: Any) -> tuple[Array]:
-    """d silu / dx = s + x s (1 - s) = s (1 + x (1 - s)), where s = sigmoid(x)."""
-    x = np.asarray(x)
-    dx = np.empty(x.shape, g.dtype)
-    xs, gs, results = x.reshape(-1), g.reshape(-1), dx.reshape(-1)
-    for block in row_blocks(x.size, 1):
-        slope = results[block]
-        s = logistic(xs[block], np.empty_like(slope))
-        np.subtract(1, s, out=slope)
-        slope *= xs[block]
-        slope += 1
-        slope *= s
-        slope *= gs[block]
-    return (dx,)
+    return (blockwise(_silu_pulled, g.dtype, np.asarray(x), g),)
 
 
 def _silu_by_parts(x: Any) -> Tensor:
