@@ -140,6 +140,61 @@ def test_a_small_network_learns() -> None:
     assert losses[-1] < 0.05
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [F.mse_loss, F.l1_loss, F.huber_loss, F.binary_cross_entropy, F.binary_cross_entropy_with_logits],
+)
+def test_targets_keep_the_digits_of_the_model(loss: Callable[..., Tensor]) -> None:
+    x, target = np.array([0.3, 0.9]), np.array([0.1, 0.7])
+    exact = loss(Tensor(x, "float64"), Tensor(target, "float64")).item()
+    assert loss(Tensor(x, "float64"), target).item() == exact
+    assert loss(x, Tensor(target, "float64")).item() == exact
+    assert loss(Tensor(x, "float64"), [1, 0]).dtype == np.float64
+    assert loss(Tensor([0, 1]), [0.25, 0.75]).item() != loss(Tensor([0, 1]), [0, 0]).item()
+
+
+def test_weights_of_binary_losses_may_be_lists_and_keep_the_digits_of_the_model() -> None:
+    x, target = Tensor([0.3, 0.9], "float64"), [1.0, 0.0]
+    for name in ("weight", "pos_weight"):
+        found = F.binary_cross_entropy_with_logits(x, target, **{name: [0.1, 0.7]})
+        assert found.item() == F.binary_cross_entropy_with_logits(x, target, **{name: np.array([0.1, 0.7])}).item()
+        assert (
+            found.item()
+            == F.binary_cross_entropy_with_logits(x, target, **{name: Tensor([0.1, 0.7], "float64")}).item()
+        )
+
+
+@pytest.mark.parametrize("norm", [nn.LayerNorm, nn.RMSNorm])
+def test_norms_over_several_axes_are_norms_over_these_axes_joined(norm: Any) -> None:
+    x = randn(2, 5, 3, 4, dtype="float64")
+    several, joined = norm((3, 4), dtype="float64"), norm(12, dtype="float64")
+    assert several.weight.shape == (3, 4)
+    several.weight.data[:] = np.arange(12).reshape(3, 4)
+    joined.weight.data[:] = np.arange(12)
+    np.testing.assert_array_equal(several(x).data, joined(x.reshape(2, 5, 12)).data.reshape(x.shape))
+    several(x).sum().backward()
+    assert several.weight.grad.shape == (3, 4)
+    assert repr(several).startswith(f"{norm.__name__}((3, 4))")
+    assert norm([4]).features == 4
+
+
+@pytest.mark.parametrize("norm", [nn.LayerNorm, nn.RMSNorm])
+def test_norms_without_weights_normalize_and_still_check_their_size(norm: Any) -> None:
+    plain = norm(4, elementwise_affine=False)
+    assert list(plain.parameters()) == []
+    x = randn(3, 4)
+    np.testing.assert_array_equal(plain(x).data, norm(4)(x).data)
+    with pytest.raises(ValueError, match=r"x of shape \(3, 5\) for features 4"):
+        plain(randn(3, 5))
+    assert repr(plain) == f"{norm.__name__}(4, elementwise_affine=False)"
+
+
+def test_a_layer_norm_without_bias_says_so() -> None:
+    norm = nn.LayerNorm(3, bias=False)
+    assert norm.bias is None
+    assert repr(norm) == "LayerNorm(3, bias=False)  3 parameters"
+
+
 WRONG: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("too few features", lambda: nn.Linear(3, 2)(zeros(4, 5)), ValueError, r"x of shape \(4, 5\) for 3 input features"),
     # (4, 6) has the numbers of eight rows of three: reshaped in silence it would give a wrong answer
@@ -153,13 +208,19 @@ WRONG: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("norm", lambda: nn.LayerNorm(3)(zeros(2, 4)), ValueError, r"weight of shape \(3,\) for x of shape \(2, 4\)"),
     ("rms norm", lambda: nn.RMSNorm(3)(zeros(2, 4)), ValueError, r"rms_norm: weight of shape \(3,\)"),
     ("norm of a number", lambda: F.layer_norm(1.0), ValueError, "must be a last axis"),
+    ("norm of no axis", lambda: nn.LayerNorm(()), ValueError, "must be an axis"),
+    ("norm of other axes", lambda: nn.LayerNorm((3, 4))(zeros(4, 3)), ValueError, r"features \(3, 4\)"),
+    ("eps as text", lambda: nn.RMSNorm(3, eps="x"), TypeError, "eps is 'x', a str"),  # type: ignore[arg-type]
     ("negative eps", lambda: nn.LayerNorm(3, eps=-1.0), ValueError, "eps is -1.0"),
     ("float index", lambda: nn.Embedding(3, 2)(zeros(2)), TypeError, "indices of dtype float32"),
     ("index beyond", lambda: nn.Embedding(3, 2)([0, 3]), IndexError, "index 3 in a table of 3 rows"),
     ("negative index", lambda: nn.Embedding(3, 2)([-1, 0]), IndexError, "index -1 in a table of 3 rows"),
     ("padding row", lambda: nn.Embedding(3, 2, padding_idx=3), ValueError, "padding_idx 3"),
+    ("half a padding row", lambda: nn.Embedding(3, 2, padding_idx=1.5), TypeError, "must be an int"),  # type: ignore[arg-type]
+    ("padding row beyond", lambda: F.embedding(zeros(3, 2), [0], padding_idx=-1), ValueError, "row from 0 to 2"),
     ("table", lambda: F.embedding(zeros(3), [0]), ValueError, r"weight of shape \(3,\)"),
     ("probability", lambda: nn.Dropout(1.0), ValueError, "p is 1.0"),
+    ("probability as text", lambda: nn.Dropout("x"), TypeError, "p is 'x', a str"),  # type: ignore[arg-type]
     ("dropout of integers", lambda: F.dropout(Tensor([1, 2])), TypeError, "dtype int64"),
     ("approximation", lambda: nn.GELU("sigmoid"), ValueError, "'none' .exact. or 'tanh'"),
     ("axis", lambda: nn.Softmax(axis=2)(zeros(2, 2)), IndexError, r"softmax: axis 2 of shape \(2, 2\)"),
@@ -177,6 +238,13 @@ WRONG: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("pairs", lambda: F.mse_loss(zeros(2, 1), zeros(2)), ValueError, r"shape \(2, 1\) and target of shape \(2,\)"),
     ("no probability", lambda: F.binary_cross_entropy(zeros(2) - 1, zeros(2)), ValueError, "must be probabilities"),
     ("delta", lambda: F.huber_loss(zeros(2), zeros(2), delta=0.0), ValueError, "delta is 0.0"),
+    ("delta of the module", lambda: nn.HuberLoss(delta=-1.0), ValueError, "HuberLoss: delta is -1.0"),
+    (
+        "weights of more shape",
+        lambda: F.binary_cross_entropy_with_logits(zeros(3), zeros(3), weight=zeros(2, 3)),
+        ValueError,
+        "must broadcast to their shape",
+    ),
     ("part", lambda: nn.Sequential(nn.Linear(1, 1), abs), TypeError, "must be a Module"),  # type: ignore[arg-type]
 ]
 

@@ -110,8 +110,34 @@ def test_layers_start_as_they_say() -> None:
         (lambda: init.kaiming_normal(zeros(3, 3), mode="fan"), "'fan_in' or 'fan_out'"),  # type: ignore[arg-type]
         (lambda: init.calculate_gain("gelu"), "known are linear, sigmoid"),  # type: ignore[arg-type]
         (lambda: init.trunc_normal(zeros(3), low=8, high=9), "choose wider bounds"),
+        (lambda: init.trunc_normal(zeros(3), mean=math.nan), "choose wider bounds"),
+        (lambda: init.trunc_normal(zeros(3), std=0.0), "std is 0.0; it must be positive"),
     ],
 )
 def test_wrong_requests_are_explained(wrong: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         wrong()
+
+
+def test_values_are_never_cut_to_integers() -> None:
+    whole = Tensor([1, 2])
+    for write in (init.normal, lambda tensor: init.constant(tensor, 2.5)):
+        with pytest.raises(TypeError, match="dtype int64 cannot hold these values"):
+            write(whole)
+    assert whole.tolist() == [1, 2]
+    assert init.ones(whole).tolist() == [1, 1]
+    with pytest.raises(TypeError, match="must be a Tensor or Parameter"):
+        init.zeros(np.ones(2))  # type: ignore[type-var]
+
+
+def test_what_holds_no_numbers_needs_none() -> None:
+    for draw in (init.xavier_uniform, init.xavier_normal, init.kaiming_uniform, init.kaiming_normal, init.orthogonal):
+        assert draw(zeros(0, 3)).shape == (0, 3)
+        assert draw(zeros(0, 0)).shape == (0, 0)
+
+
+def test_a_tensor_that_may_not_be_written_gets_numbers_of_its_own() -> None:
+    shared = np.broadcast_to(np.float32(0), (3,))
+    tensor = init.ones(Tensor(shared))
+    assert tensor.tolist() == [1, 1, 1]
+    assert (shared == 0).all()

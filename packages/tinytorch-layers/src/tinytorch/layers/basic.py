@@ -12,17 +12,9 @@ from tinytorch.tensor import Tensor, flatten, zeros
 
 from . import functional as F
 from . import init
+from .checks import positive, row
 from .module import Module
 from .parameter import Parameter
-
-
-def positive(name: str, **sizes: int) -> None:
-    """Refuse sizes that are not whole numbers from 1."""
-    for size_name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int | np.integer):
-            raise TypeError(f"{name}: {size_name} is {size!r}, a {type(size).__name__}; it must be an int")
-        if size < 1:
-            raise ValueError(f"{name}: {size_name} is {size}; it must be at least 1")
 
 
 class Linear(Module):
@@ -82,8 +74,8 @@ class Embedding(Module):
         generator: np.random.Generator | None = None,
     ) -> None:
         positive("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        if padding_idx is not None and not 0 <= padding_idx < num_embeddings:
-            raise ValueError(f"Embedding: padding_idx {padding_idx}; it must be a row from 0 to {num_embeddings - 1}")
+        if padding_idx is not None:
+            row("Embedding", "padding_idx", padding_idx, num_embeddings)
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = padding_idx

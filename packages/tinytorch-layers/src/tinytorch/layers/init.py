@@ -7,15 +7,22 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from tinytorch.tensor import Array, Tensor, default_generator, note_write
+from tinytorch.tensor import Array, Tensor, default_generator
+
+from . import state
 
 T = TypeVar("T", bound=Tensor)
 Generator = np.random.Generator | None
 
 
 def _write(tensor: T, values: Array | float) -> T:
-    tensor.data[...] = values
-    note_write(tensor.data)
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"initialiser: got a {type(tensor).__name__}; it must be a Tensor or Parameter to write into")
+    if not np.can_cast(np.asarray(values).dtype, tensor.dtype, "same_kind"):
+        raise TypeError(
+            f"initialiser: a tensor of dtype {tensor.dtype} cannot hold these values; it must be floating point"
+        )
+    state.write(tensor, values)
     return tensor
 
 
@@ -51,8 +58,10 @@ def trunc_normal(
 
     Raises ValueError when less than a hundredth of it does, for numbers outside are drawn again.
     """
+    if not std > 0:
+        raise ValueError(f"trunc_normal: std is {std}; it must be positive")
     share = (math.erf((high - mean) / (std * math.sqrt(2))) - math.erf((low - mean) / (std * math.sqrt(2)))) / 2
-    if share < 0.01:
+    if not share >= 0.01:
         raise ValueError(
             f"trunc_normal: {share:.2%} of the normal distribution with mean {mean} and std {std} lies between "
             f"{low} and {high}; choose wider bounds, or uniform"
@@ -69,13 +78,13 @@ def xavier_uniform(tensor: T, gain: float = 1.0, generator: Generator = None) ->
 
     Source: Glorot, Bengio 2010, Understanding the difficulty of training deep feedforward neural networks, eq. 16.
     """
-    bound = gain * math.sqrt(6 / sum(fans(tensor)))
+    bound = gain * math.sqrt(6 / max(sum(fans(tensor)), 1))
     return uniform(tensor, -bound, bound, generator)
 
 
 def xavier_normal(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
     """Drawn from the normal distribution, with variance gain² · 2 / (fan_in + fan_out)."""
-    return normal(tensor, 0.0, gain * math.sqrt(2 / sum(fans(tensor))), generator)
+    return normal(tensor, 0.0, gain * math.sqrt(2 / max(sum(fans(tensor)), 1)), generator)
 
 
 Nonlinearity = Literal["linear", "sigmoid", "tanh", "relu", "leaky_relu"]
@@ -153,4 +162,4 @@ def _kaiming_std(tensor: Tensor, a: float, mode: Mode, nonlinearity: Nonlinearit
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"kaiming: mode is {mode!r}; it must be 'fan_in' or 'fan_out'")
     fan = fans(tensor)[mode == "fan_out"]
-    return calculate_gain(nonlinearity, a) / math.sqrt(fan)
+    return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))

@@ -8,6 +8,7 @@ from tinytorch.tensor import Tensor
 
 from . import functional as F
 from .functional.reduction import Reduction, checked
+from .functional.regression import known_delta
 from .module import Module
 
 
@@ -86,7 +87,7 @@ class HuberLoss(_Loss):
 
     def __init__(self, reduction: Reduction = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction)
-        self.delta = delta
+        self.delta = known_delta("HuberLoss", delta)
 
     def forward(self, x: Any, target: Any) -> Tensor:
         return F.huber_loss(x, target, self.reduction, self.delta)

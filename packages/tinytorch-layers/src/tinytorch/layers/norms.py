@@ -5,18 +5,58 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from tinytorch.tensor import Tensor, ones, zeros
 
 from . import functional as F
-from .basic import positive
+from .checks import non_negative, positive
 from .module import Module
 from .parameter import Parameter
 
+Features = int | tuple[int, ...] | list[int]
 
-class LayerNorm(Module):
-    """(x - mean) / sqrt(var + eps) * weight + bias over the last axis, of `features` numbers.
+
+class _Norm(Module):
+    """What is normalized together is the last axis, or as many last axes as `features` names."""
+
+    def __init__(self, features: Features, eps: float, elementwise_affine: bool, dtype: npt.DTypeLike | None) -> None:
+        name = type(self).__name__
+        shape = tuple(features) if isinstance(features, tuple | list) else (features,)
+        if not shape:
+            raise ValueError(f"{name}: features is {features!r}; there must be an axis to normalize over")
+        for size in shape:
+            positive(name, features=size)
+        self.features = shape[0] if len(shape) == 1 else shape
+        self.eps = non_negative(name, eps)
+        self.weight = Parameter(ones(*shape, dtype=dtype)) if elementwise_affine else None
+        self._simple = len(shape) == 1 and elementwise_affine  # then the function checks the shape
+
+    def _as_rows(self, x: Any) -> Tensor:
+        """The axes that are normalized together joined into one: (..., *features) -> (..., D)."""
+        x = x if isinstance(x, Tensor) else Tensor(x)
+        shape = self.features if isinstance(self.features, tuple) else (self.features,)
+        leading = x.ndim - len(shape)
+        if leading < 0 or x.shape[leading:] != shape:
+            raise ValueError(
+                f"{type(self).__name__}: x of shape {x.shape} for features {self.features}; its last axes must be those"
+            )
+        return x.reshape(*x.shape[:leading], math.prod(shape))
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.features}"
+            + ("" if self.eps == 1e-5 else f", eps={self.eps:g}")
+            + ("" if self.weight is not None else ", elementwise_affine=False")
+        )
+
+
+class LayerNorm(_Norm):
+    """(x - mean) / sqrt(var + eps) * weight + bias over the last axis, of `features` numbers, or the last axes.
+
+    `features` is the size of the last axis, or a tuple of the sizes of as many axes. Weight and bias have that shape;
+    without `elementwise_affine` there is neither, without `bias` no bias.
 
     Source: Ba, Kiros, Hinton 2016, Layer Normalization, eq. 4.
 
@@ -25,23 +65,32 @@ class LayerNorm(Module):
     """
 
     def __init__(
-        self, features: int, eps: float = 1e-5, bias: bool = True, *, dtype: npt.DTypeLike | None = None
+        self,
+        features: Features,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        *,
+        dtype: npt.DTypeLike | None = None,
     ) -> None:
-        positive("LayerNorm", features=features)
-        self.features = features
-        self.eps = non_negative("LayerNorm", eps)
-        self.weight = Parameter(ones(features, dtype=dtype))
-        self.bias = Parameter(zeros(features, dtype=dtype)) if bias else None
+        super().__init__(features, eps, elementwise_affine, dtype)
+        self.bias = Parameter(zeros(*self.weight.shape, dtype=dtype)) if bias and self.weight is not None else None
 
     def forward(self, x: Any) -> Tensor:
-        return F.layer_norm(x, self.weight, self.bias, eps=self.eps)
+        if self._simple:
+            return F.layer_norm(x, self.weight, self.bias, eps=self.eps)
+        scales = (None if scale is None else scale.reshape(-1) for scale in (self.weight, self.bias))
+        return F.layer_norm(self._as_rows(x), *scales, eps=self.eps).reshape(*np.shape(x))
 
     def extra_repr(self) -> str:
-        return f"{self.features}" + ("" if self.eps == 1e-5 else f", eps={self.eps:g}")
+        return super().extra_repr() + (", bias=False" if self.weight is not None and self.bias is None else "")
 
 
-class RMSNorm(Module):
-    """x / sqrt(mean(x²) + eps) * weight over the last axis, of `features` numbers.
+class RMSNorm(_Norm):
+    """x / sqrt(mean(x²) + eps) * weight over the last axis, of `features` numbers, or the last axes.
+
+    `features` is the size of the last axis, or a tuple of the sizes of as many axes. The weight has that shape; without
+    `elementwise_affine` there is none.
 
     Source: Zhang, Sennrich 2019, Root Mean Square Layer Normalization, eq. 4.
 
@@ -49,21 +98,18 @@ class RMSNorm(Module):
     array([[ 1., -1.]], dtype=float32)
     """
 
-    def __init__(self, features: int, eps: float = 1e-5, *, dtype: npt.DTypeLike | None = None) -> None:
-        positive("RMSNorm", features=features)
-        self.features = features
-        self.eps = non_negative("RMSNorm", eps)
-        self.weight = Parameter(ones(features, dtype=dtype))
+    def __init__(
+        self,
+        features: Features,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        *,
+        dtype: npt.DTypeLike | None = None,
+    ) -> None:
+        super().__init__(features, eps, elementwise_affine, dtype)
 
     def forward(self, x: Any) -> Tensor:
-        return F.rms_norm(x, self.weight, eps=self.eps)
-
-    def extra_repr(self) -> str:
-        return f"{self.features}" + ("" if self.eps == 1e-5 else f", eps={self.eps:g}")
-
-
-def non_negative(name: str, eps: float) -> float:
-    """`eps`, unless it is negative or not finite."""
-    if not math.isfinite(eps) or eps < 0:
-        raise ValueError(f"{name}: eps is {eps}; it must be 0 or a small positive number")
-    return eps
+        if self._simple:
+            return F.rms_norm(x, self.weight, eps=self.eps)
+        weight = None if self.weight is None else self.weight.reshape(-1)
+        return F.rms_norm(self._as_rows(x), weight, eps=self.eps).reshape(*np.shape(x))

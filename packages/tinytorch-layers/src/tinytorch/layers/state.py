@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -24,15 +25,19 @@ def entries(module: Module) -> dict[str, Tensor]:
     found: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
     for prefix, part in module.named_modules(remove_duplicate=False):
         for name, persistent in part._buffers.items():
-            buffer = getattr(part, name)
+            buffer = part.__dict__.get(name)
             if persistent and buffer is not None:
                 found[f"{prefix}.{name}" if prefix else name] = buffer
     return found
 
 
-def load(module: Module, values: dict[str, Any], strict: bool) -> Mismatch:
+def load(module: Module, values: Mapping[str, Any], strict: bool) -> Mismatch:
+    if not isinstance(values, Mapping):
+        raise TypeError(
+            f"load_state_dict: got a {type(values).__name__}; it must be tensors or arrays by name: for a file use load"
+        )
     own = entries(module)
-    arrays = {name: value.data if isinstance(value, Tensor) else np.asarray(value) for name, value in values.items()}
+    arrays = {name: _array(value) for name, value in values.items()}
     present = {id(own[name]) for name in own.keys() & arrays.keys()}
     # a shared parameter is complete when one of its names is there
     missing = [name for name, tensor in own.items() if name not in arrays and id(tensor) not in present]
@@ -48,12 +53,23 @@ def load(module: Module, values: dict[str, Any], strict: bool) -> Mismatch:
         )
     for name, tensor in own.items():
         if name in arrays:
-            _write(tensor, arrays[name])
+            write(tensor, arrays[name])
     return Mismatch(missing, unexpected)
+
+
+def _array(value: Any) -> Array:
+    if isinstance(value, Tensor):
+        return value.data
+    try:
+        return np.asarray(value)
+    except ValueError:  # a list of lists of different lengths
+        return np.asarray(None)
 
 
 def _misfits(name: str, tensor: Tensor, arrays: dict[str, Array]) -> list[str]:
     value = arrays[name]
+    if value.dtype.kind not in "bifuc":
+        return [f"no numbers: {name} is {tensor.shape}, the value is no array of numbers"]
     if value.shape != tensor.shape:
         turned = value.ndim == 2 and value.shape[::-1] == tensor.shape
         hint = " (Linear weights are (in_features, out_features): transpose it?)" if turned else ""
@@ -75,9 +91,10 @@ def _quarrels(own: dict[str, Tensor], arrays: dict[str, Array]) -> list[str]:
     return quarrels
 
 
-def _write(tensor: Tensor, value: Array) -> None:
+def write(tensor: Tensor, value: Array | float) -> None:
+    """Put `value` in the place of the tensor's numbers."""
     if tensor.data.flags.writeable:
         tensor.data[...] = value
         note_write(tensor.data)
     else:
-        tensor.data = value.astype(tensor.dtype)
+        tensor.data = np.full(tensor.shape, value, tensor.dtype)

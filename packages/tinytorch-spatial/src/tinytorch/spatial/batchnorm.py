@@ -7,8 +7,7 @@ from typing import Any
 import numpy.typing as npt
 
 from tinytorch.layers import Module, Parameter
-from tinytorch.layers.basic import positive
-from tinytorch.layers.norms import non_negative
+from tinytorch.layers.checks import non_negative, positive
 from tinytorch.tensor import Tensor, note_write, ones, zeros
 
 from .describing import described

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinytorch.layers import Module, Parameter, init
-from tinytorch.layers.basic import positive
+from tinytorch.layers.checks import positive
 from tinytorch.tensor import Tensor, zeros
 
 from .average_pooling import adaptive_avg_pool2d, avg_pool2d

@@ -9,10 +9,12 @@ import numpy as np
 from tinytorch.autograd import defvjp
 from tinytorch.tensor import Array, Tensor, default_generator, primitive
 
+from ..checks import real
+
 
 def probability(name: str, p: float) -> float:
     """`p`, unless it is no probability below 1."""
-    if not 0 <= p < 1:
+    if not 0 <= real(name, "p", p) < 1:
         raise ValueError(f"{name}: p is {p}; it must be a probability from 0 up to, not including, 1")
     return p
 

@@ -9,12 +9,15 @@ import numpy as np
 from tinytorch.autograd import defvjp
 from tinytorch.tensor import Array, Tensor, primitive, unindex
 
+from ..checks import row
+
 
 @primitive(fused=True)
 def embedding(weight: Array, indices: Array, /, padding_idx: int | None = None) -> tuple[Array, None]:
     """Row `indices[...]` of `weight`: (V, D), (...) integer -> (..., D). Row `padding_idx` gets no gradient.
 
-    Raises TypeError for indices that are not integers, IndexError for one that is no row.
+    Raises TypeError for indices that are not integers, IndexError for one that is no row, ValueError for a padding row
+    that is none.
 
     >>> embedding(Tensor([[1.0], [2.0]]), Tensor([1, 0, 1]))
     Tensor([[2.],
@@ -27,6 +30,8 @@ def embedding(weight: Array, indices: Array, /, padding_idx: int | None = None) 
     if indices.dtype.kind not in "iu":
         raise TypeError(f"embedding: indices of dtype {indices.dtype}; they must be integers, use astype('int64')")
     count = weight.shape[0]
+    if padding_idx is not None:
+        row("embedding", "padding_idx", padding_idx, count)
     if indices.size:
         low, high = np.minimum.reduce(indices, axis=None), np.maximum.reduce(indices, axis=None)
         if low < 0 or high >= count:

@@ -64,5 +64,5 @@ def averaged(losses: Tensor, importance: Tensor, reduction: Reduction) -> Tensor
     total = losses.sum()
     if reduction == "sum":
         return total
-    weight = float(importance.data.sum())
+    weight = float(importance.data.sum(dtype=np.float64))
     return total * (1 / weight if weight else np.nan)

@@ -9,6 +9,7 @@ import numpy as np
 from tinytorch.autograd import defvjp
 from tinytorch.tensor import Array, Tensor, primitive, where
 
+from ..checks import real
 from .reduction import Reduction, checked, reduced
 from .sigmoids import sigmoid
 
@@ -16,14 +17,32 @@ from .sigmoids import sigmoid
 def _pair(name: str, x: Any, target: Any, reduction: str) -> tuple[Tensor, Tensor]:
     """Both as tensors of one shape: broadcasting here is nearly always a mistake."""
     checked(name, reduction)
-    x = x if isinstance(x, Tensor) else Tensor(x)
-    target = target if isinstance(target, Tensor) else Tensor(target)
+    if not isinstance(x, Tensor):
+        x = _beside(x, target)
+    if not isinstance(target, Tensor):
+        target = _beside(target, x)
     if x.shape != target.shape:
         raise ValueError(
             f"{name}: prediction of shape {x.shape} and target of shape {target.shape}; "
             "the shapes must be equal: reshape or broadcast_to one of them"
         )
     return x, target
+
+
+def _beside(values: Any, other: Any) -> Tensor:
+    """Values as a tensor of the floating-point dtype of the tensor `other`: a float64 model has float64 targets."""
+    return Tensor(values, other.dtype if isinstance(other, Tensor) and other.dtype.kind == "f" else None)
+
+
+def _fitting(name: str, weight: Any, losses: Tensor) -> Tensor:
+    """`weight` as a tensor that may be broadcast to the shape of the losses, but not they to its."""
+    weight = weight if isinstance(weight, Tensor) else _beside(weight, losses)
+    sizes = zip(reversed(weight.shape), reversed(losses.shape), strict=False)
+    if weight.ndim > losses.ndim or any(own not in (1, size) for own, size in sizes):
+        raise ValueError(
+            f"{name} of shape {weight.shape} for losses of shape {losses.shape}; it must broadcast to their shape"
+        )
+    return weight
 
 
 def mse_loss(x: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
@@ -43,13 +62,19 @@ def l1_loss(x: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
     return reduced(np.abs(x - target), reduction)
 
 
+def known_delta(name: str, delta: float) -> float:
+    """`delta`, unless it is no positive number."""
+    if not real(name, "delta", delta) > 0:
+        raise ValueError(f"{name}: delta is {delta}; it must be positive")
+    return delta
+
+
 def huber_loss(x: Any, target: Any, reduction: Reduction = "mean", delta: float = 1.0) -> Tensor:
     """Half the squared distance where it is at most `delta`, growing linearly beyond.
 
     Source: Huber 1964, Robust Estimation of a Location Parameter.
     """
-    if not delta > 0:
-        raise ValueError(f"huber_loss: delta is {delta}; it must be positive")
+    known_delta("huber_loss", delta)
     x, target = _pair("huber_loss", x, target, reduction)
     difference = x - target
     distance = np.abs(difference)
@@ -69,7 +94,9 @@ def binary_cross_entropy(x: Any, target: Any, weight: Any = None, reduction: Red
             "from 0 to 1: use binary_cross_entropy_with_logits for logits"
         )
     losses = -(target * floored_log(x) + (1 - target) * floored_log(1 - x))
-    return reduced(losses if weight is None else losses * weight, reduction)
+    if weight is not None:
+        losses = losses * _fitting("binary_cross_entropy: weight", weight, x)
+    return reduced(losses, reduction)
 
 
 @primitive
@@ -105,6 +132,9 @@ def binary_cross_entropy_with_logits(
     x, target = _pair("binary_cross_entropy_with_logits", x, target, reduction)
     positive = softplus(-x)  # -log(sigmoid(x)); and -log(1 - sigmoid(x)) is x more
     if pos_weight is not None:
+        pos_weight = _fitting("binary_cross_entropy_with_logits: pos_weight", pos_weight, x)
         positive = positive * (1 + (pos_weight - 1) * target)
     losses = (1 - target) * x + positive
-    return reduced(losses if weight is None else losses * weight, reduction)
+    if weight is not None:
+        losses = losses * _fitting("binary_cross_entropy_with_logits: weight", weight, x)
+    return reduced(losses, reduction)
