@@ -284,6 +284,100 @@ def test_a_sequence_calls_one_after_another_and_may_be_named() -> None:
         Sequential({"forward": nn.Identity()})
 
 
+def test_what_is_no_parameter_cannot_take_the_place_of_one() -> None:
+    layer = Linear(2, 2)
+    for value in (np.zeros((2, 2)), 0.0, nn.Identity()):
+        with pytest.raises(TypeError, match="weight is a parameter and a"):
+            layer.weight = value  # type: ignore[assignment]
+    assert isinstance(layer.weight, Parameter)
+
+
+def test_a_buffer_stays_a_tensor_becomes_a_parameter_or_goes() -> None:
+    block = Block()
+    for value in (3, np.zeros(2)):
+        with pytest.raises(TypeError, match="seen is a buffer"):
+            block.seen = value
+    block.seen = ones(2)
+    assert block.state_dict()["seen"].tolist() == [1, 1]
+    block.seen = Parameter(zeros(2))
+    assert [name for name, _ in block.named_buffers()] == ["scratch"]
+    assert "seen" in dict(block.named_parameters())
+    del block.scratch
+    assert list(block.buffers()) == []
+    assert "scratch" not in block.state_dict()
+    other = Block()
+    del other.seen
+    assert "seen" not in other.state_dict()
+
+
+def test_parts_are_registered_and_reached_by_computed_names() -> None:
+    module = Module()
+    module.add_module("layer0", layer := Linear(2, 2))
+    module.register_parameter("scale", scale := Parameter(ones(2)))
+    module.register_parameter("bias", None)
+    module.register_buffer("seen", seen := zeros(2))
+    assert module.get_submodule("layer0") is layer
+    assert module.get_parameter("scale") is scale
+    assert module.get_parameter("layer0.bias") is layer.bias
+    assert module.get_buffer("seen") is seen
+    assert [name for name, _ in module.named_parameters(recurse=False)] == ["scale"]
+    assert list(module.buffers(recurse=False)) == [seen]
+    module.add_module("layer0", nn.Identity())
+    assert module.num_parameters() == 2
+    for name in ("forward", "a.b", ""):
+        with pytest.raises(KeyError, match=r"add_module: .* choose another"):
+            module.add_module(name, layer)
+        with pytest.raises(KeyError, match=r"register_parameter: .* choose another"):
+            module.register_parameter(name, scale)
+    for register, wrong in ((module.add_module, scale), (module.register_parameter, layer), (module.add_module, abs)):
+        with pytest.raises(TypeError, match="it must be a"):
+            register("other", wrong)  # type: ignore[operator]
+    with pytest.raises(TypeError, match="the name 3 is a int"):
+        module.register_buffer(3, zeros(1))  # type: ignore[arg-type]
+    with pytest.raises(AttributeError, match="layer0 has no 'weight'; it has none"):
+        module.get_parameter("layer0.weight")
+
+
+def test_modes_dtypes_and_learning_are_said_clearly() -> None:
+    layer = Linear(2, 2)
+    for mode in (0, "eval", None):
+        with pytest.raises(TypeError, match="must be True or False"):
+            layer.train(mode)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="dtype None"):
+        layer.astype(None)
+    model = Sequential(layer.requires_grad_(False))
+    model.count = Parameter([1], requires_grad=False)  # type: ignore[attr-defined]
+    with pytest.raises(TypeError, match="count has dtype int64"):
+        model.requires_grad_()
+    assert not layer.weight.requires_grad
+
+
+def test_a_copied_parameter_is_one() -> None:
+    weight = Parameter([1.0], requires_grad=False)
+    twin = copy.copy(weight)
+    assert isinstance(twin, Parameter)
+    assert not twin.requires_grad
+    assert not np.shares_memory(twin.data, weight.data)
+
+
+def test_a_part_that_holds_its_whole_is_drawn_and_has_no_state() -> None:
+    whole, part = Module(), Linear(1, 1)
+    whole.part, part.whole = part, whole  # type: ignore[attr-defined]
+    assert repr(whole).splitlines()[2].split() == ["└─", "whole:", "Module", "2"]
+    assert whole.num_parameters() == 2
+    with pytest.raises(ValueError, match=r"part.whole is a module that it is itself a part of"):
+        whole.state_dict()
+
+
+def test_hooks_that_cannot_be_are_refused() -> None:
+    module = nn.Identity()
+    with pytest.raises(TypeError, match="must be callable"):
+        module.register_forward_hook(3)  # type: ignore[arg-type]
+    module.register_forward_pre_hook(lambda module, args, kwargs: args)  # type: ignore[arg-type, return-value]
+    with pytest.raises(TypeError, match="Identity: a pre-hook returned a tuple"):
+        module(ones(2))
+
+
 def test_importing_enables_autograd() -> None:
     from tinytorch.autograd import is_grad_enabled
 

@@ -2,10 +2,10 @@
 
 from tinytorch.autograd import enable_autograd
 
-from . import functional, init
+from . import checks, functional, init
 from .activations import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .basic import Dropout, Embedding, Flatten, Identity, Linear
-from .containers import ModuleList, Sequential
+from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from .files import load, load_metadata, load_tensors, save, save_tensors
 from .hooks import HookHandle
 from .losses import (
@@ -27,8 +27,9 @@ __version__ = "0.1.0"
 __all__ = [
     "BCEWithLogitsLoss", "BinaryCrossEntropyLoss", "CrossEntropyLoss", "Dropout", "Embedding", "Flatten", "GELU",
     "HookHandle", "HuberLoss", "Identity", "L1Loss", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss",
-    "Mismatch", "Module", "ModuleList", "NLLLoss", "Parameter", "RMSNorm", "ReLU", "Sequential", "SiLU", "Sigmoid",
-    "Softmax", "Tanh", "changes", "functional", "init", "load", "load_metadata", "load_tensors", "save", "save_tensors",
+    "Mismatch", "Module", "ModuleDict", "ModuleList", "NLLLoss", "Parameter", "ParameterDict", "ParameterList",
+    "RMSNorm", "ReLU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Tanh", "changes", "checks", "functional", "init",
+    "load", "load_metadata", "load_tensors", "save", "save_tensors",
 ]  # fmt: skip
 
 enable_autograd()

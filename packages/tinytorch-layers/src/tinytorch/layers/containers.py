@@ -1,15 +1,130 @@
-"""Modules made of modules in a row."""
+"""Modules made of modules, or of parameters: in a row, or by name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, overload
+import operator
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from typing import Any, ClassVar, Self, overload
 
 from .module import Module
+from .parameter import Parameter
 
 
-class ModuleList(Module):
+class _Parts(Module):
+    """Attributes of one kind, in the order they were set."""
+
+    _kind: ClassVar[type] = Module
+
+    def _parts(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if isinstance(value, self._kind)}
+
+    def _accepted(self, part: Any) -> Any:
+        if not isinstance(part, self._kind):
+            raise TypeError(
+                f"{type(self).__name__}: got a {type(part).__name__}; every part must be a {self._kind.__name__}"
+            )
+        return part
+
+    def _set_named(self, parts: Mapping[str, Any]) -> None:
+        """All of them, or none when a name cannot be an attribute."""
+        own = self._parts()
+        for name, part in parts.items():
+            free = isinstance(name, str) and name and "." not in name and (name in own or not hasattr(self, name))
+            if not free or not isinstance(part, self._kind):
+                raise TypeError(
+                    f"{type(self).__name__}: {name!r} names a {type(part).__name__}; "
+                    f"it needs a free name without dots, a {self._kind.__name__}"
+                )
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def __len__(self) -> int:
+        return len(self._parts())
+
+
+class _Row(_Parts):
+    """Parts in a list, named by their places."""
+
+    def __init__(self, parts: Iterable[Any] = ()) -> None:
+        self.extend(parts)
+
+    def append(self, part: Any) -> Self:
+        """Add a part at the end."""
+        return self.extend([part])
+
+    def extend(self, parts: Iterable[Any]) -> Self:
+        """Add parts at the end: all of them, or none when one cannot be a part."""
+        place = len(self)
+        for part in [self._accepted(part) for part in parts]:
+            while str(place) in self.__dict__:  # the names of a slice go on counting from its beginning
+                place += 1
+            setattr(self, str(place), part)
+        return self
+
+    def insert(self, index: int, part: Any) -> Self:
+        """Add a part before place `index`; the later ones move up."""
+        parts = list(self._parts().items())
+        parts.insert(index, ("0", self._accepted(part)))
+        return self._hold(parts)
+
+    def pop(self, index: int = -1) -> Any:
+        """Take the part at place `index` away and return it; the later ones move down."""
+        part = self[index]
+        del self[index]
+        return part
+
+    def _hold(self, parts: list[tuple[str, Any]]) -> Self:
+        """These parts and no others, those without a name of their own numbered by their places."""
+        for name in self._parts():
+            delattr(self, name)
+        for place, (name, part) in enumerate(parts):
+            setattr(self, str(place) if name.isdecimal() else name, part)
+        return self
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._parts().values())
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return self._of(dict(list(self._parts().items())[index]))
+        return self.__dict__[self._name(index)]
+
+    def __setitem__(self, index: int, part: Any) -> None:
+        setattr(self, self._name(index), self._accepted(part))
+
+    def __delitem__(self, index: int | slice) -> None:
+        parts = list(self._parts().items())
+        if not isinstance(index, slice):
+            self._name(index)
+        del parts[index]
+        self._hold(parts)
+
+    def __add__(self, parts: Iterable[Any]) -> Any:
+        return self._of({str(place): part for place, part in enumerate([*self, *parts])})
+
+    def __iadd__(self, parts: Iterable[Any]) -> Self:
+        return self.extend(parts)
+
+    def _of(self, parts: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+    def _name(self, index: int) -> str:
+        names = list(self._parts())
+        if not -len(names) <= operator.index(index) < len(names):
+            raise IndexError(
+                f"{type(self).__name__}: index {index}; there are {len(names)} {self._kind.__name__.lower()}s"
+            )
+        return names[index]
+
+
+class ModuleList(_Row):
     """Modules in a list, named by their places; how they are called is up to whoever holds the list.
+
+    Plain lists of modules are not looked into: what they hold would not be found by `parameters()`.
 
     >>> from tinytorch.layers import Linear
     >>> layers = ModuleList(Linear(4, 4) for _ in range(3))
@@ -17,59 +132,28 @@ class ModuleList(Module):
     (3, ['0.weight', '0.bias', '1.weight', '1.bias'])
     """
 
-    def __init__(self, modules: Iterable[Module] = ()) -> None:
-        self.extend(modules)
-
-    def append(self, module: Module) -> ModuleList:
-        """Add a module at the end."""
-        if not isinstance(module, Module):
-            raise TypeError(f"{type(self).__name__}: got a {type(module).__name__}; every part must be a Module")
-        setattr(self, str(len(self)), module)
-        return self
-
-    def extend(self, modules: Iterable[Module]) -> ModuleList:
-        """Add modules at the end."""
-        for module in modules:
-            self.append(module)
-        return self
-
-    def insert(self, index: int, module: Module) -> None:
-        """Add a module before place `index`; the later ones move up."""
-        modules = list(self)
-        modules.insert(index, module)
-        for place in range(len(self)):
-            delattr(self, str(place))
-        self.extend(modules)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self.named_children())
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter([value for value in self.__dict__.values() if isinstance(value, Module)])
-
-    @overload
-    def __getitem__(self, index: int) -> Any: ...
-    @overload
-    def __getitem__(self, index: slice) -> ModuleList: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return ModuleList(list(self)[index])
-        return self.__dict__[self._name(index)]
-
-    def __setitem__(self, index: int, module: Module) -> None:
-        self.set_submodule(self._name(index), module)
-
-    def _name(self, index: int) -> str:
-        names = [name for name, _ in self.named_children()]
-        if not -len(names) <= index < len(names):
-            raise IndexError(f"{type(self).__name__}: index {index}; there are {len(names)} modules")
-        return names[index]
+    def _of(self, parts: dict[str, Any]) -> ModuleList:
+        return ModuleList(parts.values())
 
 
-class Sequential(ModuleList):
+class ParameterList(_Row):
+    """Parameters in a list, named by their places.
+
+    >>> scales = ParameterList(Parameter([float(n)]) for n in range(3))
+    >>> [name for name, _ in scales.named_parameters()], scales[-1]
+    (['0', '1', '2'], Parameter([2.], requires_grad=True))
+    """
+
+    _kind = Parameter
+
+    def _of(self, parts: dict[str, Any]) -> ParameterList:
+        return ParameterList(parts.values())
+
+
+class Sequential(_Row):
     """Modules called one after another, each on what the one before returned.
 
-    Takes modules, or one dict of named modules.
+    Takes modules, or one dict of named modules. A slice is a sequence of the same modules, under the same names.
 
     >>> from tinytorch.layers import Linear, ReLU
     >>> Sequential(Linear(4, 8), ReLU(), Linear(8, 2))
@@ -79,27 +163,83 @@ class Sequential(ModuleList):
     └─ 2: Linear(8, 2)  18
     """
 
-    def __init__(self, *modules: Module | dict[str, Module]) -> None:
-        if len(modules) == 1 and isinstance(modules[0], dict):
-            for name, module in modules[0].items():
-                if not isinstance(module, Module) or not name or "." in name or hasattr(self, name):
-                    raise TypeError(
-                        f"Sequential: {name!r} names a {type(module).__name__}; it needs a free name, a Module"
-                    )
-                setattr(self, name, module)
+    def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
+        if len(modules) == 1 and isinstance(modules[0], Mapping):
+            self._set_named(modules[0])
         else:
-            self.extend(modules)  # type: ignore[arg-type]  # append refuses what is no Module
+            self.extend(modules)
 
-    @overload
-    def __getitem__(self, index: int) -> Any: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequential: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return Sequential(dict(list(self.named_children())[index]))
-        return super().__getitem__(index)
+    def _of(self, parts: dict[str, Any]) -> Sequential:
+        return Sequential(parts)
 
     def forward(self, x: Any) -> Any:
         for module in self:
             x = module(x)
         return x
+
+
+class _Table(_Parts):
+    """Parts by name."""
+
+    def __init__(self, parts: Mapping[str, Any] | None = None) -> None:
+        self.update(parts or {})
+
+    def update(self, parts: Mapping[str, Any]) -> None:
+        """Set parts by name: all of them, or none when a name cannot be an attribute."""
+        self._set_named(parts)
+
+    def pop(self, name: str) -> Any:
+        """Take a part away and return it."""
+        part = self[name]
+        delattr(self, name)
+        return part
+
+    def keys(self) -> KeysView[str]:
+        """The names."""
+        return self._parts().keys()
+
+    def values(self) -> ValuesView[Any]:
+        """The parts."""
+        return self._parts().values()
+
+    def items(self) -> ItemsView[str, Any]:
+        """The names and parts."""
+        return self._parts().items()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._parts()
+
+    def __getitem__(self, name: str) -> Any:
+        parts = self._parts()
+        if name not in parts:
+            raise KeyError(f"{type(self).__name__}: there is no {name!r}; there are {', '.join(parts) or 'none'}")
+        return parts[name]
+
+    def __setitem__(self, name: str, part: Any) -> None:
+        self._set_named({name: part})
+
+    def __delitem__(self, name: str) -> None:
+        self.pop(name)
+
+
+class ModuleDict(_Table):
+    """Modules by name; how they are called is up to whoever holds them.
+
+    >>> from tinytorch.layers import ReLU, Tanh
+    >>> choices = ModuleDict({"relu": ReLU(), "tanh": Tanh()})
+    >>> "relu" in choices, choices["tanh"]
+    (True, Tanh())
+    """
+
+
+class ParameterDict(_Table):
+    """Parameters by name.
+
+    >>> [name for name, _ in ParameterDict({"scale": Parameter([1.0])}).named_parameters()]
+    ['scale']
+    """
+
+    _kind = Parameter

@@ -36,6 +36,8 @@ class Hooks:
         return self._add(self._after, _Always(hook) if always_call else hook)
 
     def _add(self, hooks: dict[object, Any], hook: Any) -> HookHandle:
+        if not callable(hook):
+            raise TypeError(f"hook: got a {type(hook).__name__}; it must be callable")
         key = object()
         hooks[key] = hook
 
@@ -51,7 +53,7 @@ class Hooks:
             for before in list(self._before.values()):
                 changed = before(module, args, kwargs)
                 if changed is not None:
-                    args, kwargs = changed
+                    args, kwargs = _checked(module, changed)
             output = module.forward(*args, **kwargs)
         except BaseException:
             for after in list(self._after.values()):
@@ -63,6 +65,16 @@ class Hooks:
             if instead is not None:
                 output = instead
         return output
+
+
+def _checked(module: Module, changed: Any) -> tuple[Args, Kwargs]:
+    match changed:
+        case (tuple() as args, dict() as kwargs):
+            return args, kwargs
+    raise TypeError(
+        f"{type(module).__name__}: a pre-hook returned a {type(changed).__name__}; it must return None, or the "
+        "tuple of arguments and the dict of keyword arguments for forward"
+    )
 
 
 class _Always:

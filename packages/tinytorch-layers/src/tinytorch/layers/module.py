@@ -6,7 +6,7 @@ stands between `self.weight` and the weight, and nothing can disagree with what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,10 +15,12 @@ import numpy.typing as npt
 from tinytorch.tensor import Tensor
 
 from . import state, tree
+from .hidden import refuse_hidden
 from .hooks import HookHandle, Hooks, PostHook, PreHook
 from .parameter import Parameter
 
 M = TypeVar("M", bound="Module")
+T = TypeVar("T", bound=Tensor)
 
 _changes = 0
 
@@ -58,12 +60,20 @@ class Module:
         return self._hooks.call(self, args, kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        plain = isinstance(value, Tensor) and not isinstance(value, Parameter)
-        if plain and isinstance(self.__dict__.get(name), Parameter):
+        was = self.__dict__.get(name)
+        if isinstance(was, Parameter) and not (value is None or isinstance(value, Parameter)):
             raise TypeError(
-                f"{type(self).__name__}.{name} is a parameter and a plain tensor would not be; "
-                f"assign Parameter(...), or change its values through .{name}.data"
+                f"{type(self).__name__}.{name} is a parameter and a {type(value).__name__} would not be; "
+                f"assign Parameter(...) or None, or change its values through .{name}.data"
             )
+        if name in self._buffers:
+            if isinstance(value, Parameter):
+                self._forget_buffer(name)
+            elif not (value is None or isinstance(value, Tensor)):
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is a buffer and a {type(value).__name__} would not be; "
+                    "assign Tensor(...) or None"
+                )
         global _changes
         _changes += 1
         object.__setattr__(self, name, value)
@@ -72,18 +82,42 @@ class Module:
         global _changes
         _changes += 1
         object.__delattr__(self, name)
+        if name in self._buffers:
+            self._forget_buffer(name)
+
+    def _forget_buffer(self, name: str) -> None:
+        self._buffers = {buffer: persistent for buffer, persistent in self._buffers.items() if buffer != name}
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Set a tensor that belongs to the module and is not learned; `persistent` ones are part of `state_dict()`.
 
         Raises KeyError for a name that is taken or has a dot, TypeError for what is no tensor, or is a parameter.
         """
-        if tensor is not None and (not isinstance(tensor, Tensor) or isinstance(tensor, Parameter)):
-            raise TypeError(f"register_buffer: {name!r} is a {type(tensor).__name__}; it must be a Tensor or None")
-        if "." in name or not name or (hasattr(self, name) and name not in self._buffers):
-            raise KeyError(f"register_buffer: {name!r} is taken or has a dot; choose another name")
+        if isinstance(tensor, Parameter):
+            raise TypeError(f"register_buffer: {name!r} is a Parameter; it must be a Tensor that is none, or None")
+        self._check("register_buffer", name, tensor, Tensor, replaced=())
         self._buffers = {**self._buffers, name: persistent}
         setattr(self, name, tensor)
+
+    def register_parameter(self, name: str, parameter: Parameter | None) -> None:
+        """Set an attribute whose name is computed. Raises as `register_buffer` does."""
+        self._check("register_parameter", name, parameter, Parameter, replaced=Parameter)
+        setattr(self, name, parameter)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Set an attribute whose name is computed. Raises as `register_buffer` does."""
+        self._check("add_module", name, module, Module, replaced=Module)
+        setattr(self, name, module)
+
+    def _check(self, function: str, name: str, value: Any, kind: type, replaced: type | tuple[()]) -> None:
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f"{function}: {name!r} is a {type(value).__name__}; it must be a {kind.__name__} or None")
+        if not isinstance(name, str):
+            raise TypeError(f"{function}: the name {name!r} is a {type(name).__name__}; it must be text")
+        there = getattr(self, name, None)
+        taken = there is not None and name not in self._buffers and not isinstance(there, replaced)
+        if taken or not name or "." in name:
+            raise KeyError(f"{function}: {name!r} is taken or has a dot; choose another name")
 
     # Looking through the attributes
 
@@ -97,36 +131,54 @@ class Module:
 
     def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
         """This module and all below it, by dotted name; each once, unless `remove_duplicate` is false."""
-        return self._walk(prefix, set() if remove_duplicate else None)
+        return self._walk(prefix, set(), remove_duplicate)
 
-    def _walk(self, prefix: str, seen: set[int] | None) -> Iterator[tuple[str, Module]]:
-        if seen is not None:
-            if id(self) in seen:
+    def _walk(self, prefix: str, seen: set[int], once: bool) -> Iterator[tuple[str, Module]]:
+        """`seen` are the modules before this one; or, unless each comes `once` only, those that this one is part of."""
+        if id(self) in seen:
+            if once:
                 return
-            seen.add(id(self))
+            raise ValueError(f"{prefix} is a module that it is itself a part of; keep the whole in a function instead")
         yield prefix, self
+        seen.add(id(self))
         for name, child in self.named_children():
-            yield from child._walk(f"{prefix}.{name}" if prefix else name, seen)
+            yield from child._walk(f"{prefix}.{name}" if prefix else name, seen, once)
+        if not once:
+            seen.remove(id(self))
 
     def modules(self) -> Iterator[Module]:
         """This module and all below it, each once."""
         return (module for _, module in self.named_modules())
 
-    def named_parameters(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
-        """The parameters of this module and all below it, by dotted name; a shared one once, under its first name."""
-        return _named(self.named_modules(prefix, remove_duplicate), _own_parameters, remove_duplicate)
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """The parameters of this module and, with `recurse`, of all below it, by dotted name.
 
-    def parameters(self) -> Iterator[Parameter]:
-        """The parameters of this module and all below it, each once."""
-        return (parameter for _, parameter in self.named_parameters())
+        A shared one comes once, under its first name, unless `remove_duplicate` is false. Raises TypeError for a list,
+        tuple or dict of modules or parameters that are found nowhere else: they would never be learned.
+        """
+        modules = list(self._listed(prefix, recurse, remove_duplicate))
+        if recurse:
+            refuse_hidden([module for _, module in modules], (Module, Parameter))
+        return _named(modules, _own_parameters, remove_duplicate)
 
-    def named_buffers(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:
-        """The buffers of this module and all below it, by dotted name."""
-        return _named(self.named_modules(prefix, remove_duplicate), _own_buffers, remove_duplicate)
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """The parameters of this module and, with `recurse`, of all below it, each once."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
-    def buffers(self) -> Iterator[Tensor]:
-        """The buffers of this module and all below it, each once."""
-        return (buffer for _, buffer in self.named_buffers())
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """The buffers of this module and, with `recurse`, of all below it, by dotted name."""
+        return _named(self._listed(prefix, recurse, remove_duplicate), _own_buffers, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """The buffers of this module and, with `recurse`, of all below it, each once."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def _listed(self, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterable[tuple[str, Module]]:
+        return self.named_modules(prefix, remove_duplicate) if recurse else [(prefix, self)]
 
     def num_parameters(self, trainable: bool = False) -> int:
         """How many numbers the parameters hold; with `trainable`, those that require gradients."""
@@ -143,6 +195,23 @@ class Module:
                 raise AttributeError(f"get_submodule: {where} has no submodule {part!r}; it has {known}")
             module = child
         return module
+
+    def get_parameter(self, name: str) -> Parameter:
+        """The parameter of a dotted name. Raises AttributeError for no such."""
+        return self._get("get_parameter", name, _own_parameters)
+
+    def get_buffer(self, name: str) -> Tensor:
+        """The buffer of a dotted name. Raises AttributeError for no such."""
+        return self._get("get_buffer", name, _own_buffers)
+
+    def _get(self, function: str, name: str, own: Callable[[Module], list[tuple[str, T]]]) -> T:
+        owner, _, last = name.rpartition(".")
+        found = dict(own(self.get_submodule(owner)))
+        if last not in found:
+            raise AttributeError(
+                f"{function}: {owner or type(self).__name__} has no {last!r}; it has {', '.join(found) or 'none'}"
+            )
+        return found[last]
 
     def set_submodule(self, name: str, module: Module) -> None:
         """Put `module` in the place of a dotted name. Raises AttributeError when there is no submodule of that name."""
@@ -163,7 +232,7 @@ class Module:
         """
         return {name: Tensor(tensor.data, tensor.dtype) for name, tensor in state.entries(self).items()}
 
-    def load_state_dict(self, values: dict[str, Any], strict: bool = True) -> state.Mismatch:
+    def load_state_dict(self, values: Mapping[str, Any], strict: bool = True) -> state.Mismatch:
         """Copy values (tensors or arrays, by dotted name) into the parameters and persistent buffers.
 
         Nothing is changed unless everything fits. Raises ValueError that lists all missing and unexpected names
@@ -172,7 +241,9 @@ class Module:
         return state.load(self, values, strict)
 
     def train(self: M, mode: bool = True) -> M:
-        """Set `training` here and below: dropout drops while it is true."""
+        """Set `training` here and below: dropout drops while it is true. Raises TypeError for what is no bool."""
+        if not isinstance(mode, bool):
+            raise TypeError(f"train: mode is {mode!r}, a {type(mode).__name__}; it must be True or False")
         for module in self.modules():
             module.training = mode
         return self
@@ -182,8 +253,14 @@ class Module:
         return self.train(False)
 
     def requires_grad_(self: M, requires_grad: bool = True) -> M:
-        """Set whether the parameters here and below are learned."""
-        for parameter in self.parameters():
+        """Set whether the parameters here and below are learned. Raises TypeError for one that is no floating point."""
+        parameters = dict(self.named_parameters())
+        for name, parameter in parameters.items():
+            if requires_grad and parameter.dtype.kind != "f":
+                raise TypeError(
+                    f"requires_grad_: {name} has dtype {parameter.dtype}; only floating-point ones can be learned"
+                )
+        for parameter in parameters.values():
             parameter.requires_grad = requires_grad
         return self
 
@@ -198,8 +275,8 @@ class Module:
         Raises TypeError for a dtype that is not floating point.
         """
         wanted = np.dtype(dtype)
-        if wanted.kind != "f":
-            raise TypeError(f"astype: parameters of dtype {wanted} cannot be learned; use float32 or float64")
+        if dtype is None or wanted.kind != "f":
+            raise TypeError(f"astype: parameters of dtype {dtype} cannot be learned; use float32 or float64")
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.dtype.kind == "f":
                 tensor.data = tensor.data.astype(wanted, copy=False)
@@ -256,11 +333,8 @@ def _own_buffers(module: Module) -> list[tuple[str, Tensor]]:
     return [(name, value) for name, value in found if value is not None]
 
 
-T = TypeVar("T", bound=Tensor)
-
-
 def _named(
-    modules: Iterator[tuple[str, Module]], own: Callable[[Module], list[tuple[str, T]]], once: bool
+    modules: Iterable[tuple[str, Module]], own: Callable[[Module], list[tuple[str, T]]], once: bool
 ) -> Iterator[tuple[str, T]]:
     seen: set[int] = set()
     for prefix, module in modules:

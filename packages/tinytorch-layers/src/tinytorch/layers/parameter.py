@@ -24,5 +24,8 @@ class Parameter(Tensor):
     def __init__(self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = True) -> None:
         super().__init__(data, dtype, requires_grad)
 
+    def __copy__(self) -> Parameter:
+        return self.__deepcopy__({})
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         return Parameter(self.data.copy(), self.dtype, self.requires_grad)

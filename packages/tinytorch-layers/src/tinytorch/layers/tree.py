@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .parameter import Parameter
+
 if TYPE_CHECKING:
     from .module import Module
 
 
 def draw(module: Module) -> str:
     """The text of `repr(module)`: neighbours that look the same are drawn once."""
-    lines = [(_title(module), _count(module)), *_branches(module, "")]
+    lines = [(_title(module), _count(module)), *_branches(module, "", (module,))]
     width = max(len(text) for text, _ in lines)
     drawn = [f"{text:<{width}}  {count}".rstrip() for text, count in lines]
     if lines[0][1]:
@@ -25,14 +27,15 @@ def _title(module: Module) -> str:
 
 
 def _count(module: Module) -> str:
-    count = module.num_parameters()
+    found = {id(value): value for part in module.modules() for value in vars(part).values()}
+    count = sum(value.size for value in found.values() if isinstance(value, Parameter))
     return f"{count:,}" if count else ""
 
 
-def _branches(module: Module, indent: str) -> list[tuple[str, str]]:
+def _branches(module: Module, indent: str, above: tuple[Module, ...]) -> list[tuple[str, str]]:
     groups: list[tuple[list[str], Module, list[tuple[str, str]]]] = []
     for name, child in module.named_children():
-        below = _branches(child, "")
+        below = [] if child in above else _branches(child, "", (*above, child))  # a part may know its whole
         if groups and (_title(child), below) == (_title(groups[-1][1]), groups[-1][2]):
             groups[-1][0].append(name)
         else:

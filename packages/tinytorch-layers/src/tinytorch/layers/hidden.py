@@ -1,0 +1,42 @@
+"""Modules and parameters in plain lists, tuples and dicts, where nobody finds them and they are never learned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .parameter import Parameter
+
+if TYPE_CHECKING:
+    from .module import Module
+
+CONTAINERS: dict[type, str] = {list: "List", tuple: "List", dict: "Dict"}
+
+
+def refuse_hidden(modules: list[Module], kinds: tuple[type, ...]) -> None:
+    """Raise TypeError for an attribute of `modules` that holds parts, of these kinds, that no other attribute is.
+
+    Only a container that begins with a part is looked into, so that a long list of something else costs nothing.
+    """
+    held = [
+        (module, name, value)
+        for module in modules
+        for name, value in module.__dict__.items()
+        if type(value) in CONTAINERS and value and isinstance(next(iter(_values(value))), kinds)
+    ]
+    if not held:
+        return
+    known = {id(module) for module in modules}
+    known |= {id(value) for module in modules for value in module.__dict__.values() if isinstance(value, Parameter)}
+    for module, name, container in held:
+        for part in _values(container):
+            if isinstance(part, kinds) and id(part) not in known:
+                kind = "Parameter" if isinstance(part, Parameter) else "Module"
+                raise TypeError(
+                    f"{type(module).__name__}.{name} is a {type(container).__name__} with a {type(part).__name__}, "
+                    f"which would not be found and learned; make it a {kind}{CONTAINERS[type(container)]}, "
+                    "or, to hide it, a function that returns it"
+                )
+
+
+def _values(container: Any) -> Any:
+    return container.values() if type(container) is dict else container
