@@ -228,13 +228,85 @@ def test_what_cannot_be_written_is_refused_before_anything_is(tmp_path: Path) ->
     wrong: list[tuple[Any, Any]] = [
         ({"x": [1.0]}, None),
         ({"x": np.array(["a"])}, None),
+        ({"x": np.ones(1, complex)}, None),
+        ({"x": np.ones(1, np.longdouble)}, None),
         ({1: np.zeros(1)}, None),
         ({"x": np.zeros(1)}, {"steps": 3}),
     ]
     for tensors, metadata in wrong:
         with pytest.raises(TypeError, match="save: "):
             save_tensors(tensors, tmp_path / "wrong", metadata)
+    with pytest.raises(ValueError, match="could not be read back"):
+        save_tensors({"__metadata__": np.zeros(1)}, tmp_path / "wrong")
     assert os.listdir(tmp_path) == []
+
+
+def test_values_that_are_no_numbers_are_listed(tmp_path: Path) -> None:
+    target, state = Linear(2, 2), Linear(2, 2).state_dict()
+    for wrong in (None, "text", [[1.0], [1.0, 2.0]]):
+        with pytest.raises(ValueError, match="no numbers: weight is"):
+            target.load_state_dict({**state, "weight": wrong})
+    for other in ([1, 2], None, "model.safetensors"):
+        with pytest.raises(TypeError, match="must be tensors or arrays by name"):
+            target.load_state_dict(other)  # type: ignore[arg-type]
+    for function in (save, load):
+        with pytest.raises(TypeError, match="got a dict, not a Module"):
+            function(state, tmp_path / "model")  # type: ignore[arg-type]
+
+
+def test_a_saved_file_can_be_read_by_whoever_could_read_files_before(tmp_path: Path) -> None:
+    plain, path = tmp_path / "plain", tmp_path / "model"
+    plain.touch()
+    save(model(), path)
+    assert path.stat().st_mode == plain.stat().st_mode
+    path.chmod(0o640)
+    save(model(), path)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "latest").symlink_to(tmp_path / "real")
+    save(model(), tmp_path / "latest")
+    assert (tmp_path / "latest").is_symlink()
+    assert load_tensors(tmp_path / "real").keys() == model().state_dict().keys()
+
+
+def test_only_files_are_replaced_and_read(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(FileExistsError, match="device or pipe"):
+        save(model(), pipe)
+    with pytest.raises(ValueError, match="device or pipe"):
+        load(model(), pipe)
+    with pytest.raises(IsADirectoryError, match="name a file in it"):
+        save(model(), tmp_path)
+    assert os.listdir(tmp_path) == ["pipe"]
+    assert pipe.is_fifo()
+
+
+def test_a_name_may_be_as_long_as_a_file_name(tmp_path: Path) -> None:
+    save(model(), tmp_path / ("x" * 250))
+    assert os.listdir(tmp_path) == ["x" * 250]
+
+
+@pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "F4"])
+def test_numbers_that_numpy_does_not_have_are_refused(tmp_path: Path, dtype: str) -> None:
+    shape = [8] if dtype == "F4" else [4]
+    header = json.dumps({"x": {"dtype": dtype, "shape": shape, "data_offsets": [0, 4]}}).encode()
+    (tmp_path / "narrow").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    with pytest.raises(ValueError, match=f"x has dtype {dtype}, which NumPy does not have"):
+        load_tensors(tmp_path / "narrow")
+
+
+def test_a_file_that_may_not_be_read_is_there_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(model(), tmp_path / "secret")
+
+    def refuse(*args: Any) -> None:
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(PermissionError, match="not yours"):
+        load(model(), tmp_path / "secret")
 
 
 def test_the_same_seed_gives_the_same_model() -> None:

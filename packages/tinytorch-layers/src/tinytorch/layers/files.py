@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ def save(module: Module, path: PathLike, metadata: Mapping[str, str] | None = No
     A shared parameter is written once, under its first name. Weights keep this project's layout: `Linear.weight` is
     (in_features, out_features), the transpose of PyTorch's. `metadata` is text by name, read by `load_metadata`.
 
+    Raises as `save_tensors` does.
+
     >>> import tempfile
     >>> from tinytorch.layers import Linear
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -38,6 +41,7 @@ def save(module: Module, path: PathLike, metadata: Mapping[str, str] | None = No
     ...     sorted(load_tensors(folder + "/model.safetensors"))
     ['bias', 'weight']
     """
+    _expect_module("save", module)
     once: dict[int, tuple[str, Tensor]] = {}
     for name, tensor in state.entries(module).items():
         once.setdefault(id(tensor), (name, tensor))
@@ -50,6 +54,7 @@ def load(module: Module, path: PathLike, strict: bool = True) -> state.Mismatch:
     Raises ValueError when the file is truncated or no safetensors file, and when it does not fit: one error lists all
     missing and unexpected names (unless `strict` is false, when they are returned) and all wrong shapes and dtypes.
     """
+    _expect_module("load", module)
     values = load_tensors(path)
     try:
         return module.load_state_dict(values, strict)
@@ -60,20 +65,29 @@ def load(module: Module, path: PathLike, strict: bool = True) -> state.Mismatch:
 def save_tensors(
     tensors: Mapping[str, Tensor | Array], path: PathLike, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write tensors or arrays by name to a safetensors file, atomically.
+    """Write tensors or arrays by name to a safetensors file, atomically; through a symbolic link, to where it points.
 
-    Raises TypeError for names or metadata that are not text, and for what is neither a tensor nor an array of numbers.
+    Raises TypeError for names or metadata that are not text, and for what is neither a tensor nor an array of numbers;
+    FileNotFoundError for a folder that is not there, IsADirectoryError and FileExistsError for a path where something
+    else than a file stands, OSError when it cannot be written.
     """
     arrays = {name: _writable(name, value) for name, value in tensors.items()}
     for key, value in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise TypeError(f"save: metadata {key!r}: {value!r} is not text; use str() or json.dumps")
-    target = Path(path)
+    target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(f"save: there is no folder {target.parent}; create it first")
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    if target.is_dir():
+        raise IsADirectoryError(f"save: {path} is a folder; name a file in it")
+    if target.exists() and not target.is_file():
+        raise FileExistsError(f"save: {path} is a device or pipe, which a file would replace; choose another path")
+    draft = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
+        draft.touch(exist_ok=False)
+        mode = (target if target.exists() else draft).stat().st_mode  # safetensors makes files that only we can read
         save_file(arrays, draft, dict(metadata) if metadata else None)
+        draft.chmod(stat.S_IMODE(mode))
         _flush(draft)
         os.replace(draft, target)
     except SafetensorError as error:
@@ -87,7 +101,8 @@ def save_tensors(
 def load_tensors(path: PathLike) -> dict[str, Array]:
     """Every array in a safetensors file, by name; bfloat16, which NumPy does not have, as the float32 of equal value.
 
-    Raises FileNotFoundError, and ValueError when the file is truncated or no safetensors file.
+    Raises FileNotFoundError, IsADirectoryError, and ValueError when the file is truncated or no safetensors file, or
+    holds numbers of a dtype that NumPy does not have.
     """
     with _opened(path) as file:
         return {name: _read(file, name, path) for name in file.keys()}  # noqa: SIM118  file is no dict
@@ -103,9 +118,20 @@ def _writable(name: Any, value: Any) -> Array:
     if not isinstance(name, str):
         raise TypeError(f"save: the name {name!r} is a {type(name).__name__}; it must be text")
     array = value.data if isinstance(value, Tensor) else value
-    if not isinstance(array, np.ndarray | np.generic) or array.dtype.kind not in "bifu":
-        raise TypeError(f"save: {name} is a {type(value).__name__}; it must be a tensor or an array of numbers")
+    if name == "__metadata__":
+        raise ValueError("save: a tensor named '__metadata__' could not be read back; choose another name")
+    if not isinstance(array, np.ndarray | np.generic) or array.dtype.kind not in "bifu" or array.dtype.itemsize > 8:
+        kind = getattr(value, "dtype", type(value).__name__)
+        raise TypeError(f"save: {name} is a {kind}; it must be a tensor or an array of numbers of 64 bits at most")
     return np.require(array, requirements="C")  # safetensors stores rows one after another
+
+
+def _expect_module(function: str, module: Any) -> None:
+    if not isinstance(module, Module):
+        raise TypeError(
+            f"{function}: got a {type(module).__name__}, not a Module; call {function}(module, path), "
+            f"or {function}_tensors for arrays by name"
+        )
 
 
 def _flush(path: Path) -> None:
@@ -123,6 +149,9 @@ def _opened(path: PathLike) -> Any:
         raise IsADirectoryError(f"load: {path} is a folder; name the file in it")
     if not path.exists():
         raise FileNotFoundError(f"load: there is no file {path}; save(module, path) writes one")
+    if not path.is_file():
+        raise ValueError(f"load: {path} is a device or pipe; it must be a file")
+    open(path, "rb").close()  # safe_open says of a file that may not be read that it is not there
     try:
         return safe_open(path, framework="numpy")
     except SafetensorError as error:
@@ -132,7 +161,12 @@ def _opened(path: PathLike) -> Any:
 
 
 def _read(file: Any, name: str, path: PathLike) -> Array:
-    if file.get_slice(name).get_dtype() != "BF16":
+    dtype = file.get_slice(name).get_dtype()
+    if dtype.startswith(("F4_", "F6_", "F8_")) or dtype == "F4":
+        raise ValueError(
+            f"load: {path}: {name} has dtype {dtype}, which NumPy does not have; convert the file to float32"
+        )
+    if dtype != "BF16":
         return file.get_tensor(name)
     with open(path, "rb") as raw:  # safe_open has checked the header and the offsets
         length = int.from_bytes(raw.read(8), "little")

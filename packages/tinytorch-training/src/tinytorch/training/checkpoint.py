@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 
-from tinytorch.layers.files import load_metadata, load_tensors, save_tensors
+from tinytorch.layers import load_metadata, load_tensors, save_tensors
 from tinytorch.tensor import Array
 
 PathLike = str | os.PathLike[str]
