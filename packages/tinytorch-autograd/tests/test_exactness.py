@@ -15,6 +15,7 @@ import pytest
 
 import tinytorch.tensor as tt
 from tinytorch.autograd import (
+    chosen,
     defvjp,
     disable_autograd,
     enable_autograd,
@@ -25,7 +26,6 @@ from tinytorch.autograd import (
     no_grad,
     rules,
 )
-from tinytorch.autograd.vjps.elementwise import chosen
 from tinytorch.tensor import Tensor, primitive
 
 
@@ -91,6 +91,16 @@ def test_an_input_without_a_gradient_ends_the_pass_there() -> None:
     tt.where(condition, x, 0.0).sum().backward()
     assert x.grad is not None
     assert x.grad.tolist() == [1.0, 0.0]
+
+
+def test_a_fused_rule_that_gives_a_bare_array_is_named() -> None:
+    @primitive(fused=True)
+    def bare(x: Any, /) -> tuple[Any, None]:
+        return x * 2, None
+
+    defvjp(bare, fused=lambda g, out, saved, needs, x: g * 2, composition=lambda x: x * 2)
+    with pytest.raises(RuntimeError, match="rule of bare gave a ndarray for 1 inputs"):
+        bare(leaf(1.0)).backward()
 
 
 def test_gradients_have_the_dtype_of_their_tensor_whatever_seeds_and_hooks_have() -> None:

@@ -167,3 +167,19 @@ def test_every_primitive_is_in_the_registry_and_says_what_it_does() -> None:
         assert declared.__doc__, declared.name
     exported: Callable[..., Any] = tt.exp
     assert exported in own.values()
+
+
+def test_a_fused_forward_that_forgets_the_pair_is_named() -> None:
+    @tt.primitive(fused=True)
+    def lonely(x: Any, /) -> Any:
+        return x * 2
+
+    for size in (1, 2, 3):
+        with pytest.raises(TypeError, match=r"lonely: its forward returned a ndarray; .* returns \(out, saved\)"):
+            lonely(Tensor([1.0] * size))
+
+
+def test_a_handler_without_a_level_is_refused() -> None:
+    with pytest.raises(TypeError, match="has no level"):
+        tt.push(lambda next, primitive, args, params: next(primitive, args, params))  # type: ignore[arg-type]
+    assert tt.handlers() == ()

@@ -10,11 +10,12 @@ from .recording import Node, enable_grad, is_grad_enabled, no_grad
 from .registry import Rule, defconst, defrefused, defvjp, refusals, rules
 from .switch import disable_autograd, enable_autograd
 from .vjps import elementwise, indexing, products, reductions, shaping  # noqa: F401
+from .vjps.elementwise import chosen
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Graph", "HookHandle", "Node", "Observer", "Rule", "Step", "backward", "defconst", "defrefused", "defvjp",
+    "Graph", "HookHandle", "Node", "Observer", "Rule", "Step", "backward", "chosen", "defconst", "defrefused", "defvjp",
     "detect_anomaly", "disable_autograd", "draw_graph", "enable_autograd", "enable_grad", "grad", "gradcheck",
     "gradgradcheck", "is_grad_enabled", "no_grad", "observe_backward", "refusals", "register_hook", "rules",
 ]  # fmt: skip

@@ -18,7 +18,7 @@ from tinytorch.tensor.tensor import wrap
 
 from .hooks import run_hooks
 from .observing import observed
-from .passing import all_new, check_usable, fitted, through, through_tensors
+from .passing import all_new, check_usable, fitted, misfit, through, through_tensors
 from .recording import Node, Origin, enable_grad, no_grad, origin
 from .registry import Gradient
 
@@ -167,11 +167,8 @@ def _propagate(
             if node.args is None or node.moment != mutation.now:
                 check_usable(node)
             gradients = step(node, gradient, needs)
-            if len(gradients) != len(needs):
-                raise RuntimeError(
-                    f"backward: the rule of {node.primitive.name} gave {len(gradients)} gradients for {len(needs)} "
-                    "inputs; it gives one for each, None where there is none"
-                )
+            if not isinstance(gradients, tuple | list) or len(gradients) != len(needs):
+                raise misfit(node, gradients)
             new = not create_graph and all_new(gradients, gradient)
             for each, place in zip(gradients, targets, strict=True):
                 if each is None or place is None:

@@ -65,6 +65,15 @@ def _by_rule(
     ]
 
 
+def misfit(node: Node, gradients: Any) -> RuntimeError:
+    """What to say of a rule that did not give one gradient for each input."""
+    seen = f"{len(gradients)} gradients" if isinstance(gradients, tuple | list) else f"a {type(gradients).__name__}"
+    return RuntimeError(
+        f"backward: the rule of {node.primitive.name} gave {seen} for {len(node.needs)} inputs; "
+        "it gives a tuple with one gradient for each, None where there is none"
+    )
+
+
 def all_new(gradients: Sequence[Gradient], gradient: Gradient) -> bool:
     """Whether nobody else holds the memory of what a rule gave: no view, no array twice, not what it was given."""
     seen = {id(gradient)}

@@ -190,6 +190,11 @@ def run(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> 
         raise better from None
     saved = None
     if primitive.fused:
+        if type(out) is not tuple or len(out) != 2:
+            raise TypeError(
+                f"{primitive.name}: its forward returned a {type(out).__name__}; that of a fused primitive returns "
+                "(out, saved), with None for nothing saved"
+            )
         out, saved = out
     if out.dtype is not dtypes.settled or raw is not None:
         out = settle(out, args, params)
@@ -248,8 +253,10 @@ _changing = threading.Lock()
 def push(handler: Handler) -> None:
     """Install `handler` around every primitive; its `level` decides its place, later ones of a level stand outside.
 
-    Raises ValueError when it is installed already.
+    Raises TypeError when it has no level, ValueError when it is installed already.
     """
+    if not isinstance(getattr(handler, "level", None), int):
+        raise TypeError(f"push: {handler!r} has no level; give it `level = OBSERVE`, RECORD or KERNEL")
     with _changing:
         if any(handler is installed for installed in _handlers):
             raise ValueError(f"push: {handler!r} is installed already; pop it first")

@@ -46,7 +46,10 @@ def linear(x: Array, weight: Array, bias: Array | None = None, /) -> tuple[Array
         rows = x.reshape(-1, n)  # one product, not one per matrix of a stack
         out = rows.dot(weight).reshape(*x.shape[:-1], m)
     if bias is not None:
-        out = np.add(out, bias, out=out if out.dtype == bias.dtype else None)
+        if out.dtype == bias.dtype:
+            out += bias
+        else:
+            out = out + bias
     return out, None
 
 
