@@ -41,7 +41,7 @@ def blockwise(function: Callable[..., object], dtype: np.dtype, *inputs: Array) 
     out = np.empty(inputs[0].shape, dtype)
     results, flat = out.reshape(-1), [array.reshape(-1) for array in inputs]
     for block in row_blocks(out.size, 1):
-        pieces = [array[block].astype(work, copy=False) for array in flat]
+        pieces = [array[block] if array.dtype is work else array[block].astype(work) for array in flat]
         if work is dtype:
             function(*pieces, results[block])
         else:

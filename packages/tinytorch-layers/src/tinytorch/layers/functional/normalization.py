@@ -47,7 +47,8 @@ def _checked(name: str, x: Array, *scales: Array | None) -> Any:
 
 
 def _rows(x: Array, dtype: Any) -> Array:
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1]).astype(dtype, copy=False)
+    x = x if x.dtype is dtype else x.astype(dtype, copy=False)
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 @primitive(fused=True, explain=_explain("layer_norm"))
@@ -79,7 +80,7 @@ def layer_norm(
             result *= weight
         if bias is not None:
             result += bias
-    return out.astype(dtype, copy=False), (mean, rstd)
+    return out if work is dtype else out.astype(dtype), (mean, rstd)
 
 
 @lru_cache(maxsize=64)
@@ -177,7 +178,7 @@ def rms_norm(x: Array, weight: Array | None = None, /, eps: float = 1e-5) -> tup
         np.multiply(rows[block], rstd[block], out=flat[block])
         if weight is not None:
             flat[block] *= weight
-    return out.astype(dtype, copy=False), rstd
+    return out if work is dtype else out.astype(dtype), rstd
 
 
 def _rms_norm_backward(
