@@ -16,20 +16,17 @@ SHAPES: tuple[str, ...] = ()
 
 
 def chosen(mask: Any, g: Gradient) -> Gradient:
-    """`np.where(mask, g, 0.0)` for a mask that broadcasts to g: 0 also where g is infinite, which `mask * g` is not.
+    """`np.where(mask, g, 0.0)`, to the bit: 0 also where g is infinite or NaN, which `mask * g` is not.
 
-    Of arrays by masking their bits: np.where takes 3.6 ns an element when the mask is hard to predict, this 0.2.
+    Of arrays by multiplying their bits, read as integers, with 0 or 1: np.where takes 3.6 ns an element when the mask
+    is hard to predict, this 0.2.
 
     >>> chosen(np.array([True, False]), np.array([1.0, np.inf]))
     array([1., 0.])
     """
     if isinstance(g, tt.Tensor) or g.dtype.itemsize not in _BITS:
         return np.where(mask, g, 0.0)
-    out = np.empty(g.shape, g.dtype)
-    bits = out.view(_BITS[g.dtype.itemsize])
-    np.negative(np.asarray(mask, np.bool_).view(np.int8), out=bits)  # all set where the mask holds, none elsewhere
-    np.bitwise_and(bits, g.view(bits.dtype), out=bits)
-    return out
+    return (g.view(_BITS[g.dtype.itemsize]) * np.asarray(mask, np.bool_)).view(g.dtype)
 
 
 _BITS = {size: np.dtype(f"i{size}") for size in (2, 4, 8)}

@@ -60,7 +60,7 @@ def _extreme(g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bo
     """To the largest (or smallest), or to the NaN that the result is; equal ones share."""
     best = (x == unfold(out, x.shape, axis)) | (x != x)
     ties = np.sum(best, axis=axis, keepdims=True).astype(x.dtype)
-    return chosen(best, np.broadcast_to(unfold(g, x.shape, axis) / ties, x.shape))
+    return chosen(best, unfold(g, x.shape, axis) / ties)
 
 
 def _prod(g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False) -> Gradient:

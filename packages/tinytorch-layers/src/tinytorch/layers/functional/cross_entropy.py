@@ -112,7 +112,7 @@ def softmax_cross_entropy(
     kept = Kept(right, exponentials, sums, importance, counted, divisor)
     if reduction == "none":
         return losses.reshape(targets.shape), kept
-    return np.asarray(_sum(losses)) * (1 / divisor if divisor else np.nan), kept
+    return _sum(losses) * (1 / divisor if divisor else np.nan), kept
 
 
 def _backward(

@@ -36,11 +36,11 @@ def linear(x: Array, weight: Array, bias: Array | None = None, /) -> tuple[Array
     """
     x = np.asarray(x)  # a Python number arrives as it is
     n, m = weight.shape
-    if x.shape[-1] != n or (bias is not None and bias.shape != (m,)):
+    if bias is not None and bias.shape != (m,):
         raise ValueError
     if x.ndim == 2:
-        out = x.dot(weight)
-    elif x.size == 0:
+        out = x.dot(weight)  # which checks the other sizes
+    elif x.size == 0 or x.shape[-1] != n:
         out = np.matmul(x, weight)
     else:
         rows = x.reshape(-1, n)  # one product, not one per matrix of a stack
