@@ -107,6 +107,7 @@ CASES: list[tuple[str, Callable[..., Any], list[tuple[int, ...]]]] = [
     ("tril", lambda x: x.tril(), [(3, 3)]),
     ("triu", lambda x: x.triu(1), [(2, 3, 3)]),
     ("concat", lambda x, y: tt.concat([x, y, x], -1), [(2, 3), (2, 1)]),
+    ("concat in one row", lambda x, y: tt.concat([x, y], None), [(2, 3), (2, 1)]),
     ("stack", lambda x, y: tt.stack([x, y], 1), [(2, 3), (2, 3)]),
     ("split", lambda x: x.split(2)[1] * 2 + x.split(2)[0][:1], [(3, 2)]),
     ("basic index", lambda x: x[1:, None, 0], [(3, 2)]),
@@ -131,6 +132,7 @@ CASES: list[tuple[str, Callable[..., Any], list[tuple[int, ...]]]] = [
     ("einsum trace", lambda x: tt.einsum("ii", x), [(3, 3)]),
     ("einsum with a letter summed alone", lambda x: tt.einsum("ij->j", x), [(2, 3)]),
     ("einsum with an ellipsis", lambda x, y: tt.einsum("...i,i->...", x, y), [(2, 3), (3,)]),
+    ("einsum with a size 1 repeated", lambda x, y: tt.einsum("ij,jk->ik", x, y), [(2, 1), (3, 4)]),
     ("einsum of three", lambda x, y, z: tt.einsum("i,ij,j->", x, y, z), [(2,), (2, 3), (3,)]),
     ("numpy's own functions", lambda x: np.sum(np.tanh(np.swapaxes(x, 0, 1)) * np.square(x.T), axis=0), [(2, 3)]),
 ]

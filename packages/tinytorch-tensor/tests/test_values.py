@@ -119,6 +119,15 @@ def test_roots_logarithms_and_powers_are_numpys(x: Any) -> None:
     assert_allclose((2 ** t64(x)).data, 2**x)
 
 
+@given(x=arrays(low=0.5), whole=arrays(dtype=np.int64))
+def test_common_powers_are_numpys_operator(x: Any, whole: Any) -> None:
+    for exponent in (-1, -1.0, 0.5, 2, 2.0, 3, 3.0):
+        assert_allclose((t64(x) ** exponent).data, x**exponent, rtol=1e-15)
+    for exponent in (2, 3):
+        check(Tensor(whole) ** exponent, whole**exponent)
+    check(Tensor([True]) ** 2, np.power(np.array([True]), 2))
+
+
 @given(x=arrays(), low=st.floats(-2, 0), high=st.floats(0, 2))
 def test_clip_where_and_astype(x: Any, low: float, high: float) -> None:
     check(t64(x).clip(low, high), np.clip(x, low, high))
@@ -156,6 +165,27 @@ def test_equal_elements_keep_their_order_in_both_directions() -> None:
     check(x.argsort(descending=True), [1, 3, 0, 2])
 
 
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@given(data=st.data())
+def test_topk_of_long_axes_is_the_start_of_the_whole_order(data: Any, axis: int, largest: bool) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    x = rng.integers(0, data.draw(st.sampled_from([3, 100, 10**6])), (1200, 2) if axis == 0 else (2, 1200)).astype(
+        float
+    )
+    x[rng.random(x.shape) < data.draw(st.sampled_from([0.0, 0.001, 0.1, 1.0]))] = np.nan
+    k = data.draw(st.sampled_from([1, 5, 100]))
+    values, places = t64(x).topk(k, axis, largest)
+    order = t64(x).argsort(axis, descending=largest)
+    check(places, np.take(order.data, np.arange(k), axis))
+    check(values, np.take_along_axis(x, places.data, axis))
+
+
+def test_a_single_number_is_in_order() -> None:
+    check(tt.argsort(Tensor(3.0)), [0])
+    check(tt.argsort(Tensor(3.0), axis=None, descending=True), [0])
+
+
 @given(x=arrays(st.just((2, 3, 4))))
 def test_shapes_change_without_changing_elements(x: Any) -> None:
     t = t64(x)
@@ -187,6 +217,8 @@ def test_joining_and_splitting(x: Any, y: Any) -> None:
     for piece, expected in zip(pieces, (x[:2], x[2:4], x[4:]), strict=True):
         check(piece, expected)
     check(tt.concat(tt.split(t64(x), [1, 4])), x)
+    check(tt.concat([t64(x), t64(y)], axis=None), np.concatenate([x, y], axis=None))
+    check(tt.concat(tt.split(t64(x[:0]), 2)), x[:0])
 
 
 INDICES: list[Any] = [
@@ -273,12 +305,19 @@ def test_matrix_products_are_numpys(left: Any, right: Any, data: Any) -> None:
         ("...i,...i", [(2, 3), (3,)]),
         ("i,j,k->kji", [(2,), (3,), (4,)]),
         ("bhqd,bhkd->bhqk", [(2, 2, 3, 4), (2, 2, 5, 4)]),
+        ("ij,jk->ik", [(2, 1), (3, 4)]),
+        ("ij,ij->i", [(1, 3), (2, 1)]),
     ],
 )
 def test_einsum_is_numpys(spec: str, shapes: list[tuple[int, ...]]) -> None:
     rng = np.random.default_rng(0)
     operands = [rng.standard_normal(shape) for shape in shapes]
     assert_allclose(tt.einsum(spec, *map(t64, operands)).data, np.einsum(spec, *operands), atol=1e-12)
+
+
+def test_half_precision_products_are_rounded_once() -> None:
+    x, y = np.random.default_rng(0).standard_normal((2, 64, 64)).astype(np.float16)
+    check(Tensor(x) @ Tensor(y), (x.astype(np.float32) @ y.astype(np.float32)).astype(np.float16))
 
 
 def test_nan_and_infinity_behave_as_in_numpy() -> None:

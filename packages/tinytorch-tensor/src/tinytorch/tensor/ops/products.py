@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from ..dispatch import primitive
-from ..dtypes import Array
+from ..dtypes import Array, float16, float32
 from ..tensor import Tensor
+from .shaping import broadcast_to
 
 
 @primitive
@@ -21,8 +23,10 @@ def matmul(x: Array, y: Array, /) -> Array:
     Tensor([3, 7])
     """
     try:
+        if x.dtype == y.dtype == float16:  # no linear algebra library has it, and NumPy's loop takes 100 times as long
+            return np.matmul(x.astype(float32), y.astype(float32)).astype(float16)
         return np.matmul(x, y)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError):
         raise _matmul_error(x, y) from None
 
 
@@ -56,7 +60,19 @@ def einsum(spec: str, *operands: Any) -> Tensor:
         raise TypeError(
             f"einsum: the first argument is a {type(spec).__name__}; it names the axes, such as 'ij,jk->ik'"
         )
-    return einsum_of(*operands, spec=explicit(spec, [np.ndim(operand) for operand in operands]))
+    spec = explicit(spec, [np.ndim(operand) for operand in operands])
+    return einsum_of(*stretched(spec, operands), spec=spec)
+
+
+def stretched(spec: str, operands: tuple[Any, ...]) -> Iterator[Any]:
+    """The operands with every axis as long as its letter: one of size 1 is repeated beside a longer one."""
+    terms = spec.partition("->")[0].split(",")
+    shapes = [np.shape(operand) for operand in operands]
+    sizes = {letter: n for pair in zip(terms, shapes, strict=True) for letter, n in zip(*pair, strict=False) if n != 1}
+    for term, shape, operand in zip(terms, shapes, operands, strict=True):
+        wanted = tuple(sizes.get(letter, n) if n == 1 else n for letter, n in zip(term, shape, strict=False))
+        whole = len(term) == len(shape) == len(set(term))
+        yield broadcast_to(operand, shape=wanted) if whole and wanted != shape else operand
 
 
 def explicit(spec: str, ndims: list[int]) -> str:

@@ -21,20 +21,31 @@ _any: Any = np.logical_or.reduce
 _all: Any = np.logical_and.reduce
 
 
-def axis_error(name: str, x: Array, axis: Any) -> Exception:
-    """The error for an axis that `x` does not have, or that is no axis at all."""
+def axis_error(name: str, x: Any, axis: Any, extra: int = 0) -> Exception:
+    """The error for an axis that `x` (with `extra` axes more) does not have, or that is no axis at all."""
+    shape = np.shape(x)
+    ndim = len(shape) + extra
     axes = axis if isinstance(axis, tuple) else (axis,)
     for each in axes:
         if isinstance(each, bool | Tensor) or not hasattr(each, "__index__"):
             kind = type(each).__name__
             return TypeError(f"{name}: axis {axis!r} is a {kind}; an axis is an int, a tuple to fold several")
-    if builtins.all(-x.ndim <= each < x.ndim for each in axes):
-        return ValueError(f"{name}: axis {axis} for shape {x.shape}; name one axis, or different ones to fold several")
+    if builtins.all(-ndim <= each < ndim for each in axes):
+        return ValueError(f"{name}: axis {axis} for shape {shape}; name one axis, or different ones to fold several")
+    if not ndim:
+        return AxisError(f"{name}: axis {axis} is out of range for shape (); a 0-dimensional tensor has no axes")
+    where = "a new one goes in at" if extra else "it has axes"
     return AxisError(
-        f"{name}: axis {axis} is out of range for shape {x.shape}; it has axes 0 to {x.ndim - 1}, or -{x.ndim} to -1"
-        if x.ndim
-        else f"{name}: axis {axis} is out of range for shape (); a 0-dimensional tensor has no axes, use axis=None"
+        f"{name}: axis {axis} is out of range for shape {shape}; {where} 0 to {ndim - 1}, or -{ndim} to -1"
     )
+
+
+def normal_axis(name: str, x: Any, axis: int, extra: int = 0) -> int:
+    """`axis` counted from the front. Raises AxisError when `x` (with `extra` axes more) does not have it."""
+    ndim = np.ndim(x) + extra
+    if isinstance(axis, bool) or not hasattr(axis, "__index__") or not -ndim <= axis < ndim:
+        raise axis_error(name, x, axis, extra)
+    return axis % ndim
 
 
 def explain(name: str) -> Explain:
@@ -44,6 +55,8 @@ def explain(name: str) -> Explain:
         text = str(error)
         if "unexpected keyword" in text:
             return None
+        if isinstance(error, TypeError) and (axis is None or type(axis) is int):
+            return TypeError(f"{name}: {text}")
         if isinstance(error, AxisError | TypeError) or "duplicate" in text:
             return axis_error(name, x, axis)
         if "zero-size" in text or "empty sequence" in text:
@@ -132,10 +145,10 @@ def cumsum(x: Array, /, axis: int | None = None) -> Array:
 @primitive(explain=explain("argsort"))
 def argsort(x: Array, /, axis: int | None = -1, descending: bool = False) -> Array:
     """The indices that sort `axis`, equal elements in their order."""
-    if not descending:
-        return np.argsort(x, axis=axis, kind="stable")
     if axis is None:
         x, axis = x.reshape(-1), 0
+    if not descending:
+        return np.argsort(x, axis=axis, kind="stable")
     # sorting the mirror image and mirroring back keeps equal elements in their order
     mirrored = np.flip(x, axis)
     order = np.flip(np.argsort(mirrored, axis=axis, kind="stable"), axis=axis)
@@ -150,8 +163,7 @@ def sort(x: Any, axis: int = -1, descending: bool = False) -> tuple[Tensor, Tens
     """
     from .indexing import gather
 
-    if axis is None:
-        raise axis_error("sort", x, axis)
+    axis = normal_axis("sort", x, axis)
     order = argsort(x, axis=axis, descending=descending)
     return gather(x, order, axis=axis), order
 
@@ -173,11 +185,24 @@ def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, 
 @primitive
 def topk_indices(x: Array, /, k: int, axis: int = -1, largest: bool = True) -> Array:
     """Where the `k` largest (or smallest) elements of `axis` are, best first, the first of equals first."""
-    if not hasattr(axis, "__index__") or not -x.ndim <= axis < x.ndim:
-        raise axis_error("topk", x, axis)
+    axis = normal_axis("topk", x, axis)
     if isinstance(k, bool) or not hasattr(k, "__index__"):
         raise TypeError(f"topk: k = {k!r} is a {type(k).__name__}; it is an int, how many elements to take")
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"topk: k = {k} of {x.shape[axis]} elements along axis {axis}; k must lie between 0 and that")
-    order = argsort.forward(x, axis=axis, descending=largest)
-    return np.take(order, np.arange(k), axis=axis)
+    if x.shape[axis] < 1000 or not 0 < k < x.shape[axis] // 8:
+        order = argsort.forward(x, axis=axis, descending=largest)
+        return np.take(order, np.arange(k), axis=axis)
+    rows = np.moveaxis(x, axis, -1)
+    out = np.empty((*rows.shape[:-1], k), np.int64)
+    for place in np.ndindex(rows.shape[:-1]):
+        out[place] = _few(rows[place], k, largest)
+    return np.moveaxis(out, -1, axis)
+
+
+def _few(row: Array, k: int, largest: bool) -> Array:
+    """`topk_indices` of one long row: only what reaches the k-th element is sorted, its equals and NaN included."""
+    last = len(row) - k if largest else k - 1
+    edge = np.partition(row, last)[last]
+    near = np.flatnonzero(~(row < edge) if largest else ~(row > edge))
+    return near[argsort.forward(row[near], descending=largest)[:k]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -11,24 +12,26 @@ from numpy.exceptions import AxisError
 from ..dispatch import primitive
 from ..dtypes import Array, check_kept
 from ..tensor import Axis, Tensor
-from .reductions import axis_error
+from .reductions import axis_error, normal_axis
 
 
 def as_shape(name: str, shape: Any) -> tuple[int, ...]:
     """`shape`, an int or ints, as a tuple of ints. Raises TypeError for anything else."""
-    sizes = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
+    if isinstance(shape, np.ndarray | Tensor) and shape.ndim > 1:
+        raise TypeError(f"{name}: sizes of shape {shape.shape}; a shape is a row of ints")
+    sizes = tuple(shape) if isinstance(shape, tuple | list) or getattr(shape, "ndim", 0) == 1 else (shape,)
     for size in sizes:
-        if isinstance(size, bool | float) or not hasattr(size, "__index__"):
+        if isinstance(size, bool) or not _is_index(size):
             raise TypeError(f"{name}: {size!r} in shape {shape!r} is a {type(size).__name__}; a size is an int")
-    return tuple(size.__index__() for size in sizes)
+    return tuple(operator.index(size) for size in sizes)
 
 
-def normal_axis(name: str, x: Any, axis: int, extra: int = 0) -> int:
-    """`axis` counted from the front. Raises AxisError when `x` (with `extra` axes more) does not have it."""
-    ndim = np.ndim(x.data if isinstance(x, Tensor) else x) + extra
-    if isinstance(axis, bool) or not hasattr(axis, "__index__") or not -ndim <= axis < ndim:
-        raise axis_error(name, x, axis)
-    return axis % ndim
+def _is_index(size: Any) -> bool:
+    try:
+        operator.index(size)
+    except TypeError:
+        return False
+    return True
 
 
 @primitive
@@ -184,22 +187,34 @@ def concat_parts(*parts: Any, axis: int = 0) -> Array:
         ) from None
 
 
-def concat(tensors: Any, axis: int = 0) -> Tensor:
-    """The tensors one after another along `axis`.
+def concat(tensors: Any, axis: int | None = 0) -> Tensor:
+    """The tensors one after another along `axis`; with None, the elements of all of them in one row.
 
     >>> concat([Tensor([1, 2]), Tensor([3])])
     Tensor([1, 2, 3])
     """
-    return concat_parts(*tensors, axis=axis)
+    parts = _several("concat", tensors)
+    if axis is None:
+        return concat_parts(*(flatten(part) for part in parts), axis=0)
+    return concat_parts(*parts, axis=axis)
 
 
 def stack(tensors: Any, axis: int = 0) -> Tensor:
     """The tensors side by side along a new axis `axis`. Raises ValueError when their shapes differ."""
-    tensors = list(tensors)
-    shapes = {np.shape(each) for each in tensors}
+    parts = _several("stack", tensors)
+    shapes = {np.shape(part) for part in parts}
     if len(shapes) != 1:
         raise ValueError(f"stack: shapes {sorted(shapes)}; there must be one shape, the same for all")
-    return concat([unsqueeze(each, axis) for each in tensors], axis=axis)
+    place = normal_axis("stack", parts[0], axis, extra=1)
+    return concat_parts(*(unsqueeze(part, place) for part in parts), axis=place)
+
+
+def _several(name: str, tensors: Any) -> list[Any]:
+    try:
+        return list(tensors)
+    except TypeError:
+        kind = type(tensors).__name__
+        raise TypeError(f"{name}: the tensors are a {kind}; give several in a list or tuple") from None
 
 
 def split(x: Any, sizes: Any, axis: int = 0) -> tuple[Tensor, ...]:
@@ -210,13 +225,13 @@ def split(x: Any, sizes: Any, axis: int = 0) -> tuple[Tensor, ...]:
     """
     place = normal_axis("split", x, axis)
     total = np.shape(x)[place]
-    if isinstance(sizes, bool | float | str):
+    if isinstance(sizes, bool | float | str | np.floating):
         raise TypeError(f"split: pieces of {sizes!r}; give the size of all pieces, an int, or a list of their sizes")
     if np.ndim(sizes) == 0:
         size = int(sizes)
         if size < 1:
             raise ValueError(f"split: pieces of {size}; a piece needs at least one element")
-        sizes = [min(size, total - start) for start in range(0, total, size)]
+        sizes = [min(size, total - start) for start in range(0, total, size)] or [0]
     sizes = as_shape("split", list(sizes))
     if sum(sizes) != total or min(sizes, default=0) < 0:
         raise ValueError(f"split: sizes {list(sizes)} do not add up to the {total} elements of axis {axis}")
