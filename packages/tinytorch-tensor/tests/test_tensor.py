@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,52 @@ def test_numpys_functions_give_tensors() -> None:
     assert np.allclose(t, t.data)
 
 
+ROWS = np.arange(12.0).reshape(3, 4)
+NUMPYS: list[Callable[[Any], Any]] = [
+    lambda x: np.take(x, [0, -1]),
+    lambda x: np.take(x, [0, 2], axis=1),
+    lambda x: np.take(x, (1, 1), axis=0),
+    lambda x: np.repeat(x, 2),
+    lambda x: np.repeat(x, [1, 0, 2], axis=0),
+    lambda x: np.diff(x, axis=0),
+    lambda x: np.diff(x, n=2),
+    lambda x: np.outer(x[0], x[1]),
+    lambda x: np.vstack([x, x[0]]),
+    lambda x: np.hstack([x, x]),
+    lambda x: np.hstack([x[0], x[1]]),
+    lambda x: np.hstack([x[0, 0], x[1]]),
+    lambda x: np.concatenate([x, x[:1]], axis=None),
+    lambda x: np.broadcast_arrays(x, x[0])[1],
+    lambda x: np.expand_dims(x, (0, -1)),
+    lambda x: np.moveaxis(x[None], (0, 1), (2, 0)),
+    lambda x: np.moveaxis(x[None], -1, 0),
+    lambda x: np.sort(x, axis=None),
+    lambda x: np.argsort(x, kind="stable"),
+    lambda x: np.amax(x, axis=0),
+    lambda x: np.amin(x),
+    lambda x: np.einsum("ij->j", x, optimize=True),
+    lambda x: np.isclose(x, x + 1e-9),
+    lambda x: np.where(x > 3)[1],
+    lambda x: np.nonzero(x)[0],
+    lambda x: np.count_nonzero(x, axis=0),
+    lambda x: np.astype(x, "int64"),
+    lambda x: np.full_like(x, fill_value=3),
+    lambda x: np.ones_like(x, dtype=np.int64),
+    lambda x: np.split(x, [1, 9], axis=1)[1],
+    lambda x: np.split(x, [2, 1])[1],
+    lambda x: np.split(x, np.int64(2), axis=1)[1],
+    lambda x: np.split(x[:0], 2)[1],
+]
+
+
+@pytest.mark.parametrize("function", NUMPYS)
+def test_numpys_functions_give_numpys_values(function: Callable[[Any], Any]) -> None:
+    result, expected = function(Tensor(ROWS, "float64")), np.asarray(function(ROWS))
+    assert isinstance(result, Tensor)
+    np.testing.assert_array_equal(result.data, expected)
+    assert result.shape == expected.shape
+
+
 def test_functions_without_a_counterpart_are_refused_by_name() -> None:
     t = Tensor([1.0, 2.0])
     for wrong, name in (
@@ -167,6 +214,8 @@ def test_creation() -> None:
     assert tt.ones_like(Tensor([1.0])).tolist() == [1.0]
     assert tt.full_like(Tensor([1.0]), 3).tolist() == [3.0]
     assert tt.zeros_like([1.0, 2.0]).dtype == np.float32
+    assert tt.empty_like(Tensor([[1]])).shape == np.empty_like(Tensor([[1]])).shape == (1, 1)
+    assert tt.zeros(np.array([2, 3])).shape == tt.zeros(Tensor([2, 3])).shape == (2, 3)
     assert tt.zeros(2, requires_grad=True).requires_grad
     assert tt.arange(3.0, requires_grad=True).requires_grad
     assert tt.linspace(0, 1, 3, requires_grad=True).requires_grad
@@ -185,6 +234,13 @@ def test_randomness_is_seeded_by_one_seed_or_by_a_generator() -> None:
     assert tt.randn(3, generator=np.random.default_rng(5)).tolist() == a.tolist()
     assert sorted(first[3].tolist()) == [0, 1, 2, 3, 4]
     assert tt.rand(2, dtype="float16").dtype == np.float16
+    like = Tensor([[1.0, 2.0]], "float64")
+    assert tt.rand_like(like).shape == tt.randn_like(like, generator=own).shape == (1, 2)
+    assert tt.rand_like(like).dtype == tt.randn_like(like).dtype == np.float64
+
+
+def test_half_precision_draws_stay_below_one() -> None:
+    assert tt.rand(100_000, dtype="float16", generator=np.random.default_rng(0)).max().item() < 1.0
 
 
 def test_keeping_memory_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from .creation import (
     arange,
     default_generator,
     empty,
+    empty_like,
     eye,
     from_dlpack,
     full,
@@ -15,8 +16,10 @@ from .creation import (
     ones,
     ones_like,
     rand,
+    rand_like,
     randint,
     randn,
+    randn_like,
     randperm,
     zeros,
     zeros_like,
@@ -33,9 +36,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "KERNEL", "OBSERVE", "RECORD", "Array", "Handler", "Primitive", "Tensor", "arange", "clock", "default_dtype",
-    "default_generator", "empty", "extend", "eye", "from_dlpack", "full", "full_like", "handlers", "handling",
-    "keep_freed_memory", "linspace", "manual_seed", "note_write", "ones", "ones_like", "pop", "primitive", "push",
-    "rand", "randint", "randn", "randperm", "registry", "retract", "set_default_dtype", "written_since", "zeros",
-    "zeros_like",
+    "default_generator", "empty", "empty_like", "extend", "eye", "from_dlpack", "full", "full_like", "handlers",
+    "handling", "keep_freed_memory", "linspace", "manual_seed", "note_write", "ones", "ones_like", "pop", "primitive",
+    "push", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "registry", "retract",
+    "set_default_dtype", "written_since", "zeros", "zeros_like",
     *_operations,
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .dtypes import as_array, check_kept, default_dtype, float64
+from .dtypes import as_array, check_kept, checked, default_dtype, float16, float64
 from .ops.shaping import as_shape
 from .tensor import Tensor
 
@@ -35,8 +35,14 @@ def ones(*shape: Any, dtype: DType = None, requires_grad: bool = False) -> Tenso
 
 
 def full(shape: Any, value: float, dtype: DType = None, requires_grad: bool = False) -> Tensor:
-    """`value` everywhere; its kind (float, int, bool) decides the dtype unless one is given."""
-    return _made(np.full(_shape("full", (shape,)), value), dtype, requires_grad)
+    """`value` everywhere; its kind (float, int, bool) decides the dtype unless one is given.
+
+    Raises TypeError for a fraction in an integer dtype, OverflowError for a value beyond it.
+    """
+    sizes = _shape("full", (shape,))
+    if dtype is not None:
+        check_kept("full", value, checked("full", dtype))
+    return _made(np.full(sizes, as_array(value, dtype)), dtype, requires_grad)
 
 
 def empty(*shape: Any, dtype: DType = None) -> Tensor:
@@ -82,13 +88,19 @@ def ones_like(x: Any, dtype: DType = None, requires_grad: bool = False) -> Tenso
 
 
 def full_like(x: Any, value: float, dtype: DType = None, requires_grad: bool = False) -> Tensor:
-    """`value` everywhere, with the shape and dtype of x."""
-    check_kept("full_like", value, np.dtype(dtype or _dtype(x)))
+    """`value` everywhere, with the shape and dtype of x. Raises as `full` does."""
     return full(np.shape(x), value, dtype=dtype or _dtype(x), requires_grad=requires_grad)
+
+
+def empty_like(x: Any, dtype: DType = None) -> Tensor:
+    """Memory with the shape and dtype of x and whatever is in it."""
+    return empty(np.shape(x), dtype=dtype or _dtype(x))
 
 
 def from_dlpack(x: Any) -> Tensor:
     """A tensor on the memory of another library's array (PyTorch, JAX, …), with its dtype and without a copy."""
+    if not hasattr(x, "__dlpack__"):
+        raise TypeError(f"from_dlpack: a {type(x).__name__} has no __dlpack__; Tensor(x) reads lists and numbers")
     array = np.from_dlpack(x)
     return Tensor(array, dtype=array.dtype)
 
@@ -119,7 +131,10 @@ def rand(
 ) -> Tensor:
     """Numbers drawn evenly from [0, 1)."""
     dtype = np.dtype(dtype or default_dtype())
-    drawn = (generator or _generator).random(_shape("rand", shape), dtype=_drawable("rand", dtype))
+    sizes, source = _shape("rand", shape), _source("rand", generator)
+    drawn = source.random(sizes, dtype=_drawable("rand", dtype))
+    if dtype == float16:
+        drawn = np.floor(drawn * 2048) / 2048  # rounding to float16 would make 1 of what is just below
     return _made(drawn, dtype, requires_grad)
 
 
@@ -128,8 +143,23 @@ def randn(
 ) -> Tensor:
     """Numbers drawn from the normal distribution of mean 0 and variance 1."""
     dtype = np.dtype(dtype or default_dtype())
-    drawn = (generator or _generator).standard_normal(_shape("randn", shape), dtype=_drawable("randn", dtype))
+    sizes, source = _shape("randn", shape), _source("randn", generator)
+    drawn = source.standard_normal(sizes, dtype=_drawable("randn", dtype))
     return _made(drawn, dtype, requires_grad)
+
+
+def rand_like(
+    x: Any, dtype: DType = None, requires_grad: bool = False, generator: np.random.Generator | None = None
+) -> Tensor:
+    """Numbers drawn evenly from [0, 1), with the shape and dtype of x."""
+    return rand(np.shape(x), dtype=dtype or _dtype(x), requires_grad=requires_grad, generator=generator)
+
+
+def randn_like(
+    x: Any, dtype: DType = None, requires_grad: bool = False, generator: np.random.Generator | None = None
+) -> Tensor:
+    """Numbers drawn from the normal distribution, with the shape and dtype of x."""
+    return randn(np.shape(x), dtype=dtype or _dtype(x), requires_grad=requires_grad, generator=generator)
 
 
 def randint(
@@ -139,15 +169,28 @@ def randint(
     low, high = as_shape("randint", (low, high))
     if high <= low:
         raise ValueError(f"randint: no integers from {low} to {high} - 1; high must be above low")
-    return Tensor((generator or _generator).integers(low, high, _shape("randint", (shape,))), dtype)
+    if dtype is not None:
+        check_kept("randint", [low, high - 1], checked("randint", dtype))
+    return Tensor(_source("randint", generator).integers(low, high, _shape("randint", (shape,))), dtype)
 
 
 def randperm(n: int, generator: np.random.Generator | None = None) -> Tensor:
     """The integers 0 to n - 1 in random order."""
-    return Tensor((generator or _generator).permutation(*_shape("randperm", (n,))))
+    return Tensor(_source("randperm", generator).permutation(*_shape("randperm", (n,))))
+
+
+def _source(name: str, generator: Any) -> np.random.Generator:
+    if generator is None:
+        return _generator
+    if not isinstance(generator, np.random.Generator):
+        kind = type(generator).__name__
+        raise TypeError(f"{name}: generator is a {kind}; give np.random.default_rng(seed), or call manual_seed")
+    return generator
 
 
 def _shape(name: str, shape: tuple[Any, ...]) -> tuple[int, ...]:
+    if len(shape) > 1 and isinstance(shape[-1], type | np.dtype | str):
+        raise TypeError(f"{name}: {shape[-1]!r} among the sizes; a dtype is given by name, dtype=...")
     sizes = as_shape(name, shape[0] if len(shape) == 1 else shape)
     if any(size < 0 for size in sizes):
         raise ValueError(f"{name}: shape {sizes} has a negative size; sizes start at 0")

@@ -47,17 +47,23 @@ def set_default_dtype(dtype: npt.DTypeLike) -> None:
 
 
 def as_array(data: Any, dtype: npt.DTypeLike | None = None) -> Array:
-    """`data` as an array of numbers or booleans; floating-point data gets the default dtype unless `dtype` is given.
+    """`data` as an array of numbers or booleans, converted to `dtype` if one is given.
 
-    Shares memory with `data` where the dtype allows it. Raises TypeError for strings, objects and dates, ValueError for
-    ragged lists, OverflowError for integers that no int64 holds.
+    Without one, Python floats and float64 arrays get the default dtype, Python integers int64; arrays of other dtypes
+    keep theirs. Shares memory with `data` where the dtype allows it.
+
+    Raises TypeError for strings, objects and dates, ValueError for ragged lists, OverflowError for integers that int64,
+    or an integer `dtype`, does not hold.
 
     >>> as_array([1.0, 2.0]).dtype, as_array([1, 2]).dtype
     (dtype('float32'), dtype('int64'))
     """
     array = as_numbers(data)
     if dtype is not None:
-        return array.astype(checked("Tensor", dtype), copy=False)
+        wanted = checked("Tensor", dtype)
+        if wanted.kind in "iu" and array.dtype.kind in "iu" and not isinstance(data, np.ndarray):
+            check_kept("Tensor", array, wanted)
+        return array.astype(wanted, copy=False)
     if array.dtype == float64:
         return array.astype(_default, copy=False)
     if array.dtype.kind in "iu" and not isinstance(data, np.ndarray | np.generic):
@@ -102,7 +108,19 @@ def checked(name: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
 
 
 def check_kept(name: str, value: Any, dtype: np.dtype[Any]) -> None:
-    """Refuse to cut off the fraction of `value`, a number or an array, in an integer array. Raises TypeError."""
+    """Refuse to write `value`, a number or an array, to integers that cannot hold it.
+
+    Raises TypeError for a fraction, OverflowError for what is beyond the range of `dtype`.
+    """
     array = np.asarray(value)
-    if array.dtype.kind == "f" and dtype.kind != "f" and not (np.isfinite(array) & (array == np.trunc(array))).all():
+    if dtype.kind == "f" or array.dtype == dtype:
+        return
+    if array.dtype.kind == "f" and not (np.isfinite(array) & (array == np.trunc(array))).all():
         raise TypeError(f"{name}: a fraction does not fit dtype {dtype}; convert with astype, or round the value first")
+    if dtype.kind == "b" or not array.size or np.can_cast(array.dtype, dtype):
+        return
+    least, most = array.min().item(), array.max().item()
+    bounds = np.iinfo(dtype)
+    if least < bounds.min or most > bounds.max:
+        worst = most if most > bounds.max else least
+        raise OverflowError(f"{name}: {worst} does not fit dtype {dtype}, from {bounds.min} to {bounds.max}")

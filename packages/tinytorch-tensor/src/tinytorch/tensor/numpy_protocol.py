@@ -40,8 +40,9 @@ def function(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     try:
         return FUNCTIONS[function](*args, **kwargs)
     except TypeError as error:
-        if "unexpected keyword" not in str(error):
+        _, called, wrong = str(error).partition("() ")
+        if not called or "argument" not in wrong:
             raise
         raise TypeError(
-            f"np.{function.__name__}: {error} for tensors; compute on t.data if no gradient is wanted"
+            f"np.{function.__name__}: {wrong} for tensors; compute on t.data if no gradient is wanted"
         ) from None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from . import ops
+from . import creation, ops
 from .numpy_protocol import FUNCTIONS, REDUCTIONS, UFUNCS
-from .ops.shaping import normal_axis
+from .ops.reductions import normal_axis
 from .tensor import Tensor
 
 UFUNCS |= {
@@ -103,26 +104,100 @@ def _permute(x: Any, axes: Any = None) -> Tensor:
     return ops.permute(x, axes=tuple(axes) if axes is not None else tuple(range(np.ndim(x)))[::-1])
 
 
-def _zeros_like(x: Any, dtype: Any = None) -> Tensor:
-    return Tensor(np.zeros(np.shape(x), dtype or x.dtype), dtype or x.dtype)
-
-
-def _ones_like(x: Any, dtype: Any = None) -> Tensor:
-    return Tensor(np.ones(np.shape(x), dtype or x.dtype), dtype or x.dtype)
-
-
-def _full_like(x: Any, value: Any, dtype: Any = None) -> Tensor:
-    return Tensor(np.full(np.shape(x), value, dtype or x.dtype), dtype or x.dtype)
-
-
 def _pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float = 0.0) -> Tensor:
     if mode != "constant":
         raise TypeError(f"np.pad: mode {mode!r} of a tensor; only 'constant' is differentiable here, or pad t.data")
     return ops.pad(x, width=pad_width, value=constant_values)
 
 
-def _expand_dims(x: Any, axis: int) -> Tensor:
-    return ops.unsqueeze(x, axis)
+def _expand_dims(x: Any, axis: Any) -> Tensor:
+    new = np.atleast_1d(axis).tolist()
+    places = {normal_axis("np.expand_dims", x, each, extra=len(new)) for each in new}
+    if len(places) != len(new):
+        raise ValueError(f"np.expand_dims: axis {axis} names a place twice; each new axis needs its own")
+    for place in sorted(places):
+        x = ops.unsqueeze(x, place)
+    return x if new else ops.alias(x)
+
+
+def _bare(x: Any) -> Any:
+    return x.data if isinstance(x, Tensor) else x
+
+
+def _moveaxis(x: Any, source: Any, destination: Any) -> Tensor:
+    moved = [normal_axis("np.moveaxis", x, axis) for axis in np.atleast_1d(source).tolist()]
+    places = [normal_axis("np.moveaxis", x, axis) for axis in np.atleast_1d(destination).tolist()]
+    if len(set(moved)) != len(moved) or len(set(places)) != len(moved):
+        raise ValueError(f"np.moveaxis: from {source} to {destination}; name each axis once, and a place for each")
+    axes = [axis for axis in range(np.ndim(x)) if axis not in moved]
+    for place, axis in sorted(zip(places, moved, strict=True)):
+        axes.insert(place, axis)
+    return ops.permute(x, axes=tuple(axes))
+
+
+def _split(x: Any, indices_or_sections: Any, axis: int = 0) -> tuple[Tensor, ...]:
+    """NumPy's two ways to say where to cut: into so many equal pieces, or at these places."""
+    place = normal_axis("np.split", x, axis)
+    total = np.shape(x)[place]
+    cuts = indices_or_sections
+    if np.ndim(cuts) == 0:
+        number = operator.index(cuts)
+        if number < 1 or total % number:
+            raise ValueError(f"np.split: {total} elements along axis {axis} do not make {number} equal pieces")
+        cuts = range(total // number, total, total // number) if total else [0] * (number - 1)
+    before = (slice(None),) * place
+    return tuple(x[(*before, slice(start, end))] for start, end in pairwise([0, *cuts, total]))
+
+
+def _take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
+    if axis is None:
+        x, axis = ops.flatten(x), 0
+    return ops.getitem(x, index=(slice(None),) * normal_axis("np.take", x, axis) + (np.asarray(indices),))
+
+
+def _repeat(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
+    n = np.size(x) if axis is None else np.shape(x)[normal_axis("np.repeat", x, axis)]
+    return _take(x, np.repeat(np.arange(n), _bare(repeats)), axis)
+
+
+def _diff(x: Any, n: int = 1, axis: int = -1) -> Tensor:
+    before = (slice(None),) * normal_axis("np.diff", x, axis)
+    for _ in range(n):
+        x = x[(*before, slice(1, None))] - x[(*before, slice(None, -1))]
+    return x
+
+
+def _broadcast_arrays(*xs: Any) -> tuple[Tensor, ...]:
+    shape = np.broadcast_shapes(*map(np.shape, xs))
+    return tuple(ops.broadcast_to(x, shape=shape) for x in xs)
+
+
+def _vstack(tensors: Any) -> Tensor:
+    """Rows one below the other; a vector is a row."""
+    return ops.concat([ops.reshape(x, shape=(1, -1)) if np.ndim(x) < 2 else x for x in tensors])
+
+
+def _hstack(tensors: Any) -> Tensor:
+    """Columns side by side; of vectors, one after the other."""
+    parts = [ops.flatten(x) if np.ndim(x) == 0 else x for x in tensors]
+    return ops.concat(parts, axis=0 if np.ndim(parts[0]) == 1 else 1)
+
+
+def _where(condition: Any, *choices: Any) -> Any:
+    return ops.where(condition, *choices) if choices else _nonzero(condition)
+
+
+def _nonzero(x: Any) -> tuple[Tensor, ...]:
+    return tuple(map(Tensor, np.nonzero(_bare(x))))
+
+
+def _sort(x: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Tensor:
+    """Every order here is stable, whatever kind is asked for."""
+    return ops.sort(ops.flatten(x), axis=0)[0] if axis is None else ops.sort(x, axis=axis)[0]
+
+
+def _argsort(x: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Tensor:
+    return ops.argsort(x, axis=axis)
 
 
 FUNCTIONS |= {
@@ -136,67 +211,62 @@ FUNCTIONS |= {
     np.std: _std,
     np.max: ops.max,
     np.min: ops.min,
+    np.amax: ops.max,
+    np.amin: ops.min,
     np.any: ops.any,
     np.all: ops.all,
     np.argmax: ops.argmax,
     np.argmin: ops.argmin,
-    np.argsort: lambda x, axis=-1: ops.argsort(x, axis=axis),
-    np.sort: lambda x, axis=-1: ops.sort(x, axis=axis)[0],
+    np.argsort: _argsort,
+    np.sort: _sort,
     np.cumsum: ops.cumsum,
     np.clip: _clip,
-    np.where: ops.where,
+    np.where: _where,
+    np.nonzero: _nonzero,
+    np.count_nonzero: lambda x, axis=None, *, keepdims=False: ops.sum(ops.not_equal(x, 0), axis, keepdims),
     np.reshape: lambda x, shape: ops.reshape(x, shape=shape),
     np.ravel: lambda x: ops.reshape(x, shape=(-1,)),
     np.transpose: _permute,
     np.permute_dims: _permute,
     np.matrix_transpose: lambda x: ops.transpose(x, -2, -1),
     np.swapaxes: ops.transpose,
-    np.moveaxis: lambda x, source, destination: _moveaxis(x, source, destination),
+    np.moveaxis: _moveaxis,
     np.squeeze: ops.squeeze,
     np.expand_dims: _expand_dims,
     np.broadcast_to: lambda x, shape: ops.broadcast_to(x, shape=shape),
+    np.broadcast_arrays: _broadcast_arrays,
     np.flip: lambda x, axis=None: ops.flip(x, axis=axis),
     np.pad: _pad,
     np.tril: lambda x, k=0: ops.tril(x, diagonal=k),
     np.triu: lambda x, k=0: ops.triu(x, diagonal=k),
     np.concatenate: ops.concat,
     np.stack: ops.stack,
-    np.split: lambda x, sections, axis=0: ops.split(x, _pieces(x, sections, axis), axis),
+    np.vstack: _vstack,
+    np.hstack: _hstack,
+    np.split: _split,
+    np.take: _take,
     np.take_along_axis: _take_along,
-    np.einsum: ops.einsum,
+    np.repeat: _repeat,
+    np.diff: _diff,
+    np.einsum: lambda spec, *operands, optimize=True: ops.einsum(spec, *operands),
     np.dot: _dot,
+    np.outer: lambda x, y: ops.multiply(ops.reshape(x, shape=(-1, 1)), ops.reshape(y, shape=(1, -1))),
     np.copy: ops.copy,
     np.round: ops.round,
-    np.zeros_like: _zeros_like,
-    np.ones_like: _ones_like,
-    np.full_like: _full_like,
+    np.astype: lambda x, dtype: x.astype(dtype),
+    np.zeros_like: creation.zeros_like,
+    np.ones_like: creation.ones_like,
+    np.empty_like: creation.empty_like,
+    np.full_like: lambda x, fill_value, dtype=None: creation.full_like(x, fill_value, dtype),
     np.result_type: lambda *xs: np.result_type(*(_bare(x) for x in xs)),
     np.array_equal: lambda x, y, equal_nan=False: np.array_equal(_bare(x), _bare(y), equal_nan),
     np.allclose: lambda x, y, rtol=1e-5, atol=1e-8, equal_nan=False: np.allclose(
         _bare(x), _bare(y), rtol, atol, equal_nan
     ),
+    np.isclose: lambda x, y, rtol=1e-5, atol=1e-8, equal_nan=False: Tensor(
+        np.isclose(_bare(x), _bare(y), rtol, atol, equal_nan)
+    ),
     np.iscomplexobj: lambda x: False,
     np.shares_memory: lambda x, y: np.shares_memory(_bare(x), _bare(y)),
     np.may_share_memory: lambda x, y: np.may_share_memory(_bare(x), _bare(y)),
 }
-
-
-def _bare(x: Any) -> Any:
-    return x.data if isinstance(x, Tensor) else x
-
-
-def _moveaxis(x: Any, source: int, destination: int) -> Tensor:
-    axes = list(range(np.ndim(x)))
-    axes.insert(destination % len(axes), axes.pop(source % len(axes)))
-    return ops.permute(x, axes=tuple(axes))
-
-
-def _pieces(x: Any, sections: Any, axis: int) -> list[int]:
-    """NumPy's two ways to say where to cut (so many equal pieces, or at these places) as sizes of the pieces."""
-    total = np.shape(x)[axis]
-    if isinstance(sections, int):
-        if sections < 1 or total % sections:
-            raise ValueError(f"np.split: {total} elements along axis {axis} do not make {sections} equal pieces")
-        return [total // sections] * sections
-    cuts = [0, *sections, total]
-    return [end - start for start, end in pairwise(cuts)]
