@@ -259,3 +259,10 @@ def test_exact_gelu_and_erf_are_as_exact_as_they_say() -> None:
     narrow = x.astype(np.float32)
     below = np.array([0.5 * erfc(-float(v) / sqrt(2)) for v in narrow])
     assert np.abs(F.gelu(Tensor(narrow), "none").data - narrow * below).max() < 6e-7
+
+
+def test_relu_selects_gradients_as_pytorch_does() -> None:
+    x = Tensor([-1.0, 0.0, 2.0, np.nan], requires_grad=True)
+    F.relu(x).backward(Tensor([np.inf, np.nan, -np.inf, 3.0]))
+    assert x.grad is not None
+    assert x.grad.tolist() == [0.0, 0.0, -np.inf, 3.0]

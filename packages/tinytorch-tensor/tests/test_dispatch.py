@@ -180,6 +180,28 @@ def test_a_fused_forward_that_forgets_the_pair_is_named() -> None:
 
 
 def test_a_handler_without_a_level_is_refused() -> None:
+    before = tt.handlers()
     with pytest.raises(TypeError, match="has no level"):
         tt.push(lambda next, primitive, args, params: next(primitive, args, params))  # type: ignore[arg-type]
-    assert tt.handlers() == ()
+    assert tt.handlers() == before
+
+
+def test_an_error_without_an_explanation_says_what_was_computed() -> None:
+    @tt.primitive
+    def hypotenuse(x: Any, y: Any, /) -> Any:
+        return np.sqrt(x * x + y * y)
+
+    with pytest.raises(ValueError, match="broadcast") as caught:
+        hypotenuse(Tensor([1.0, 2.0]), [1.0, 2.0, 3.0])
+    assert caught.value.__notes__ == ["while computing hypotenuse((2,) float32, [1.0, 2.0, 3.0])"]
+
+
+def test_none_is_an_input_only_where_it_is_the_default() -> None:
+    @tt.primitive
+    def shifted(x: Any, by: Any = None, /) -> Any:
+        return x if by is None else x + by
+
+    assert shifted(Tensor([1.0]), None).tolist() == [1.0]
+    for operation, args in ((shifted, (None, 1)), (tt.exp, (None,)), (tt.add, (1, None)), (tt.where, (True, None, 1))):
+        with pytest.raises(TypeError, match="is None; it must be a tensor, an array or a number"):
+            operation(*args)

@@ -170,31 +170,31 @@ def run(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> 
         # most have one input or two: spelled out, without a loop and without unpacking, these take half the time
         if len(args) == 1:
             x = args[0]
-            x = x.data if isinstance(x, Tensor) else (raw := unwrap(x))
+            x = x.data if isinstance(x, Tensor) else (raw := given(primitive, 0, x))
             out = forward(x, **params) if params else forward(x)
         elif len(args) == 2 and not params:
             x, y = args
             out = forward(
-                x.data if isinstance(x, Tensor) else x if type(x) in WEAK else (raw := unwrap(x)),
-                y.data if isinstance(y, Tensor) else y if type(y) in WEAK else (raw := unwrap(y)),
+                x.data if isinstance(x, Tensor) else x if type(x) in WEAK else (raw := given(primitive, 0, x)),
+                y.data if isinstance(y, Tensor) else y if type(y) in WEAK else (raw := given(primitive, 1, y)),
             )
         else:
-            inputs = []
+            inputs: list[Any] = []
             for x in args:
-                inputs.append(x.data if isinstance(x, Tensor) else x if type(x) in WEAK else (raw := unwrap(x)))
+                if isinstance(x, Tensor):
+                    inputs.append(x.data)
+                else:
+                    inputs.append(x if type(x) in WEAK else (raw := given(primitive, len(inputs), x)))
             out = forward(*inputs, **params)
     except (ValueError, TypeError, IndexError) as error:
-        better = explain(primitive, error, args, params)
-        if better is None:
+        better = explained(primitive, error, args, params)
+        if better is error:
             raise
         raise better from None
     saved = None
     if primitive.fused:
         if type(out) is not tuple or len(out) != 2:
-            raise TypeError(
-                f"{primitive.name}: its forward returned a {type(out).__name__}; that of a fused primitive returns "
-                "(out, saved), with None for nothing saved"
-            )
+            raise no_pair(primitive, out)
         out, saved = out
     if out.dtype is not dtypes.settled or raw is not None:
         out = settle(out, args, params)
@@ -207,7 +207,7 @@ def run(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> 
 
 new, ndarray = object.__new__, np.ndarray
 
-WEAK = frozenset({int, float, bool, type(None)})
+WEAK = frozenset({int, float, bool})
 """Python scalars take the dtype of the tensor they meet."""
 
 
@@ -217,14 +217,33 @@ def unwrap(arg: Any) -> Any:
         return arg.data
     if isinstance(arg, np.generic):
         return arg.item()  # np.sqrt(2) is a number like math.sqrt(2), and would lose digits as a float32 array
-    return arg if type(arg) in WEAK else as_numbers(arg)
+    return arg if arg is None or type(arg) in WEAK else as_numbers(arg)
 
 
-def explain(primitive: Primitive, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception | None:
-    """What the primitive itself has to say about an error of its forward, if it has."""
-    if primitive.explain is None:
-        return None
-    return primitive.explain(error, *map(unwrap, args), **params)
+def given(primitive: Primitive, place: int, arg: Any) -> Any:
+    """What was given as an input and is no tensor, as the forward sees it; None only where that is the default."""
+    if arg is None and place < len(primitive.inputs) - len(primitive.defaults):
+        name = primitive.inputs[place]
+        raise TypeError(f"{primitive.name}: {name} is None; it must be a tensor, an array or a number")
+    return unwrap(arg)
+
+
+def explained(primitive: Primitive, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
+    """An error of a forward as its user should see it: the primitive's own words, or a note of what was computed."""
+    if str(error).startswith(f"{primitive.name}: "):
+        return error
+    better = primitive.explain and primitive.explain(error, *map(unwrap, args), **params)
+    if better is None:
+        shown = [f"{arg.shape} {arg.dtype}" if hasattr(arg, "dtype") else repr(arg)[:40] for arg in args]
+        error.add_note(f"while computing {primitive.name}({', '.join(shown)})")
+    return better or error
+
+
+def no_pair(primitive: Primitive, out: Any) -> TypeError:
+    return TypeError(
+        f"{primitive.name}: its forward returned a {type(out).__name__}; that of a fused primitive returns "
+        "(out, saved), with None for nothing saved"
+    )
 
 
 def settle(out: Array, args: tuple[Any, ...], params: dict[str, Any]) -> Array:

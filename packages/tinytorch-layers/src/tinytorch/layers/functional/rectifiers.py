@@ -12,7 +12,7 @@ from tinytorch.tensor import Array, primitive
 
 @primitive
 def relu(x: Array, /) -> Array:
-    """max(x, 0); the slope at 0 is taken as 0.
+    """max(x, 0); the slope at 0 is taken as 0, a NaN passes what comes back on.
 
     >>> from tinytorch.tensor import Tensor
     >>> relu(Tensor([-1.0, 2.0]))
@@ -22,7 +22,7 @@ def relu(x: Array, /) -> Array:
     return x.clip(0.0, np.inf) if x.dtype.kind == "f" else np.maximum(x, 0)  # clip is vectorised, maximum(x, 0) is not
 
 
-defvjp(relu, lambda g, out, x: chosen(out > 0, g), keep=("out",))
+defvjp(relu, lambda g, out, x: chosen(out != 0, g), keep=("out",))
 
 
 @primitive
