@@ -77,8 +77,6 @@ def power(x: Any, y: Any, /) -> Array:
 @primitive(explain=explain("where"))
 def where(condition: Any, x: Any, y: Any, /) -> Array:
     """x where the condition holds, y elsewhere."""
-    if x is None or y is None:
-        raise TypeError  # np.where would make an array of objects
     return np.where(condition, x, y)
 
 

@@ -83,8 +83,6 @@ def setitem(x: Array, value: Any, /, index: Any) -> Array:
     """Write `value` into x at `index`, in place."""
     if not x.flags.writeable:
         raise ValueError(f"setitem: this tensor of shape {x.shape} is a read-only view; write to a .copy() of it")
-    if value is None:
-        raise TypeError("setitem: the value is None; write a number or an array, float('nan') for a missing one")
     check_kept("setitem", value, x.dtype)
     try:
         x[plain(index)] = value
