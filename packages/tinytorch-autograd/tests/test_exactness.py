@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import pickle
 import sys
 import threading
 import weakref
@@ -323,3 +324,12 @@ def test_raw_float64_arrays_keep_their_digits_in_gradients() -> None:
     (x * raw).sum().backward()
     assert x.grad is not None
     assert x.grad.tolist() == [0.1, 0.2]
+
+
+def test_what_was_computed_is_pickled_without_its_history() -> None:
+    x = leaf(1.0, 2.0)
+    y = x * 3
+    twin = pickle.loads(pickle.dumps(y))
+    assert (twin.tolist(), twin.requires_grad, twin.is_leaf) == ([3.0, 6.0], True, True)
+    y.sum().backward()
+    assert pickle.loads(pickle.dumps(x)).grad.tolist() == [3.0, 3.0]

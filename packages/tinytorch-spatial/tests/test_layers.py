@@ -159,7 +159,7 @@ def test_integers_are_computed_as_floats() -> None:
     for module in (Conv2d(1, 2, 3), AvgPool2d(2), AdaptiveAvgPool2d(1), BatchNorm2d(1)):
         found, expected = module(Tensor(pixels)), module(Tensor(pixels.astype(np.float32)))
         assert found.dtype == np.float32, module
-        np.testing.assert_allclose(found.data, expected.data, rtol=1e-5)
+        np.testing.assert_allclose(found.data, expected.data, rtol=1e-5, atol=1e-5)
     assert MaxPool2d(2, padding=1)(Tensor(pixels)).dtype == np.uint8
 
 

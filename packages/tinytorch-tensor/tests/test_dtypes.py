@@ -100,3 +100,10 @@ def test_fractions_are_not_cut_off() -> None:
         with pytest.raises(TypeError, match="a fraction does not fit dtype int64"):
             wrong()
     assert whole.tolist() == [3, 0]
+
+
+@pytest.mark.parametrize("integer", ["int8", "uint8", "int16", "uint16", "int32", "int64", "bool"])
+def test_integers_never_widen_a_tensor_of_halves(integer: str) -> None:
+    half, whole = Tensor([1.5], "float16"), Tensor([1], integer)
+    assert (half * whole).dtype == (whole + half).dtype == np.float16
+    assert (tt.ones(1, dtype="float16") - whole).dtype == np.float16

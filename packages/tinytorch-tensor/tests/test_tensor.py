@@ -247,3 +247,21 @@ def test_keeping_memory_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> 
     assert tt.keep_freed_memory() in (True, False)
     monkeypatch.setenv("TINYTORCH_KEEP_MEMORY", "0")
     assert tt.keep_freed_memory() is False
+
+
+def test_a_tensor_is_not_none_and_no_word() -> None:
+    t = Tensor([1.0])
+    assert (t == None, t != None, t == "a") == (False, True, False)  # noqa: E711
+    assert None not in [t]
+
+
+def test_divmod_is_quotient_and_remainder() -> None:
+    quotient, rest = divmod(Tensor([7.0, -7.0]), 2)
+    assert (quotient.tolist(), rest.tolist()) == ([3.0, -4.0], [1.0, 1.0])
+
+
+def test_operations_without_parameters_take_none() -> None:
+    with pytest.raises(TypeError, match=r"exp: unknown argument 'where'; the form is exp\(x\)"):
+        tt.exp(Tensor([1.0]), where=False)
+    with pytest.raises(TypeError, match="add: unknown argument 'out'"):
+        tt.add(Tensor([1.0]), 1, out=np.zeros(1))

@@ -74,7 +74,7 @@ class Primitive:
         self.explain = explain
 
     def __call__(self, *args: Any, **params: Any) -> Tensor:
-        if len(args) != self.arity:
+        if len(args) != self.arity or (params and not self.params):
             args, params = self._bind(args, params)
         result = _outermost(self, args, params)
         out: Tensor = result[0] if self.fused else result
@@ -95,6 +95,8 @@ class Primitive:
         missing = self.arity - len(args)
         if len(extra) > len(self.params) or missing > len(self.defaults) or params.keys() & self.params[: len(extra)]:
             raise TypeError(f"{self.name}: got {len(args)} arguments; the form is {self.form}")
+        if not self.params and params:
+            raise TypeError(f"{self.name}: unknown argument {next(iter(params))!r}; the form is {self.form}")
         params.update(zip(self.params, extra, strict=False))
         return args[: self.arity] + self.defaults[len(self.defaults) - max(missing, 0) :], params
 

@@ -20,6 +20,7 @@ INT64_MAX = np.iinfo(np.int64).max
 _default: np.dtype[Any] = float32
 settled: np.dtype[Any] | None = float32
 """Results of this dtype need no second look: the default one, unless integers could have widened floats to it."""
+_halves = False  # whether float16, which integers widen to float32, was ever met
 
 
 def default_dtype() -> np.dtype[Any]:
@@ -38,12 +39,18 @@ def set_default_dtype(dtype: npt.DTypeLike) -> None:
 
     >>> set_default_dtype("float32")
     """
-    global _default, settled
+    global _default
     wanted = np.dtype(dtype)
     if wanted.kind != "f":
         raise TypeError(f"set_default_dtype: {wanted} is not a floating-point dtype; use float32 or float64")
     _default = wanted
-    settled = None if wanted == float64 else wanted
+    _settle(_halves or wanted == float16)
+
+
+def _settle(halves: bool) -> None:
+    global settled, _halves
+    _halves = halves
+    settled = _default if _default == float32 and not halves else None
 
 
 def as_array(data: Any, dtype: npt.DTypeLike | None = None) -> Array:
@@ -88,6 +95,8 @@ def as_numbers(data: Any) -> Array:
             f"Tensor: {type(data).__name__} became an array of dtype {array.dtype}; "
             "a tensor holds numbers or booleans, convert the data first"
         )
+    if array.dtype == float16:
+        _settle(halves=True)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
@@ -104,6 +113,8 @@ def checked(name: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
     if wanted is None or wanted.kind not in "bifu":
         shown = repr(dtype) if wanted is None else wanted
         raise TypeError(f"{name}: dtype {shown} is not a number or boolean; use float32, float64, int64 or bool")
+    if wanted == float16:
+        _settle(halves=True)
     return wanted.newbyteorder("=")
 
 

@@ -18,9 +18,10 @@ Axis: TypeAlias = int | tuple[int, ...] | None
 class Tensor(ArrayLike):
     """An n-dimensional array of numbers or booleans, whose operations go through dispatch.
 
-    `data` is anything NumPy can read as numbers; floating-point data becomes the default dtype (float32) unless `dtype`
-    is given. An array whose dtype needs no change is shared, not copied. `requires_grad` is carried along and read by
-    nobody until differentiation is enabled; only floating-point tensors may have it.
+    `data` is anything NumPy can read as numbers; Python floats and float64 arrays become the default dtype (float32)
+    unless `dtype` is given, arrays of other dtypes keep theirs. An array that needs no change is shared, not copied.
+    `requires_grad` is carried along and read by nobody until differentiation is enabled; only floating-point tensors
+    may have it.
 
     Raises TypeError for strings and objects, ValueError for ragged lists.
 
@@ -82,6 +83,12 @@ class Tensor(ArrayLike):
         twin.requires_grad = self.requires_grad
         return twin
 
+    def __getstate__(self) -> Any:
+        """What a pickle has: how the tensor was computed stays behind, so that it is a leaf where it arrives."""
+        state: Any = object.__getstate__(self)
+        own, slots = state
+        return own, {**slots, "node": None, "hooks": None}
+
     # Arithmetic
 
     def __add__(self, other: Any) -> Tensor:
@@ -117,6 +124,9 @@ class Tensor(ArrayLike):
     def __mod__(self, other: Any) -> Tensor:
         return ops.remainder(self, other)
 
+    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return self // other, self % other
+
     def __rmod__(self, other: Any) -> Tensor:
         return ops.remainder(other, self)
 
@@ -142,10 +152,10 @@ class Tensor(ArrayLike):
         return ops.abs(self)
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return ops.equal(self, other)
+        return NotImplemented if other is None or isinstance(other, str | bytes) else ops.equal(self, other)
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return ops.not_equal(self, other)
+        return NotImplemented if other is None or isinstance(other, str | bytes) else ops.not_equal(self, other)
 
     def __lt__(self, other: Any) -> Tensor:
         return ops.less(self, other)

@@ -16,8 +16,6 @@ def explain(name: str) -> Callable[..., Exception | None]:
     """What to say when inputs cannot be broadcast together, or have dtypes the operation is not defined for."""
 
     def better(error: Exception, *inputs: Any, **params: Any) -> Exception | None:
-        if "unexpected keyword" in str(error):
-            return None
         if isinstance(error, TypeError):
             kinds = " and ".join(str(x.dtype) if isinstance(x, np.ndarray) else type(x).__name__ for x in inputs)
             return TypeError(f"{name}: not defined for {kinds}; convert with astype")
