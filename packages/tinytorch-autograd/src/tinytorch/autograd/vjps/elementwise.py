@@ -36,21 +36,23 @@ defvjp(tt.add, lambda g, out, x, y: g, lambda g, out, x, y: g, keep=SHAPES)
 defvjp(tt.subtract, lambda g, out, x, y: g, lambda g, out, x, y: -g, keep=SHAPES)
 defvjp(tt.multiply, lambda g, out, x, y: g * y, lambda g, out, x, y: g * x, keep=("inputs",))
 defvjp(tt.divide, lambda g, out, x, y: g / y, lambda g, out, x, y: -g * out / y)
-defvjp(tt.remainder, lambda g, out, x, y: g, lambda g, out, x, y: -g * np.floor(x / y), keep=("inputs",))
+defvjp(tt.remainder, lambda g, out, x, y: g, lambda g, out, x, y: -g * (x // y), keep=("inputs",))
 
 
 def _power_base(g: Gradient, out: Gradient, x: Any, y: Any) -> Gradient:
     if type(y) not in (int, float):
-        return g * y * x ** np.where(y == 0, 1.0, y - 1)  # at y = 0 the slope is 0 even where x is 0
+        # at y = 0 the slope is 0 whatever x is, infinite and NaN too
+        return chosen(y != 0, g * y * x ** np.where(y == 0, 1.0, y - 1))
     if y == 0:
         return np.zeros_like(g)
     return g * (2 * x) if y == 2 else g * (y * x ** (y - 1))
 
 
 def _power_exponent(g: Gradient, out: Gradient, x: Any, y: Any) -> Gradient:
-    if type(x) in (int, float):
-        return g * out * (math.log(x) if x > 0 else 0.0 if x == 0 else math.nan)
-    return g * out * np.log(np.where(x == 0, 1.0, x))  # 0 ** y does not change with y
+    if type(x) in (int, float) and x != 0:
+        return g * out * (math.log(x) if x > 0 else math.nan)
+    # 0 ** y does not change with y, until y is negative
+    return g * out * np.where(x == 0, np.where(y >= 0, 0.0, -np.inf), np.log(np.where(x == 0, 1.0, x)))
 
 
 defvjp(tt.power, _power_base, _power_exponent)

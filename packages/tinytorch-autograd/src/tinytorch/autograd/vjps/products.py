@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import string
 from typing import Any
 
@@ -12,27 +13,29 @@ import tinytorch.tensor as tt
 from ..registry import Gradient, defvjp
 
 
+product = tt.matmul.lift
+"""The primitive rather than np.matmul: it sums float16 in float32, a hundred times as fast."""
+
+
 def _left(g: Gradient, out: Gradient, x: Any, y: Any) -> Gradient:
     if x.ndim == 1 and y.ndim == 1:
         return g * y
     if y.ndim == 1:
         return np.expand_dims(g, -1) * y  # (..., n) -> (..., n, k)
     if x.ndim == 1:
-        return np.sum(np.matmul(y, np.expand_dims(g, -1)), axis=-1)  # (..., k, m) @ (..., m, 1) -> (..., k)
-    return np.matmul(g, np.swapaxes(y, -1, -2))
+        return np.sum(product(y, np.expand_dims(g, -1)), axis=-1)  # (..., k, m) @ (..., m, 1) -> (..., k)
+    return product(g, np.swapaxes(y, -1, -2))
 
 
 def _right(g: Gradient, out: Gradient, x: Any, y: Any) -> Gradient:
     if x.ndim == 1 and y.ndim == 1:
         return g * x
-    if y.ndim == 1:
-        return np.sum(np.expand_dims(g, -1) * x, axis=-2)  # (..., n, k) -> (..., k)
     if x.ndim == 1:
         return np.expand_dims(x, -1) * np.expand_dims(g, -2)  # (k, 1) * (..., 1, m)
-    if y.ndim == 2 and x.ndim > 2:  # one matrix for a stack of rows: one product instead of a sum of many
-        rows, gs = np.reshape(x, (-1, x.shape[-1])), np.reshape(g, (-1, g.shape[-1]))
-        return np.matmul(np.swapaxes(rows, 0, 1), gs)
-    return np.matmul(np.swapaxes(x, -1, -2), g)
+    if y.ndim <= 2 and x.ndim > y.ndim:  # one matrix or column for a stack of rows: one product instead of many
+        n = math.prod(x.shape[:-1])
+        x, g = np.reshape(x, (n, x.shape[-1])), np.reshape(g, (n, *y.shape[1:]))
+    return product(np.swapaxes(x, -1, -2), g)
 
 
 def _einsum(g: Gradient, out: Gradient, *operands: Any, spec: str) -> list[Gradient]:
@@ -50,7 +53,7 @@ def _einsum(g: Gradient, out: Gradient, *operands: Any, spec: str) -> list[Gradi
         ones = [(letter, np.ones(sizes[letter], g.dtype)) for letter in sorted(set(target) - known)]
         factors = [(result, g), *others, *extras, *ones]
         names = ",".join(name for name, _ in factors)
-        gradients.append(np.einsum(f"{names}->{target}", *(factor for _, factor in factors)))
+        gradients.append(tt.einsum_of.lift(*(factor for _, factor in factors), spec=f"{names}->{target}"))
     return gradients
 
 

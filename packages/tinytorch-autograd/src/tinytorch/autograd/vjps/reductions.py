@@ -32,12 +32,20 @@ def count(shape: tuple[int, ...], axis: Axis) -> int:
     return math.prod(shape[a] for a in folded(shape, axis))
 
 
+def shared(g: Gradient, n: int) -> Gradient:
+    """g / n, also of a float16 g, which holds no n above 65504."""
+    return g * (1 / n) if n > _LARGEST and g.dtype == np.float16 else g / n
+
+
+_LARGEST = 65504
+
+
 def _sum(g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False) -> Gradient:
     return np.broadcast_to(unfold(g, x.shape, axis), x.shape)
 
 
 def _mean(g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False) -> Gradient:
-    return np.broadcast_to(unfold(g / count(x.shape, axis), x.shape, axis), x.shape)
+    return np.broadcast_to(unfold(shared(g, count(x.shape, axis)), x.shape, axis), x.shape)
 
 
 def _centred(x: Any, axis: Axis) -> Any:
@@ -47,20 +55,22 @@ def _centred(x: Any, axis: Axis) -> Any:
 def _var(
     g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False, correction: int = 0
 ) -> Gradient:
-    return unfold(g * 2 / (count(x.shape, axis) - correction), x.shape, axis) * _centred(x, axis)
+    return unfold(shared(g * 2, count(x.shape, axis) - correction), x.shape, axis) * _centred(x, axis)
 
 
 def _std(
     g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False, correction: int = 0
 ) -> Gradient:
-    return unfold(g / out / (count(x.shape, axis) - correction), x.shape, axis) * _centred(x, axis)
+    # where all elements are equal the slope is undefined, and taken as 0: the rule of PyTorch
+    spread = chosen(out != 0, g) / np.where(out == 0, 1.0, out)
+    return unfold(shared(spread, count(x.shape, axis) - correction), x.shape, axis) * _centred(x, axis)
 
 
 def _extreme(g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False) -> Gradient:
     """To the largest (or smallest), or to the NaN that the result is; equal ones share."""
     best = (x == unfold(out, x.shape, axis)) | (x != x)
-    ties = np.sum(best, axis=axis, keepdims=True).astype(x.dtype)
-    return chosen(best, unfold(g, x.shape, axis) / ties)
+    ties = np.sum(best, axis=axis, keepdims=True)
+    return chosen(best, (unfold(g, x.shape, axis) / ties).astype(g.dtype))
 
 
 def _prod(g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False) -> Gradient:
@@ -68,7 +78,7 @@ def _prod(g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool 
     axes = folded(x.shape, axis)
     order = (*(a for a in range(x.ndim) if a not in axes), *axes)
     moved = np.transpose(x, order)
-    flat = np.reshape(moved, (*moved.shape[: x.ndim - len(axes)], -1))  # (..., n)
+    flat = np.reshape(moved, (*moved.shape[: x.ndim - len(axes)], count(x.shape, axis)))  # (..., n)
     others = _before(flat) * np.flip(_before(np.flip(flat, -1)), -1)
     back = np.transpose(np.reshape(others, moved.shape), tuple(np.argsort(order)))
     return unfold(g, x.shape, axis) * back
