@@ -35,6 +35,7 @@ def main() -> None:
         "load_before": os.getloadavg()[0],
         "python": platform.python_version(),
         "numpy": np.__version__,
+        "settings": settings() or "none",
     }
     console = Console()
     console.print(", ".join(f"{key} {value}" for key, value in machine.items()))
@@ -45,6 +46,12 @@ def main() -> None:
     Console(width=max(console.width, 150)).print(table(results))
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": machine, "results": results}, indent=1) + "\n")
+
+
+def settings() -> str:
+    """What the environment tells the numerical libraries besides the number of threads: it may force older kernels."""
+    told = {name: value for name, value in os.environ.items() if name.startswith(("OPENBLAS_", "MKL_", "NPY_"))}
+    return " ".join(f"{name}={value}" for name, value in sorted(told.items()) if not name.endswith("_NUM_THREADS"))
 
 
 def line(result: dict[str, Any]) -> str:
