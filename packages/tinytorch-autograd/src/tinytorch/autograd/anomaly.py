@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+import tinytorch
 from tinytorch.tensor import OBSERVE, Primitive, Tensor, handling
 
 from .observing import Step, observe_backward
@@ -19,8 +21,9 @@ from .recording import Node, _tracing
 def detect_anomaly() -> Iterator[None]:
     """Stop at the first operation whose result, or whose gradient, holds a NaN that its inputs do not.
 
-    Raises FloatingPointError that names the operation and the line of code it was called from. It remembers the call
-    stack of every operation, which is slow: meant for the search, not for training.
+    Raises FloatingPointError that names the operation and the line of code it was called from. It watches the thread or
+    task it is entered in, and remembers the call stack of every operation, which is slow: meant for the search, not for
+    training.
 
     >>> with detect_anomaly(), np.errstate(all="ignore"):
     ...     Tensor([-1.0]).log()
@@ -43,7 +46,7 @@ class _Watch:
     def __call__(self, next: Any, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         result = next(primitive, args, params)
         out = result[0] if primitive.fused else result
-        if _tracing.get() and _has_nan(out.data) and not any(_has_nan(_bare(arg)) for arg in args):
+        if _tracing.get() and _has_nan(out) and not any(map(_has_nan, args)):
             where = _place(traceback.extract_stack()[:-1])
             raise FloatingPointError(f"{primitive.name} made a NaN from inputs without one\n{where}")
         return result
@@ -51,22 +54,22 @@ class _Watch:
 
 def _check(next: Step, node: Node, gradient: Any, needs: Sequence[bool]) -> Sequence[Any]:
     gradients = next(node, gradient, needs)
-    if _tracing.get() and any(_has_nan(_bare(each)) for each in gradients):
+    if not _tracing.get() or not any(map(_has_nan, gradients)):
+        return gradients
+    if not any(map(_has_nan, (gradient, node.out, *(node.args or ())))):
         where = _place(node.trace) if node.trace is not None else "it was recorded outside detect_anomaly()"
         raise FloatingPointError(f"the backward pass of {node.primitive.name} made a NaN\n{where}")
     return gradients
 
 
-def _bare(value: Any) -> Any:
-    return value.data if isinstance(value, Tensor) else value
-
-
 def _has_nan(value: Any) -> bool:
-    return isinstance(value, np.ndarray | float) and bool(np.isnan(value).any())
+    array = np.asarray(value.data if isinstance(value, Tensor) else value)
+    return array.dtype.kind == "f" and bool(np.isnan(array).any())
 
 
 def _place(stack: list[traceback.FrameSummary]) -> str:
     """The innermost frame outside this framework: the line somebody wrote."""
-    frames = [frame for frame in stack if "/tinytorch/" not in frame.filename.replace("\\", "/")]
+    own = tuple(os.path.join(os.path.abspath(folder), "") for folder in tinytorch.__path__)
+    frames = [frame for frame in stack if not os.path.abspath(frame.filename).startswith(own)]
     frame = (frames or stack)[-1]
     return f"called from {frame.filename}:{frame.lineno}: {frame.line}"

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch.tensor import Array, Tensor
+from tinytorch.tensor import Array, Tensor, handlers
 
 from .engine import grad
-from .recording import enable_grad
+from .recording import enable_grad, recorder
 
 
 def gradcheck(
@@ -22,9 +22,10 @@ def gradcheck(
 ) -> bool:
     """Whether the gradients of `function(*inputs)` equal central finite differences, in float64.
 
-    `inputs` that require gradients must be float64: half the digits are lost in the difference. Every element of the
-    output is differentiated with respect to every element of every such input. Returns True, or raises AssertionError
-    that says which element differs.
+    `inputs` that require gradients must be float64, and so must be what comes out: half the digits are lost in the
+    difference. Every element of every floating-point output is differentiated with respect to every element of every
+    such input. Returns True, or raises AssertionError that says which element differs; ValueError when there is nothing
+    to compare, or when `function` gives something else each time.
 
     Source: (f(x + eps) - f(x - eps)) / (2 eps) has an error of order eps squared.
 
@@ -34,17 +35,10 @@ def gradcheck(
     >>> gradcheck(lambda x: (x * x).sum(), x)
     True
     """
-    tensors = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    chosen = [place for place, x in enumerate(tensors) if isinstance(x, Tensor) and x.requires_grad]
-    if not chosen:
-        raise ValueError("gradcheck: no input requires gradients; set requires_grad=True on one")
-    for place in chosen:
-        if tensors[place].dtype != np.float64:
-            raise ValueError(
-                f"gradcheck: input {place} is {tensors[place].dtype}; finite differences need dtype=float64"
-            )
+    tensors, chosen = _checked("gradcheck", inputs)
     with enable_grad():
-        outputs = _outputs(function, tensors)
+        outputs = _outputs("gradcheck", function, tensors)
+        _check_outputs(outputs, _outputs("gradcheck", function, tensors))
         for number, out in enumerate(outputs):
             if out.dtype.kind != "f":
                 continue
@@ -73,26 +67,66 @@ def gradgradcheck(
     >>> gradgradcheck(lambda x: (x * x * x).sum(), x)
     True
     """
-    tensors = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    places = [place for place, x in enumerate(tensors) if isinstance(x, Tensor) and x.requires_grad]
+    tensors, places = _checked("gradgradcheck", inputs)
     generator = generator or np.random.default_rng(0)
     with enable_grad():
-        outs = [out for out in _outputs(function, tensors) if out.requires_grad]
+        outs = [out for out in _outputs("gradgradcheck", function, tensors) if out.requires_grad]
+    if not outs:
+        raise ValueError("gradgradcheck: no output requires gradients; nothing was recorded that can be differentiated")
     directions = [Tensor(generator.standard_normal(out.shape), "float64", requires_grad=True) for out in outs]
 
     def first(*all_inputs: Any) -> tuple[Tensor, ...]:
         inner, weights = all_inputs[: len(tensors)], all_inputs[len(tensors) :]
-        results = [out for out in _outputs(function, list(inner)) if out.requires_grad]
+        results = [out for out in _outputs("gradgradcheck", function, list(inner)) if out.requires_grad]
         chosen = [inner[place] for place in places]
         found = grad(results, chosen, list(weights), create_graph=True, allow_unused=True)
-        return tuple(gradient for gradient in found if gradient is not None and gradient.requires_grad)
+        return tuple(gradient for gradient in found if gradient is not None)
 
     return gradcheck(first, [*tensors, *directions], eps, atol, rtol)
 
 
-def _outputs(function: Callable[..., Any], tensors: list[Any]) -> list[Tensor]:
+def _checked(name: str, inputs: Tensor | Sequence[Any]) -> tuple[list[Any], list[int]]:
+    """The inputs, and the places of those that require gradients."""
+    tensors = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    chosen = [place for place, x in enumerate(tensors) if isinstance(x, Tensor) and x.requires_grad]
+    if not chosen:
+        raise ValueError(f"{name}: no input requires gradients; set requires_grad=True on one")
+    for place in chosen:
+        x = tensors[place]
+        if x.dtype != np.float64:
+            raise ValueError(f"{name}: input {place} is {x.dtype}; finite differences need dtype=float64")
+        if any(x is tensors[earlier] for earlier in chosen if earlier < place):
+            raise ValueError(
+                f"{name}: input {place} was given twice, and only one of them is moved; "
+                "give Tensor(x, requires_grad=True) for the other"
+            )
+    if recorder not in handlers():
+        raise RuntimeError(f"{name}: nothing is recorded; call enable_autograd() first")
+    return tensors, chosen
+
+
+def _outputs(name: str, function: Callable[..., Any], tensors: list[Any]) -> list[Tensor]:
     result = function(*tensors)
-    return list(result) if isinstance(result, tuple | list) else [result]
+    outputs = list(result) if isinstance(result, tuple | list) else [result]
+    for out in outputs:
+        if not isinstance(out, Tensor):
+            raise TypeError(f"{name}: the function returned a {type(out).__name__}; it returns a tensor, or several")
+    return outputs
+
+
+def _check_outputs(outputs: list[Tensor], again: list[Tensor]) -> None:
+    """Refuse outputs that finite differences say nothing about. Raises ValueError."""
+    if not any(out.dtype.kind == "f" for out in outputs):
+        dtypes = ", ".join(str(out.dtype) for out in outputs)
+        raise ValueError(f"gradcheck: the outputs are {dtypes or 'none'}; only floating-point ones have gradients")
+    for number, (out, other) in enumerate(zip(outputs, again, strict=True)):
+        if out.dtype.kind == "f" and out.dtype != np.float64:
+            raise ValueError(f"gradcheck: output {number} is {out.dtype}; finite differences need float64 throughout")
+        if out.shape != other.shape or not np.allclose(out.data, other.data, rtol=1e-9, atol=1e-12, equal_nan=True):
+            raise ValueError(
+                f"gradcheck: output {number} differs between two calls with the same inputs; "
+                "make its randomness the same each time, with a new generator of one seed in the function"
+            )
 
 
 def _rows(out: Tensor, inputs: list[Tensor]) -> list[Array]:
@@ -119,9 +153,10 @@ def _differences(function: Callable[..., Any], tensors: list[Any], place: int, n
             moved = x.data.copy()
             moved.reshape(-1)[element] += step
             shifted = Tensor(moved, np.float64, requires_grad=True)
-            sides.append(_outputs(function, [*tensors[:place], shifted, *tensors[place + 1 :]])[number].data.copy())
+            moved_inputs = [*tensors[:place], shifted, *tensors[place + 1 :]]
+            sides.append(_outputs("gradcheck", function, moved_inputs)[number].data.copy())
         columns.append(((sides[0] - sides[1]) / (2 * eps)).reshape(-1))
-    size = _outputs(function, tensors)[number].size
+    size = _outputs("gradcheck", function, tensors)[number].size
     return np.stack(columns, axis=1) if columns else np.zeros((size, 0))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from tinytorch.tensor import Tensor
@@ -37,21 +38,27 @@ def register_hook(tensor: Tensor, hook: Hook) -> HookHandle:
     """
     if not tensor.requires_grad:
         raise RuntimeError("register_hook: this tensor does not require gradients; set requires_grad=True first")
+    if not callable(hook):
+        raise TypeError(f"register_hook: the hook is a {type(hook).__name__}; it is called with the gradient")
     place = origin(tensor)
     place.hooks = hooks = place.hooks or []
-    hooks.append(hook)
-    return HookHandle(hooks, hook)
+    own = functools.partial(hook)  # equal to itself alone: one function may be registered twice
+    hooks.append(own)
+    return HookHandle(hooks, own)
 
 
 def run_hooks(hooks: list[Hook], gradient: Gradient) -> Gradient:
+    """The gradient after all hooks. They are shown a copy and give one: what they keep and change is their own."""
+    recorded = isinstance(gradient, Tensor)
+    shown = gradient if recorded else wrap(gradient.copy())
     for hook in list(hooks):
-        shown = gradient if isinstance(gradient, Tensor) else wrap(gradient)
         instead = hook(shown)
         if instead is not None:
             if not isinstance(instead, Tensor) or instead.shape != shown.shape:
+                seen = f"shape {instead.shape}" if isinstance(instead, Tensor) else f"a {type(instead).__name__}"
                 raise TypeError(
-                    f"register_hook: the hook returned {instead!r}; it returns None or a tensor of its shape"
+                    f"register_hook: for a gradient of shape {shown.shape} the hook returned {seen}; "
+                    "it returns None or a tensor of its shape"
                 )
-            instead = instead if instead.dtype == shown.dtype else instead.astype(shown.dtype)
-            gradient = instead if isinstance(gradient, Tensor) else instead.data
-    return gradient
+            shown = instead if instead.dtype == shown.dtype else instead.astype(shown.dtype)
+    return shown if recorded else shown.data.copy()

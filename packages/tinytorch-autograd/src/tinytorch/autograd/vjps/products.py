@@ -12,7 +12,6 @@ import tinytorch.tensor as tt
 
 from ..registry import Gradient, defvjp
 
-
 product = tt.matmul.lift
 """The primitive rather than np.matmul: it sums float16 in float32, a hundred times as fast."""
 
