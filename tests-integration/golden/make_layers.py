@@ -39,6 +39,8 @@ TARGETS = torch.tensor([1, 0, 4, 2, 4, 3])
 SOME = torch.tensor([1, -100, 4, 2, -100, 3])
 PLACES = torch.tensor(rng.integers(0, 5, (2, 3, 4)))
 CLASS_WEIGHTS = torch.tensor([0.5, 2.0, 1.0, 0.25, 3.0], dtype=torch.float64)
+SOFT = {"x": normal(6, 5), "target": uniform(6, 5)}
+SOFT_PLACES = {"x": normal(2, 5, 3), "target": uniform(2, 5, 3)}
 ROW = torch.tensor([[1, 3, 3], [0, 3, 6]])
 
 Case = tuple[dict[str, np.ndarray], Callable[..., Any]]
@@ -84,6 +86,10 @@ CASES: dict[str, Case] = {
         ),
     ),
     "cross_entropy_of_large": ({"x": 100 * normal(6, 5)}, lambda x: F.cross_entropy(x, TARGETS)),
+    "cross_entropy_of_probable_places": (
+        SOFT_PLACES,
+        lambda x, target: F.cross_entropy(x, target, weight=CLASS_WEIGHTS, label_smoothing=0.1),
+    ),
     "cross_entropy_of_places": (IMAGE, lambda x: F.cross_entropy(x, PLACES, weight=CLASS_WEIGHTS, label_smoothing=0.1)),
 }
 for reduction in ("mean", "sum", "none"):
@@ -109,6 +115,11 @@ for reduction in ("mean", "sum", "none"):
     }.items():
         for which, targets in {"": TARGETS, "_ignoring": SOME}.items():
             every = {**how, **options}
+            if not which:
+                CASES[f"cross_entropy_of_probabilities{words}_{reduction}"] = (
+                    SOFT,
+                    lambda x, target, every=every: F.cross_entropy(x, target, **every),
+                )
             CASES[f"cross_entropy{words}{which}_{reduction}"] = (
                 LOGITS,
                 lambda x, targets=targets, every=every: F.cross_entropy(x, targets, **every),

@@ -94,6 +94,23 @@ def test_logits_of_any_size_have_a_finite_loss() -> None:
     assert losses.tolist() == [0, 0, 100, 100]
 
 
+def test_what_is_impossible_may_have_no_chance_at_all() -> None:
+    x = Tensor([[0.0, -np.inf], [1.0, 2.0]], requires_grad=True)
+    loss = F.cross_entropy(x, [[1.0, 0.0], [0.5, 0.5]])
+    assert loss.item() == pytest.approx((np.log(1 + np.e) + np.log(1 + 1 / np.e)) / 4)
+    loss.backward()
+    assert x.grad is not None
+    assert x.grad[0].tolist() == [0.0, 0.0]
+
+
+def test_certain_probabilities_are_the_class() -> None:
+    x, targets = randn(4, 3), np.array([2, 0, 1, 1])
+    certain = np.eye(3)[targets]
+    for options in ({}, {"label_smoothing": 0.3}, {"reduction": "none"}, {"reduction": "sum", "weight": [1, 2, 0.5]}):
+        one, other = F.cross_entropy(x, targets, **options), F.cross_entropy(x, certain, **options)
+        np.testing.assert_allclose(one.data, other.data, rtol=1e-6)
+
+
 def test_cross_entropy_is_log_softmax_and_nll() -> None:
     x, targets = randn(7, 5), np.arange(7) % 5
     one, other = F.cross_entropy(x, targets), F.nll_loss(F.log_softmax(x), targets)
@@ -225,7 +242,7 @@ WRONG: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("approximation", lambda: nn.GELU("sigmoid"), ValueError, "'none' .exact. or 'tanh'"),
     ("axis", lambda: nn.Softmax(axis=2)(zeros(2, 2)), IndexError, r"softmax: axis 2 of shape \(2, 2\)"),
     ("axis as text", lambda: F.log_softmax(zeros(2), axis="x"), TypeError, "axis is 'x'; it must be an int"),
-    ("float targets", lambda: F.cross_entropy(zeros(2, 3), zeros(2)), TypeError, "targets of dtype float32"),
+    ("float targets", lambda: F.cross_entropy(zeros(2, 3), zeros(2)), TypeError, "dtype float32 for scores of shape"),
     ("target beyond", lambda: F.cross_entropy(zeros(2, 3), [1, 3]), IndexError, "target 3 for 3 classes"),
     ("negative target", lambda: F.nll_loss(zeros(2, 3), [-1, -100]), IndexError, "target -1 for 3 classes"),
     ("targets", lambda: F.cross_entropy(zeros(2, 3), [1]), ValueError, r"targets of shape \(1,\)"),

@@ -48,6 +48,7 @@ CASES: dict[str, Callable[..., Tensor]] = {
     "binary_cross_entropy_weighted": nn.BinaryCrossEntropyLoss(weight=WEIGHTS[:3]),
     "bce_with_logits_weighted": nn.BCEWithLogitsLoss(weight=WEIGHTS[1:4], pos_weight=WEIGHTS[2:]),
     "cross_entropy_of_large": lambda x: F.cross_entropy(x, TARGETS),
+    "cross_entropy_of_probable_places": nn.CrossEntropyLoss(WEIGHTS, label_smoothing=0.1, axis=1),
     "cross_entropy_of_places": lambda x: F.cross_entropy(
         x, GOLDEN["places"], weight=WEIGHTS, label_smoothing=0.1, axis=1
     ),
@@ -75,6 +76,7 @@ for reduction in ("mean", "sum", "none"):
         for which, targets in {"": TARGETS, "_ignoring": SOME}.items():
             loss: Any = nn.CrossEntropyLoss(reduction=reduction, **options)
             CASES[f"cross_entropy{words}{which}_{reduction}"] = against(loss, targets)
+            CASES[f"cross_entropy_of_probabilities{words}_{reduction}"] = loss
             if "label_smoothing" not in options:
                 loss = nn.NLLLoss(reduction=reduction, **options)
                 CASES[f"nll{words}{which}_{reduction}"] = against(loss, targets)

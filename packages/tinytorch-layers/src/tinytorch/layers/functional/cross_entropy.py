@@ -15,6 +15,7 @@ from tinytorch.tensor import Array, Tensor, primitive, where
 
 from .nll import averaged, classes_last, nll_loss, right_classes
 from .reduction import Reduction, checked
+from .soft_cross_entropy import are_probabilities, soft_cross_entropy
 from .softmax import log_softmax, shift
 from .sums import sum_within_rows
 from .targets import checked_targets, class_weights
@@ -31,13 +32,16 @@ def cross_entropy(
     reduction: Reduction = "mean",
     axis: int = -1,
 ) -> Tensor:
-    """-log softmax(logits)[target], for logits (..., C) and integer targets (...).
+    """-log softmax(logits)[target], for logits (..., C) and integer targets (...), or probabilities (..., C).
 
     Targets equal to `ignore_index` count for nothing; `weight` (C,) scales each class, and the mean is divided by the
     weights of the targets (NaN when nothing counts, as in PyTorch). With `label_smoothing` s the target is worth
     1 - s and every class s / C. `axis` is where the classes stand: PyTorch's layout (N, C, ...) is axis 1.
 
-    Raises TypeError for targets that are not integers, IndexError for one that is no class, ValueError for shapes.
+    Floating-point targets of the shape of the logits say how probable each class is: the loss is
+    -sum(target * log softmax(logits)) over the classes, its mean that of the rows, and `ignore_index` has no meaning.
+
+    Raises TypeError for targets that are neither, IndexError for one that is no class, ValueError for shapes.
 
     >>> cross_entropy(Tensor([[0.0, 0.0]]), Tensor([1]))
     Tensor(0.6931)
@@ -45,6 +49,13 @@ def cross_entropy(
     checked("cross_entropy", reduction)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is {label_smoothing}; it must lie between 0 and 1")
+    if are_probabilities(targets, logits):
+        probabilities = targets if isinstance(targets, Tensor) else np.asarray(targets)
+        if axis != -1:
+            probabilities = np.moveaxis(probabilities, axis, -1)
+        return soft_cross_entropy(
+            classes_last("cross_entropy", logits, axis), probabilities, label_smoothing, weight, reduction
+        )
     return softmax_cross_entropy(
         logits if axis == -1 else classes_last("cross_entropy", logits, axis),
         targets,

@@ -22,7 +22,8 @@ def checked_targets(name: str, scores: Array, targets: Any, ignore_index: int) -
         raise ValueError(f"{name}: scores of shape {scores.shape}; the last axis must hold a score for each class")
     if targets.dtype.kind not in "iu":
         raise TypeError(
-            f"{name}: targets of dtype {targets.dtype}; they must be integers, the class of each row: astype('int64')"
+            f"{name}: targets of shape {targets.shape} and dtype {targets.dtype} for scores of shape {scores.shape}; "
+            "they must be integers, the class of each row: astype('int64')"
         )
     if targets.shape != scores.shape[:-1]:
         elsewhere = scores.ndim > 2 and targets.shape == scores.shape[:1] + scores.shape[2:]
