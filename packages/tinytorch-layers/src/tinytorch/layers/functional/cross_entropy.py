@@ -50,7 +50,7 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is {label_smoothing}; it must lie between 0 and 1")
     if are_probabilities(targets, logits):
-        probabilities = targets if isinstance(targets, Tensor) else np.asarray(targets)
+        probabilities: Any = targets if isinstance(targets, Tensor) else np.asarray(targets)
         if axis != -1:
             probabilities = np.moveaxis(probabilities, axis, -1)
         return soft_cross_entropy(
