@@ -10,8 +10,6 @@ from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from typing import Any, TypeAlias, TypeVar
 
-import numpy as np
-
 from tinytorch.tensor import RECORD, Array, Primitive, Tensor, handlers, mutation
 
 from .registry import Rule, rule_of, rules
@@ -36,20 +34,31 @@ class Node:
         "shape", "trace",
     )  # fmt: skip
 
-    primitive: Primitive
-    rule: Rule
-    params: dict[str, Any]
-    args: tuple[Any, ...] | None  # None once freed
-    origins: list[Origin | None]  # for each of args, where its gradient goes
-    needs: list[bool]  # and whether it goes anywhere
-    out: Array | None
-    saved: Any
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    birth: int
-    moment: int
-    hooks: list[Callable[[Tensor], Tensor | None]] | None
-    trace: list[traceback.FrameSummary] | None
+    def __init__(
+        self,
+        primitive: Primitive,
+        args: tuple[Any, ...],
+        params: dict[str, Any],
+        origins: list[Origin | None],
+        needs: list[bool],
+        out: Array,
+        saved: Any,
+        rule: Rule,
+    ) -> None:
+        self.primitive = primitive
+        self.rule = rule
+        self.params = params
+        self.origins: list[Origin | None] = origins  # for each of args, where its gradient goes
+        self.needs = needs  # and whether it goes anywhere
+        self.args: tuple[Any, ...] | None = args if rule.keeps_inputs else _standing(args, origins)  # None once freed
+        self.out: Array | None = out if rule.keeps_out else None
+        self.shape = out.shape
+        self.dtype = out.dtype
+        self.saved = saved
+        self.birth = next(_births)
+        self.moment = mutation.now
+        self.hooks: list[Callable[[Tensor], Tensor | None]] | None = None
+        self.trace: list[traceback.FrameSummary] | None = None
 
     def free(self) -> None:
         """Let go of everything that was kept for the backward pass."""
@@ -72,37 +81,6 @@ def origin(arg: Origin) -> Origin:
     True
     """
     return arg if isinstance(arg, Node) or arg.node is None else arg.node
-
-
-def _node(
-    primitive: Primitive,
-    args: tuple[Any, ...],
-    params: dict[str, Any],
-    origins: list[Origin | None],
-    needs: list[bool],
-    out: Array,
-    saved: Any,
-    rule: Rule,
-) -> Node:
-    """A node for what has just been computed; made by a function, which costs half of what calling the class would."""
-    node: Node = _new(Node)
-    node.primitive = primitive
-    node.rule = rule
-    node.params = params
-    node.args = args if rule.keeps_inputs else _standing(args, origins)
-    node.origins = origins
-    node.needs = needs
-    node.out = out if rule.keeps_out else None
-    node.saved = saved
-    node.shape = out.shape
-    node.dtype = out.dtype
-    node.birth = next(_births)
-    node.moment = mutation.now
-    node.hooks = node.trace = None
-    return node
-
-
-_new = object.__new__
 
 
 def _standing(args: tuple[Any, ...], origins: list[Origin | None]) -> tuple[Any, ...]:
@@ -134,7 +112,7 @@ class Recorder:
         out, saved = result if primitive.fused else (result, None)
         if rule.reason or out.data.dtype.kind != "f":
             return result
-        out.node = node = _node(primitive, args, params, origins, needs, out.data, saved, rule)
+        out.node = node = Node(primitive, args, params, origins, needs, out.data, saved, rule)
         out.requires_grad = True
         if _tracing.get():
             node.trace = traceback.extract_stack()[:-2]
