@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tinytorch.layers import Linear, Module
 from tinytorch.layers import functional as F
+from tinytorch.layers.checks import probability
 from tinytorch.tensor import Tensor
 
 from .fused import attention
@@ -62,7 +63,7 @@ class MultiHeadAttention(Module):
         if rotary is not None and rotary.head_dim != self.head_dim:
             raise ValueError(f"MultiHeadAttention: rotary is for {rotary.head_dim} numbers, heads have {self.head_dim}")
         self.causal = causal
-        self.dropout = F.probability("MultiHeadAttention", dropout)
+        self.dropout = probability("MultiHeadAttention", dropout)
         self.generator = generator
         self.rotary = rotary
         queries, keys = num_heads * self.head_dim, num_kv_heads * self.head_dim

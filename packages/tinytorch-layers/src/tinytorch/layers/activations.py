@@ -7,6 +7,7 @@ from typing import Any
 from tinytorch.tensor import Tensor, tanh
 
 from . import functional as F
+from .functional.gelu import known_approximation
 from .module import Module
 
 
@@ -37,7 +38,7 @@ class GELU(Module):
     """
 
     def __init__(self, approximate: str = "tanh") -> None:
-        self.approximate = F.known_approximation(approximate)
+        self.approximate = known_approximation(approximate)
 
     def forward(self, x: Any) -> Tensor:
         return F.gelu(x, approximate=self.approximate)

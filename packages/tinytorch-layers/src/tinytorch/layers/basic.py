@@ -12,7 +12,7 @@ from tinytorch.tensor import Tensor, flatten, zeros
 
 from . import functional as F
 from . import init
-from .checks import positive, row
+from .checks import positive, probability, row
 from .module import Module
 from .parameter import Parameter
 
@@ -99,7 +99,7 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, *, generator: np.random.Generator | None = None) -> None:
-        self.p = F.probability("Dropout", p)
+        self.p = probability("Dropout", p)
         self.generator = generator
 
     def forward(self, x: Any) -> Tensor:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+__all__ = ["non_negative", "positive", "probability", "real", "row"]
+
 
 def positive(name: str, **sizes: int) -> None:
     """Refuse sizes that are not whole numbers from 1: TypeError, or ValueError, that says it is `name`'s.
@@ -43,6 +45,13 @@ def real(name: str, what: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name}: {what} is {value!r}, a {type(value).__name__}; it must be a number")
     return value
+
+
+def probability(name: str, p: float) -> float:
+    """`p`, unless it is no number (TypeError), or no probability below 1 (ValueError)."""
+    if not 0 <= real(name, "p", p) < 1:
+        raise ValueError(f"{name}: p is {p}; it must be a probability from 0 up to, not including, 1")
+    return p
 
 
 def _whole(value: Any) -> bool:

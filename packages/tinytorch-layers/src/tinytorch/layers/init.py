@@ -11,6 +11,11 @@ from tinytorch.tensor import Array, Tensor, default_generator
 
 from . import state
 
+__all__ = [
+    "calculate_gain", "constant", "fans", "kaiming_normal", "kaiming_uniform", "normal", "ones", "orthogonal",
+    "trunc_normal", "uniform", "xavier_normal", "xavier_uniform", "zeros",
+]  # fmt: skip
+
 T = TypeVar("T", bound=Tensor)
 Generator = np.random.Generator | None
 

@@ -12,7 +12,10 @@ import numpy as np
 
 from tinytorch.tensor import Array
 
+__all__ = ["Processor", "min_p", "repetition_penalty", "softmax", "temperature", "top_k", "top_p"]
+
 Processor = Callable[[Array, Array], Array]
+"""(ids (B, T) int64, logits (B, V)) -> logits (B, V), as new arrays; `generate` takes a list of them."""
 
 
 def temperature(value: float) -> Processor:

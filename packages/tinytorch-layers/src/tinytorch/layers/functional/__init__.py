@@ -2,10 +2,10 @@
 
 from .blocks import blockwise, row_blocks, working_dtype
 from .cross_entropy import cross_entropy, softmax_cross_entropy
-from .dropout import dropout, keep, probability
+from .dropout import dropout, keep
 from .embedding import embedding
 from .erf import erf
-from .gelu import gelu, known_approximation
+from .gelu import gelu
 from .linear import linear
 from .nll import nll_loss
 from .normalization import layer_norm, rms_norm
@@ -13,7 +13,6 @@ from .rectifiers import leaky_relu, relu
 from .regression import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
-    floored_log,
     huber_loss,
     l1_loss,
     mse_loss,
@@ -24,7 +23,7 @@ from .softmax import log_softmax, softmax
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "blockwise", "cross_entropy", "dropout", "embedding",
-    "erf", "floored_log", "gelu", "huber_loss", "keep", "known_approximation", "l1_loss", "layer_norm", "leaky_relu",
-    "linear", "log_softmax", "mse_loss", "nll_loss", "probability", "relu", "rms_norm", "row_blocks", "sigmoid",
-    "silu", "softmax", "softmax_cross_entropy", "softplus", "working_dtype",
+    "erf", "gelu", "huber_loss", "keep", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "mse_loss",
+    "nll_loss", "relu", "rms_norm", "row_blocks", "sigmoid", "silu", "softmax", "softmax_cross_entropy", "softplus",
+    "working_dtype",
 ]  # fmt: skip

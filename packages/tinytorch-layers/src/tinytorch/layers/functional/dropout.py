@@ -9,20 +9,17 @@ import numpy as np
 from tinytorch.autograd import defvjp
 from tinytorch.tensor import Array, Tensor, default_generator, primitive
 
-from ..checks import real
-
-
-def probability(name: str, p: float) -> float:
-    """`p`, unless it is no probability below 1."""
-    if not 0 <= real(name, "p", p) < 1:
-        raise ValueError(f"{name}: p is {p}; it must be a probability from 0 up to, not including, 1")
-    return p
+from ..checks import probability
 
 
 def dropout(x: Any, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None) -> Tensor:
     """While training, x with numbers set to zero with probability `p` and the others divided by 1 - p; else x itself.
 
+    Raises ValueError for a `p` outside 0 to 1, or 1; TypeError for an x that is not floating point.
     Source: Srivastava et al. 2014, Dropout, in the "inverted" form that leaves the mean as it was.
+
+    >>> dropout(Tensor([1.0, 2.0, 3.0, 4.0]), 0.5, generator=np.random.default_rng(0))
+    Tensor([2., 4., 6., 0.])
     """
     probability("dropout", p)
     x = x if isinstance(x, Tensor) else Tensor(x)
@@ -36,7 +33,13 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, generator: np.random.
 
 @primitive
 def keep(x: Array, /, kept: Array, scale: float) -> Array:
-    """x * scale where `kept` is true, 0 elsewhere."""
+    """x * scale where `kept`, booleans of the shape of x, is true, and 0 elsewhere: the primitive of `dropout`.
+
+    What a graph or a profile shows; `dropout` draws what is kept.
+
+    >>> keep(Tensor([1.0, 2.0]), kept=np.array([True, False]), scale=2.0)
+    Tensor([2., 0.])
+    """
     out = x * kept
     out *= scale
     return out
