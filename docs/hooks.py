@@ -1,22 +1,26 @@
 """The navigation, and the pages that follow from the packages: stages, primitives, milestones, needs, changelogs."""
 
 import ast
-import importlib
 import json
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
 
+from griffe import AliasResolutionError
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import get_plugin_logger
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
+from mkdocstrings import CollectionError
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+import names  # noqa: E402
 import picture  # noqa: E402
 import primitives  # noqa: E402
 import stages  # noqa: E402
+
+log = get_plugin_logger("reference")
 
 
 def description(stage: str) -> str:
@@ -37,16 +41,15 @@ def stage_page(stage: str, readme: str) -> str:
     return f"{readme}\n\nStands on {needs}.\n\n## Reference\n\n{reference(f'tinytorch.{stage}')}\n"
 
 
-def reference(path: str, level: int = 3, titled: bool = False) -> str:
-    """The public names of a module, then its public modules, and those that a module of the same name hides."""
-    parts = [directive(path, level, titled)]
-    module = importlib.import_module(path)
-    for name in getattr(module, "__all__", ()):
-        below = f"{path}.{name}"
-        if isinstance(getattr(module, name), ModuleType):
-            parts.append(reference(below, level + titled, titled=True))
-        elif below in sys.modules:
-            parts.append(directive(f"{below}.{name}", level + titled, titled=True))
+def reference(package: str) -> str:
+    """The public names of a package, then its public modules, and what a module of the same name hides."""
+    parts = []
+    for path in names.modules(package):
+        deep = path.count(".") - package.count(".")
+        parts.append(directive(path, 2 + max(deep, 1), titled=deep > 0))
+        for name in names.exported(path):
+            if (defined := names.defined(path, name)) != f"{path}.{name}":
+                parts.append(directive(defined, 3 + deep, titled=True))
     return "\n\n".join(parts)
 
 
@@ -118,3 +121,20 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     if page.file.src_uri == "architecture.md":
         return f"{markdown}\n\n{picture.draw({stage: stages.needs(stage) for stage in stages.order()})}\n"
     return markdown
+
+
+def on_env(env: object, config: MkDocsConfig, files: Files) -> None:
+    """The reference leaves out what has no docstring: a warning names it all, and ends a strict build."""
+    python = config.plugins["mkdocstrings"].get_handler("python")
+
+    def words(path: str) -> str:
+        try:
+            docstring = python.collect(path, python.get_options({})).docstring
+        except (CollectionError, AliasResolutionError):  # not found where it is read from: the source, which is not run
+            return ""
+        return docstring.value if docstring else ""
+
+    public = [path for stage in stages.order() for path in names.modules(f"tinytorch.{stage}")]
+    silent = [name for path in public for name in names.undocumented(path, words)]
+    if silent:
+        log.warning(f"{len(silent)} public names have no docstring that the reference can show: {', '.join(silent)}")

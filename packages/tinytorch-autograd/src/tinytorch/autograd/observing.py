@@ -10,7 +10,10 @@ from .recording import Node
 from .registry import Gradient
 
 Step = Callable[[Node, Gradient, Sequence[bool]], Sequence[Gradient]]
+"""(node, gradient, needs) -> one gradient for each of `node.args`: passing a gradient back through one operation."""
+
 Observer = Callable[[Step, Node, Gradient, Sequence[bool]], Sequence[Gradient]]
+"""(next, node, gradient, needs) -> what `next(node, gradient, needs)` returned: see `observe_backward`."""
 
 _observers: list[Observer] = []
 

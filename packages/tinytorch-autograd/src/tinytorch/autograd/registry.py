@@ -39,8 +39,10 @@ class Rule:
 
 
 rules: dict[Primitive, Rule] = {}
+"""How gradients pass back through each primitive, as `defvjp` and `defconst` entered it."""
+
 refusals: dict[Primitive, str] = {}
-"""Primitives that are not differentiated on purpose, and why."""
+"""Primitives that are not differentiated on purpose, and why, as `defrefused` entered them."""
 
 
 def defvjp(

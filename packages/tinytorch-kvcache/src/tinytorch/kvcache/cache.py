@@ -15,8 +15,11 @@ import numpy.typing as npt
 from tinytorch.layers import load_metadata, load_tensors, save_tensors
 from tinytorch.tensor import Array, Tensor, default_dtype
 
-PADDED, UNKNOWN = -1, -2
-"""In place of a token's id: one that nothing may attend to, and one that was written without saying which it is."""
+PADDED = -1
+"""In `Cache.tokens`, in place of an id: a position that nothing may attend to, left empty by padding."""
+
+UNKNOWN = -2
+"""In `Cache.tokens`, in place of an id: a token that was written without saying which it is."""
 
 
 class Cache(ABC):

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+"""An ndarray of any shape and dtype, as type hints name it: what primitives compute on."""
 
 float16 = np.dtype(np.float16)
 float32 = np.dtype(np.float32)

@@ -5,14 +5,20 @@ from functools import cache
 
 from tinytorch.tokenizers.unicode_classes import LETTERS, NUMBERS, WHITE_SPACE, ranges
 
-# Radford et al. 2019, `encoder.py` of the GPT-2 release.
 GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+"""How GPT-2 cuts a text into words: contractions, and letters, digits or signs with at most one space before them.
 
-# Llama 3, `tokenizer.py` of the release.
+Source: Radford et al. 2019, Language Models are Unsupervised Multitask Learners; `encoder.py` of the release.
+"""
+
 LLAMA3_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+"""How Llama 3 cuts a text into words: as GPT-2 does, but with caseless contractions, and digits in threes at most.
+
+Source: Llama 3, `tokenizer.py` of the release.
+"""
 
 
 # `re` tests the ranges beyond U+FFFF one by one, and those below through a bitmap; ASCII alone is faster still.

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
 EVENTS = ("on_fit_start", "on_epoch_start", "on_step_end", "on_validation_end", "on_epoch_end", "on_fit_end")
 
 Callback: TypeAlias = "Callable[[Trainer], Any] | object"
+"""A function of the trainer, called after every step, or an object with any of these methods, each given the trainer:
+
+`on_fit_start`, `on_epoch_start`, `on_step_end`, `on_validation_end`, `on_epoch_end`, `on_fit_end`. One that also has
+`state_dict` and `load_state_dict` is saved in checkpoints. What it raises ends the training.
+"""
 
 
 class Callbacks:

@@ -25,6 +25,7 @@ ARCHIVE = RemoteFile(
     ),
 )
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+"""What the labels 0 to 9 of CIFAR-10 stand for."""
 
 TRAIN = [f"data_batch_{number}.bin" for number in range(1, 6)]
 TEST = ["test_batch.bin"]
