@@ -124,7 +124,7 @@ class _Row(_Parts):
 class ModuleList(_Row):
     """Modules in a list, named by their places; how they are called is up to whoever holds the list.
 
-    Plain lists of modules are not looked into: what they hold would not be found by `parameters()`.
+    Raises TypeError for a part that is no module. A plain list in its place is refused when parameters are asked for.
 
     >>> from tinytorch.layers import Linear
     >>> layers = ModuleList(Linear(4, 4) for _ in range(3))
@@ -137,7 +137,7 @@ class ModuleList(_Row):
 
 
 class ParameterList(_Row):
-    """Parameters in a list, named by their places.
+    """Parameters in a list, named by their places. Raises TypeError for a part that is none.
 
     >>> scales = ParameterList(Parameter([float(n)]) for n in range(3))
     >>> [name for name, _ in scales.named_parameters()], scales[-1]
@@ -228,6 +228,8 @@ class _Table(_Parts):
 class ModuleDict(_Table):
     """Modules by name; how they are called is up to whoever holds them.
 
+    Raises TypeError for a part that is no module, or a name that is taken or has a dot.
+
     >>> from tinytorch.layers import ReLU, Tanh
     >>> choices = ModuleDict({"relu": ReLU(), "tanh": Tanh()})
     >>> "relu" in choices, choices["tanh"]
@@ -236,7 +238,7 @@ class ModuleDict(_Table):
 
 
 class ParameterDict(_Table):
-    """Parameters by name.
+    """Parameters by name. Raises TypeError for a part that is none, or a name that is taken or has a dot.
 
     >>> [name for name, _ in ParameterDict({"scale": Parameter([1.0])}).named_parameters()]
     ['scale']
