@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tinytorch.autograd import draw_graph
-from tinytorch.tensor import Tensor
+from tinytorch.tensor import Tensor, concat
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -57,6 +57,15 @@ def test_inputs_stand_in_the_order_of_the_arguments() -> None:
     by_name = {text: x for x, text in texts if text}
     assert by_name["exp (1,)"] < by_name["b (1,)"]
     assert by_name["multiply (1,)"] < by_name["c (1,)"]
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 40])
+def test_a_value_used_several_times_has_as_many_arrows_apart_on_one_box(times: int) -> None:
+    svg = draw_graph(concat([Tensor([1.0, 2.0], requires_grad=True)] * times)).svg()
+    arrows = re.findall(r" ([\d.]+) \d+\" marker-end", svg)
+    assert len(set(arrows)) == times
+    left, _, right, _ = boxes(svg)[0]
+    assert all(left < float(x) < right for x in arrows)
 
 
 def test_long_names_fit_their_boxes_and_are_escaped() -> None:

@@ -11,6 +11,7 @@ from .recording import Node, Origin
 Stop: TypeAlias = tuple[int, int]  # a vertex (its id) in a row: its box, or the lane of its value in a row further down
 
 HEIGHT, LANE, GAP, DROP = 34, 12, 18, 40  # of a box, of a lane, between boxes, between rows
+TWICE = 24  # between the arrows of a value that an operation uses twice
 
 STYLE = (
     "<style>.tinytorch-graph rect{stroke-width:1.2}.tinytorch-graph .op{fill:#eef2f7;stroke:#5b6b7f}"
@@ -42,10 +43,14 @@ def picture(vertices: list[Origin], inputs: dict[int, list[Origin]], label: Call
             end = top(target) - (5 if boxed else 0)
             bend = (start + end) / 2
             rest = '" marker-end="url(#tinytorch-tip)"' if boxed else f'V{end + HEIGHT}"'
-            edges.append(
-                f'<path class="edge" d="M{xs[stop]:.0f} {start}C{xs[stop]:.0f} {bend:.0f} {xs[target]:.0f} {bend:.0f} '
-                f"{xs[target]:.0f} {end}{rest}/>"
-            )
+            times = [id(source) for source in inputs[target[0]]].count(stop[0]) if boxed else 1
+            apart = min(TWICE, (width - LANE) / times)
+            for time in range(times):
+                x = xs[target] + (time - (times - 1) / 2) * apart
+                edges.append(
+                    f'<path class="edge" d="M{xs[stop]:.0f} {start}C{xs[stop]:.0f} {bend:.0f} {x:.0f} {bend:.0f} '
+                    f"{x:.0f} {end}{rest}/>"
+                )
     for vertex in vertices:
         stop = id(vertex), depth[id(vertex)]
         kind = "op" if isinstance(vertex, Node) else "leaf" if vertex.requires_grad else "constant"
