@@ -24,7 +24,12 @@ def split_heads(x: Array, /, num_heads: int) -> Array:
 
 @primitive
 def merge_heads(x: Array, /) -> Array:
-    """(B, H, T, D) -> (B, T, H D)."""
+    """(B, H, T, D) -> (B, T, H D).
+
+    >>> from tinytorch.tensor import zeros
+    >>> merge_heads(zeros(1, 2, 5, 4)).shape
+    (1, 5, 8)
+    """
     if x.ndim != 4:
         raise ValueError(f"merge_heads: shape {x.shape}; the form is (B, H, T, D)")
     B, H, T, D = x.shape

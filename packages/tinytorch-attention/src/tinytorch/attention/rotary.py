@@ -18,7 +18,12 @@ from tinytorch.tensor import Array, Tensor, primitive
 
 @primitive
 def rotate(x: Array, /, cos: Array, sin: Array) -> Array:
-    """Turn each pair (x[i], x[i + D/2]) of the last axis by an angle, given as cos and sin (..., T, D/2)."""
+    """Turn each pair (x[i], x[i + D/2]) of the last axis by an angle, given as cos and sin (..., T, D/2).
+
+    >>> from tinytorch.tensor import Tensor
+    >>> rotate(Tensor([[1.0, 0.0]]), cos=np.array([[0.0]]), sin=np.array([[1.0]]))  # a quarter of a turn
+    Tensor([[0., 1.]])
+    """
     half = x.shape[-1] // 2
     first, second = x[..., :half], x[..., half:]
     out = np.empty_like(x)

@@ -184,6 +184,11 @@ class no_grad(_Mode):
 
 
 class enable_grad(_Mode):
-    """Record again, inside a `no_grad` block."""
+    """Record again, inside a `no_grad` block.
+
+    >>> with no_grad(), enable_grad():
+    ...     is_grad_enabled()
+    True
+    """
 
     record = True

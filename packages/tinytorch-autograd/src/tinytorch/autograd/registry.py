@@ -94,13 +94,27 @@ def defvjp(
 
 
 def defconst(*primitives: Primitive, reason: str) -> None:
-    """Say that the output of these primitives carries no gradient, and why (`"a boolean"`)."""
+    """Say that the output of these primitives carries no gradient, and why (`"a boolean"`).
+
+    >>> from tinytorch.tensor import primitive
+    >>> @primitive
+    ... def is_even(x, /):
+    ...     return x % 2 == 0
+    >>> defconst(is_even, reason="a boolean")
+    """
     for primitive in primitives:
         rules[primitive] = Rule(reason=reason)
 
 
 def defrefused(*primitives: Primitive, reason: str) -> None:
-    """Say that these primitives are not differentiated on purpose, and why: with gradients they are refused."""
+    """Say that these primitives are not differentiated on purpose, and why: with gradients they are refused.
+
+    >>> from tinytorch.tensor import primitive
+    >>> @primitive
+    ... def rank(x, /):
+    ...     return x.argsort().argsort()
+    >>> defrefused(rank, reason="what it counts has no slope")
+    """
     for primitive in primitives:
         refusals[primitive] = reason
 

@@ -40,6 +40,11 @@ def beam_search(
 
     Source: Wu et al. 2016, Google's Neural Machine Translation System (arXiv:1609.08144), section 7, with the length
     penalty of Hugging Face transformers.
+
+    >>> from tinytorch.transformer import GPT
+    >>> model = GPT(vocab_size=50, embed_dim=16, num_layers=2, num_heads=4, max_seq_len=32).eval()
+    >>> beam_search(model, [1, 2, 3], num_beams=4, max_new_tokens=5).shape
+    (8,)
     """
     prompts = prompt_tokens.data if isinstance(prompt_tokens, Tensor) else np.asarray(prompt_tokens)
     if prompts.ndim not in (1, 2) or prompts.dtype.kind not in "iu" or prompts.size == 0:

@@ -30,6 +30,13 @@ def speculative_generate(
 
     Source: Leviathan, Kalman, Matias 2023, Fast Inference from Transformers via Speculative Decoding
     (arXiv:2211.17192), for temperature 0.
+
+    >>> from tinytorch.transformer import GPT
+    >>> model = GPT(vocab_size=50, embed_dim=16, num_layers=2, num_heads=4, max_seq_len=32).eval()
+    >>> draft = GPT(vocab_size=50, embed_dim=8, num_layers=1, num_heads=2, max_seq_len=32).eval()
+    >>> found = speculative_generate(model, draft, [1, 2, 3], 5)
+    >>> bool((found == model.generate([1, 2, 3], 5, temperature=0)).all())
+    True
     """
     prompt = prompt_tokens.data if isinstance(prompt_tokens, Tensor) else np.asarray(prompt_tokens)
     if prompt.ndim not in (1, 2) or prompt.dtype.kind not in "iu" or prompt.size == 0:

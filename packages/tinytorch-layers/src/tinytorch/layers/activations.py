@@ -19,7 +19,11 @@ class ReLU(Module):
 
 
 class LeakyReLU(Module):
-    """x where it is positive, `negative_slope` times x elsewhere."""
+    """x where it is positive, `negative_slope` times x elsewhere.
+
+    >>> LeakyReLU(0.1)(Tensor([-1.0, 2.0]))
+    Tensor([-0.1,  2. ])
+    """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
@@ -35,6 +39,9 @@ class GELU(Module):
     """x times the probability that a normal variable is below x; `approximate` is "none" (exact) or "tanh".
 
     Source: Hendrycks, Gimpel 2016, Gaussian Error Linear Units.
+
+    >>> GELU("none")(Tensor([0.0, 1.0]))
+    Tensor([0.    , 0.8413])
     """
 
     def __init__(self, approximate: str = "tanh") -> None:
@@ -69,7 +76,11 @@ class Tanh(Module):
 
 
 class Softmax(Module):
-    """exp(x) / sum(exp(x)) along `axis`: positive numbers that add up to 1."""
+    """exp(x) / sum(exp(x)) along `axis`: positive numbers that add up to 1.
+
+    >>> Softmax()(Tensor([[0.0, 0.0]]))
+    Tensor([[0.5, 0.5]])
+    """
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis

@@ -25,7 +25,12 @@ def positive(name: str, **sizes: int) -> None:
 
 
 def row(name: str, what: str, place: int, rows: int) -> int:
-    """`place`, unless it is no int (TypeError), or none of `rows` rows (ValueError)."""
+    """`place`, unless it is no int (TypeError), or none of `rows` rows (ValueError).
+
+    >>> row("Embedding", "padding_idx", 5, rows=4)
+    Traceback (most recent call last):
+    ValueError: Embedding: padding_idx 5; it must be a row from 0 to 3
+    """
     if not _whole(place):
         raise TypeError(f"{name}: {what} is {place!r}, a {type(place).__name__}; it must be an int")
     if not 0 <= place < rows:
@@ -48,7 +53,11 @@ def real(name: str, what: str, value: float) -> float:
 
 
 def probability(name: str, p: float) -> float:
-    """`p`, unless it is no number (TypeError), or no probability below 1 (ValueError)."""
+    """`p`, unless it is no number (TypeError), or no probability below 1 (ValueError).
+
+    >>> probability("Dropout", 0.1)
+    0.1
+    """
     if not 0 <= real(name, "p", p) < 1:
         raise ValueError(f"{name}: p is {p}; it must be a probability from 0 up to, not including, 1")
     return p

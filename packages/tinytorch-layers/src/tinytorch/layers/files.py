@@ -70,6 +70,12 @@ def save_tensors(
     Raises TypeError for names or metadata that are not text, and for what is neither a tensor nor an array of numbers;
     FileNotFoundError for a folder that is not there, IsADirectoryError and FileExistsError for a path where something
     else than a file stands, OSError when it cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_tensors({"mean": Tensor([1.0, 2.0])}, f"{folder}/mean.safetensors", {"unit": "mm"})
+    ...     load_tensors(f"{folder}/mean.safetensors"), load_metadata(f"{folder}/mean.safetensors")
+    ({'mean': array([1., 2.], dtype=float32)}, {'unit': 'mm'})
     """
     arrays = {name: _writable(name, value) for name, value in tensors.items()}
     for key, value in (metadata or {}).items():

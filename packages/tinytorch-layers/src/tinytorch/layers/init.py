@@ -62,6 +62,9 @@ def trunc_normal(
     """Drawn from the part of the normal distribution that lies between low and high.
 
     Raises ValueError when less than a hundredth of it does, for numbers outside are drawn again.
+
+    >>> bool((abs(trunc_normal(Tensor(np.empty(100)))) <= 2).all())
+    True
     """
     if not std > 0:
         raise ValueError(f"trunc_normal: std is {std}; it must be positive")
@@ -82,6 +85,10 @@ def xavier_uniform(tensor: T, gain: float = 1.0, generator: Generator = None) ->
     """Drawn evenly, with variance gain² · 2 / (fan_in + fan_out).
 
     Source: Glorot, Bengio 2010, Understanding the difficulty of training deep feedforward neural networks, eq. 16.
+
+    >>> weight = xavier_uniform(Tensor(np.empty((4, 2))))
+    >>> bool((abs(weight) <= 1).all())  # with sqrt(6 / (4 + 2)) = 1
+    True
     """
     bound = gain * math.sqrt(6 / max(sum(fans(tensor)), 1))
     return uniform(tensor, -bound, bound, generator)
@@ -106,6 +113,10 @@ def kaiming_uniform(
     """Drawn evenly, with variance gain² / fan_in (or fan_out); `a` is the negative slope of a leaky ReLU, 0 for ReLU.
 
     Source: He et al. 2015, Delving Deep into Rectifiers, eq. 14.
+
+    >>> weight = kaiming_uniform(Tensor(np.empty((6, 4))), nonlinearity="relu")
+    >>> bool((abs(weight) <= 1).all())  # with sqrt(3) * sqrt(2) / sqrt(6) = 1
+    True
     """
     bound = math.sqrt(3) * _kaiming_std(tensor, a, mode, nonlinearity)
     return uniform(tensor, -bound, bound, generator)
@@ -126,6 +137,10 @@ def orthogonal(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
     """A matrix whose rows (or columns, if there are fewer) are orthogonal and of length `gain`; later axes are joined.
 
     Source: Saxe, McClelland, Ganguli 2013, Exact solutions to the nonlinear dynamics of learning.
+
+    >>> weight = orthogonal(Tensor(np.empty((2, 4)), "float64"))
+    >>> np.allclose((weight @ weight.T).data, np.eye(2))
+    True
     """
     if tensor.ndim < 2:
         raise ValueError(f"orthogonal: shape {tensor.shape}; only matrices, or more axes, have orthogonal rows")
@@ -137,7 +152,11 @@ def orthogonal(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
 
 
 def calculate_gain(nonlinearity: Nonlinearity, a: float = 0.01) -> float:
-    """By how much weights must be larger so that values keep their size through a nonlinearity, as in PyTorch."""
+    """By how much weights must be larger so that values keep their size through a nonlinearity, as in PyTorch.
+
+    >>> calculate_gain("tanh")
+    1.6666666666666667
+    """
     gains = {
         "linear": 1.0,
         "sigmoid": 1.0,
@@ -154,6 +173,9 @@ def fans(tensor: Tensor) -> tuple[int, int]:
     """How many inputs each output sees, and how many outputs each input reaches.
 
     A matrix is (in_features, out_features), as in `Linear`; more axes are (out, in, *kernel), as in convolutions.
+
+    >>> fans(Tensor(np.empty((3, 5)))), fans(Tensor(np.empty((8, 2, 3, 3))))
+    ((3, 5), (18, 72))
     """
     if tensor.ndim < 2:
         raise ValueError(f"initialiser: shape {tensor.shape} has no inputs and outputs; it must have two axes or more")

@@ -54,7 +54,11 @@ class CrossEntropyLoss(_Loss):
 
 
 class NLLLoss(_Loss):
-    """-log_probs[target], for log-probabilities (..., C) and integer targets (...); see `functional.nll_loss`."""
+    """-log_probs[target], for log-probabilities (..., C) and integer targets (...); see `functional.nll_loss`.
+
+    >>> NLLLoss()(Tensor([[-0.5, -1.0]]), Tensor([1]))
+    Tensor(1.)
+    """
 
     def __init__(
         self, weight: Any = None, ignore_index: int = -100, reduction: Reduction = "mean", axis: int = -1
@@ -69,21 +73,33 @@ class NLLLoss(_Loss):
 
 
 class MSELoss(_Loss):
-    """The squared distance."""
+    """The squared distance.
+
+    >>> MSELoss()(Tensor([1.0, 2.0]), Tensor([1.0, 4.0]))
+    Tensor(2.)
+    """
 
     def forward(self, x: Any, target: Any) -> Tensor:
         return F.mse_loss(x, target, self.reduction)
 
 
 class L1Loss(_Loss):
-    """The distance."""
+    """The distance.
+
+    >>> L1Loss(reduction="sum")(Tensor([1.0, 2.0]), Tensor([1.0, 4.0]))
+    Tensor(2.)
+    """
 
     def forward(self, x: Any, target: Any) -> Tensor:
         return F.l1_loss(x, target, self.reduction)
 
 
 class HuberLoss(_Loss):
-    """Half the squared distance up to `delta`, linear beyond."""
+    """Half the squared distance up to `delta`, linear beyond.
+
+    >>> HuberLoss(reduction="none")(Tensor([0.5, 3.0]), Tensor([0.0, 0.0]))
+    Tensor([0.125, 2.5  ])
+    """
 
     def __init__(self, reduction: Reduction = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction)
@@ -94,7 +110,11 @@ class HuberLoss(_Loss):
 
 
 class BinaryCrossEntropyLoss(_Loss):
-    """The cross-entropy of probabilities with targets between 0 and 1, both of one shape."""
+    """The cross-entropy of probabilities with targets between 0 and 1, both of one shape.
+
+    >>> BinaryCrossEntropyLoss()(Tensor([0.5]), Tensor([1.0]))
+    Tensor(0.6931)
+    """
 
     def __init__(self, weight: Any = None, reduction: Reduction = "mean") -> None:
         super().__init__(reduction)
@@ -105,7 +125,11 @@ class BinaryCrossEntropyLoss(_Loss):
 
 
 class BCEWithLogitsLoss(_Loss):
-    """The cross-entropy of sigmoid(x) with targets between 0 and 1, both of one shape."""
+    """The cross-entropy of sigmoid(x) with targets between 0 and 1, both of one shape.
+
+    >>> BCEWithLogitsLoss()(Tensor([0.0, 100.0]), Tensor([1.0, 1.0]))
+    Tensor(0.3466)
+    """
 
     pos_weight: Tensor | None
 

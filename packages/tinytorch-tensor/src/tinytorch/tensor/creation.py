@@ -29,7 +29,11 @@ def zeros(*shape: Any, dtype: DType = None, requires_grad: bool = False) -> Tens
 
 
 def ones(*shape: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
-    """Ones of a shape."""
+    """Ones of a shape.
+
+    >>> ones(2, 3).shape
+    (2, 3)
+    """
     dtype = dtype or default_dtype()
     return _made(np.ones(_shape("ones", shape), dtype), dtype, requires_grad)
 
@@ -38,6 +42,10 @@ def full(shape: Any, value: float, dtype: DType = None, requires_grad: bool = Fa
     """`value` everywhere; its kind (float, int, bool) decides the dtype unless one is given.
 
     Raises TypeError for a fraction in an integer dtype, OverflowError for a value beyond it.
+
+    >>> full((2, 2), 7)
+    Tensor([[7, 7],
+            [7, 7]])
     """
     sizes = _shape("full", (shape,))
     if dtype is not None:
@@ -52,7 +60,12 @@ def empty(*shape: Any, dtype: DType = None) -> Tensor:
 
 
 def eye(n: int, m: int | None = None, dtype: DType = None, requires_grad: bool = False) -> Tensor:
-    """The n x m matrix with ones on its diagonal (m = n unless given)."""
+    """The n x m matrix with ones on its diagonal (m = n unless given).
+
+    >>> eye(2, 3)
+    Tensor([[1., 0., 0.],
+            [0., 1., 0.]])
+    """
     dtype = dtype or default_dtype()
     rows, columns = _shape("eye", (n, n if m is None else m))
     return _made(np.eye(rows, columns, dtype=dtype), dtype, requires_grad)
@@ -73,12 +86,20 @@ def arange(
 
 
 def linspace(start: float, stop: float, num: int, dtype: DType = None, requires_grad: bool = False) -> Tensor:
-    """`num` numbers from start to stop, both included, evenly spaced."""
+    """`num` numbers from start to stop, both included, evenly spaced.
+
+    >>> linspace(0, 1, 5)
+    Tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
+    """
     return _made(np.linspace(start, stop, _shape("linspace", (num,))[0]), dtype, requires_grad)
 
 
 def zeros_like(x: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
-    """Zeros with the shape and dtype of x."""
+    """Zeros with the shape and dtype of x.
+
+    >>> zeros_like(Tensor([1, 2]))
+    Tensor([0, 0])
+    """
     return zeros(np.shape(x), dtype=dtype or _dtype(x), requires_grad=requires_grad)
 
 
@@ -98,7 +119,13 @@ def empty_like(x: Any, dtype: DType = None) -> Tensor:
 
 
 def from_dlpack(x: Any) -> Tensor:
-    """A tensor on the memory of another library's array (PyTorch, JAX, …), with its dtype and without a copy."""
+    """A tensor on the memory of another library's array (PyTorch, JAX, …), with its dtype and without a copy.
+
+    >>> array = np.zeros(2)
+    >>> shared = from_dlpack(array)
+    >>> array[0] = 1.0; shared
+    Tensor([1., 0.], dtype=float64)
+    """
     if not hasattr(x, "__dlpack__"):
         raise TypeError(f"from_dlpack: a {type(x).__name__} has no __dlpack__; Tensor(x) reads lists and numbers")
     array = np.from_dlpack(x)
@@ -111,7 +138,11 @@ _generator = np.random.default_rng()
 
 
 def default_generator() -> np.random.Generator:
-    """The generator that is used where none is given."""
+    """The generator that is used where none is given.
+
+    >>> manual_seed(0) is default_generator()
+    True
+    """
     return _generator
 
 
@@ -129,7 +160,12 @@ def manual_seed(seed: int) -> np.random.Generator:
 def rand(
     *shape: Any, dtype: DType = None, requires_grad: bool = False, generator: np.random.Generator | None = None
 ) -> Tensor:
-    """Numbers drawn evenly from [0, 1)."""
+    """Numbers drawn evenly from [0, 1).
+
+    >>> x = rand(2, 3, generator=np.random.default_rng(0))
+    >>> x.shape, x.dtype, bool(((x >= 0) & (x < 1)).all())
+    ((2, 3), dtype('float32'), True)
+    """
     dtype = np.dtype(dtype or default_dtype())
     sizes, source = _shape("rand", shape), _source("rand", generator)
     drawn = source.random(sizes, dtype=_drawable("rand", dtype))
@@ -141,7 +177,12 @@ def rand(
 def randn(
     *shape: Any, dtype: DType = None, requires_grad: bool = False, generator: np.random.Generator | None = None
 ) -> Tensor:
-    """Numbers drawn from the normal distribution of mean 0 and variance 1."""
+    """Numbers drawn from the normal distribution of mean 0 and variance 1.
+
+    >>> x = randn(1000, generator=np.random.default_rng(0))
+    >>> abs(x.mean().item()) < 0.1, abs(x.std().item() - 1) < 0.1
+    (True, True)
+    """
     dtype = np.dtype(dtype or default_dtype())
     sizes, source = _shape("randn", shape), _source("randn", generator)
     drawn = source.standard_normal(sizes, dtype=_drawable("randn", dtype))
@@ -165,7 +206,12 @@ def randn_like(
 def randint(
     low: int, high: int, shape: Any = (), dtype: DType = None, generator: np.random.Generator | None = None
 ) -> Tensor:
-    """Integers drawn evenly from low to high - 1. Raises ValueError when there are none."""
+    """Integers drawn evenly from low to high - 1. Raises ValueError when there are none.
+
+    >>> x = randint(1, 7, (100,), generator=np.random.default_rng(0))
+    >>> x.min().item(), x.max().item()
+    (1, 6)
+    """
     low, high = as_shape("randint", (low, high))
     if high <= low:
         raise ValueError(f"randint: no integers from {low} to {high} - 1; high must be above low")
@@ -175,7 +221,11 @@ def randint(
 
 
 def randperm(n: int, generator: np.random.Generator | None = None) -> Tensor:
-    """The integers 0 to n - 1 in random order."""
+    """The integers 0 to n - 1 in random order.
+
+    >>> randperm(4).sort()[0]
+    Tensor([0, 1, 2, 3])
+    """
     return Tensor(_source("randperm", generator).permutation(*_shape("randperm", (n,))))
 
 

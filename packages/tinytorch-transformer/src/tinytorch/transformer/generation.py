@@ -29,6 +29,9 @@ class Sampling:
     `processors`, callables (ids, logits) -> logits on arrays (B, T) and (B, V). A row ends with the first token that is
     in `stop`. `generator` draws; the default one unless given. `window` shows the model the last so many tokens only.
     `pad_token` fills rows that stopped early or started late; the first stop token, or 0, unless given.
+
+    >>> Sampling(temperature=0.8, top_k=40, stop=[0, 2], generator=np.random.default_rng(0)).top_k
+    40
     """
 
     temperature: float = 1.0

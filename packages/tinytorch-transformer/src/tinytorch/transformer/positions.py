@@ -68,7 +68,12 @@ class PositionalEncoding(Module):
 
 
 def sinusoids(length: int, width: int) -> Array:
-    """sin(p / 10000 ** (2 i / width)) in column 2 i and the cosine in column 2 i + 1, for p below `length`: float64."""
+    """sin(p / 10000 ** (2 i / width)) in column 2 i and the cosine in column 2 i + 1, for p below `length`: float64.
+
+    >>> sinusoids(2, 2).round(4)
+    array([[0.    , 1.    ],
+           [0.8415, 0.5403]])
+    """
     angles = np.outer(np.arange(length), 10000.0 ** (-np.arange(0, width, 2) / width))
     table = np.empty((length, width))
     table[:, 0::2] = np.sin(angles)

@@ -53,6 +53,9 @@ def top_p(p: float) -> Processor:
     """Keep the likeliest tokens that together have probability `p`: the fewest that reach it, at least one.
 
     Source: Holtzman et al. 2020, The Curious Case of Neural Text Degeneration, section 3.1.
+
+    >>> top_p(0.5)(np.array([[0]]), np.array([[2.0, 4.0]]))
+    array([[-inf,   4.]])
     """
     _probability("top_p", p)
 
@@ -72,6 +75,9 @@ def min_p(p: float) -> Processor:
     """Keep the tokens that are at least `p` times as likely as the likeliest.
 
     Source: Nguyen et al. 2024, Turning Up the Heat: Min-p Sampling.
+
+    >>> min_p(0.5)(np.array([[0]]), np.array([[2.0, 4.0]]))
+    array([[-inf,   4.]])
     """
     _probability("min_p", p)
 
@@ -105,7 +111,11 @@ def repetition_penalty(penalty: float) -> Processor:
 
 
 def softmax(logits: Array) -> Array:
-    """Probabilities over the last axis, in float64."""
+    """Probabilities over the last axis, in float64.
+
+    >>> softmax(np.array([[0.0, 0.0]]))
+    array([[0.5, 0.5]])
+    """
     probabilities = logits.astype(np.float64)
     probabilities -= probabilities.max(axis=-1, keepdims=True)
     np.exp(probabilities, out=probabilities)

@@ -21,6 +21,13 @@ def read_idx(path: str | Path, most_bytes: int = MOST_BYTES) -> npt.NDArray[Any]
 
     Source of the format: LeCun, Cortes and Burges, The MNIST database. Raises ValueError for a file that is malformed,
     truncated, longer than it says, or holds more than `most_bytes` of data.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "numbers.idx")
+    ...     _ = path.write_bytes(b"\\0\\0\\x08\\x01" + b"\\0\\0\\0\\x02" + b"\\x07\\x09")  # two bytes
+    ...     read_idx(path)
+    array([7, 9], dtype=uint8)
     """
     with open(path, "rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"

@@ -23,7 +23,11 @@ def row_blocks(rows: int, width: int) -> Iterator[slice]:
 
 
 def working_dtype(dtype: np.dtype) -> np.dtype:
-    """What to compute a result of `dtype` in: itself, but float32 for float16, whose range and digits steps exceed."""
+    """What to compute a result of `dtype` in: itself, but float32 for float16, whose range and digits steps exceed.
+
+    >>> working_dtype(np.dtype("float16")), working_dtype(np.dtype("float64"))
+    (dtype('float32'), dtype('float64'))
+    """
     return np.dtype(np.float32) if dtype.char == "e" else dtype
 
 

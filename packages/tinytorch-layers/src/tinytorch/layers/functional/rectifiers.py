@@ -27,7 +27,12 @@ defvjp(relu, lambda g, out, x: chosen(out != 0, g), keep=("out",))
 
 @primitive
 def leaky_relu(x: Array, /, negative_slope: float = 0.01) -> Array:
-    """x where it is positive, `negative_slope` times x elsewhere; the slope at 0 is taken as `negative_slope`."""
+    """x where it is positive, `negative_slope` times x elsewhere; the slope at 0 is taken as `negative_slope`.
+
+    >>> from tinytorch.tensor import Tensor
+    >>> leaky_relu(Tensor([-1.0, 2.0]))
+    Tensor([-0.01,  2.  ])
+    """
     scaled = np.multiply(x, negative_slope)
     return np.maximum(x, scaled) if negative_slope <= 1 else np.minimum(x, scaled)
 

@@ -57,7 +57,11 @@ def mse_loss(x: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
 
 
 def l1_loss(x: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
-    """|x - target|, both of one shape."""
+    """|x - target|, both of one shape.
+
+    >>> l1_loss(Tensor([1.0, 2.0]), Tensor([1.0, 4.0]))
+    Tensor(1.)
+    """
     x, target = _pair("l1_loss", x, target, reduction)
     return reduced(np.abs(x - target), reduction)
 
@@ -73,6 +77,9 @@ def huber_loss(x: Any, target: Any, reduction: Reduction = "mean", delta: float 
     """Half the squared distance where it is at most `delta`, growing linearly beyond.
 
     Source: Huber 1964, Robust Estimation of a Location Parameter.
+
+    >>> huber_loss(Tensor([0.5, 3.0]), Tensor([0.0, 0.0]), reduction="none")
+    Tensor([0.125, 2.5  ])
     """
     known_delta("huber_loss", delta)
     x, target = _pair("huber_loss", x, target, reduction)
@@ -86,6 +93,9 @@ def binary_cross_entropy(x: Any, target: Any, weight: Any = None, reduction: Red
     """-(target log x + (1 - target) log(1 - x)), for probabilities x; logarithms are kept above -100, as in PyTorch.
 
     Raises ValueError for an x outside 0 to 1.
+
+    >>> binary_cross_entropy(Tensor([0.5]), Tensor([1.0]))
+    Tensor(0.6931)
     """
     x, target = _pair("binary_cross_entropy", x, target, reduction)
     if x.size and not (x.data.min() >= 0 and x.data.max() <= 1):
@@ -128,6 +138,9 @@ def binary_cross_entropy_with_logits(
     """Binary cross-entropy of sigmoid(x), exact where the sigmoid rounds to 0 or 1.
 
     `weight` scales the losses, `pos_weight` the part of the positive class; both broadcast against x.
+
+    >>> binary_cross_entropy_with_logits(Tensor([0.0, 100.0]), Tensor([1.0, 1.0]))
+    Tensor(0.3466)
     """
     x, target = _pair("binary_cross_entropy_with_logits", x, target, reduction)
     positive = softplus(-x)  # -log(sigmoid(x)); and -log(1 - sigmoid(x)) is x more

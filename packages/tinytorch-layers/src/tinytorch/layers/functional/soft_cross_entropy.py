@@ -25,7 +25,8 @@ def soft_cross_entropy(
 ) -> Tensor:
     """-sum(p log softmax(logits)) over the last axis, for probabilities p and logits (..., C).
 
-    `cross_entropy` says more. Gradients reach the probabilities too. Where p is 0 it counts for nothing, also where the logit is minus infinity.
+    `cross_entropy` says more. Gradients reach the probabilities too. Where p is 0 it counts for nothing, also where the
+    logit is minus infinity.
     """
     log_probs = log_softmax(logits)
     classes = log_probs.shape[-1]
