@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tinytorch.autograd import no_grad
 from tinytorch.kvcache import BlockPool, GrowingCache, PagedCache, SlidingWindowCache, enable_kv_cache
 from tinytorch.kvcache.straight import straight
-from tinytorch.layers import Dropout, Linear, Parameter, RMSNorm
+from tinytorch.layers import Dropout, LayerNorm, Linear, Parameter, RMSNorm
 from tinytorch.tensor import KERNEL, Tensor, handling
 from tinytorch.transformer import GPT, TransformerConfig
 
@@ -138,7 +138,11 @@ def doubled(model: GPT) -> None:
     model.norm.register_forward_hook(lambda module, args, kwargs, output: output * 2)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("change", [subclassed, shadowed, doubled])
+def weightless(model: GPT) -> None:
+    model.norm = LayerNorm(16, elementwise_affine=False)
+
+
+@pytest.mark.parametrize("change", [subclassed, shadowed, doubled, weightless])
 def test_what_is_not_known_runs_itself(change: Any) -> None:
     model, ids = make(), tokens(1, 10)
     enable_kv_cache(model)

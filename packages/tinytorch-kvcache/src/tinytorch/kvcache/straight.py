@@ -41,7 +41,6 @@ def straight(model: Any, attentions: list[Any], cache: Cache) -> Step | None:
     if not (
         all(known(module, model) for module in model.modules())
         and all(module.core.original is attention and module.rotary is rotary for module in attentions)
-        and (positional is None or positional.weight is not None)
     ):
         return None
     table = model.token_embedding.weight
@@ -72,7 +71,8 @@ def known(module: Any, model: Any) -> bool:
     """Whether a module does what its class does, drops nothing, and nobody watches it."""
     drops = module.training and (model.config.dropout if module is model else getattr(module, "dropout", 0))
     untouched = module._hooks is None and (module is model or "forward" not in module.__dict__)
-    return type(module) in KNOWN and untouched and not drops
+    usual = getattr(module, "weight", True) is not None and isinstance(getattr(module, "features", 1), int)
+    return type(module) in KNOWN and untouched and usual and not drops
 
 
 def block(part: TransformerBlock, here: Here, cache: Cache) -> Part:
@@ -106,6 +106,7 @@ def linear(layer: Linear) -> Part:
 def norm(layer: LayerNorm | RMSNorm) -> Part:
     weight, eps, bias = layer.weight, layer.eps, getattr(layer, "bias", None)
     centre = isinstance(layer, LayerNorm)
+    assert isinstance(layer.features, int) and weight is not None  # or it is not known
     average = np.full((layer.features, 1), 1 / layer.features, weight.dtype)
 
     def step(x: Array) -> Array:
