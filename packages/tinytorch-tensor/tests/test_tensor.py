@@ -140,8 +140,8 @@ def test_numpys_functions_give_numpys_values(function: Callable[[Any], Any]) -> 
 def test_functions_without_a_counterpart_are_refused_by_name() -> None:
     t = Tensor([1.0, 2.0])
     for wrong, name in (
-        (lambda: np.linalg.norm(t), "linalg.norm"),
-        (lambda: np.arctan(t), "arctan"),
+        (lambda: np.linalg.svd(t), "linalg.svd"),
+        (lambda: np.arcsinh(t), "arcsinh"),
         (lambda: np.add.accumulate(t), "add.accumulate"),
     ):
         with pytest.raises(TypeError, match=name):

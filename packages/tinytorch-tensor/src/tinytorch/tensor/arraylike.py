@@ -90,9 +90,7 @@ class ArrayLike:
 
     def __index__(self) -> int:
         if self.data.ndim or self.data.dtype.kind not in "iu":
-            raise TypeError(
-                f"index: a tensor of shape {self.shape} and dtype {self.dtype} is not an integer; use int(tensor)"
-            )
+            raise TypeError(f"a tensor of shape {self.shape} and dtype {self.dtype} is not an integer; use int(tensor)")
         return int(self.data)
 
     def __format__(self, spec: str) -> str:

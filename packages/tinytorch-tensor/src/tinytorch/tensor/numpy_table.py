@@ -31,13 +31,24 @@ UFUNCS |= {
     np.ceil: ops.ceil,
     np.rint: ops.round,
     np.exp: ops.exp,
+    np.expm1: ops.expm1,
     np.log: ops.log,
+    np.log1p: ops.log1p,
+    np.log2: ops.log2,
+    np.log10: ops.log10,
     np.sqrt: ops.sqrt,
-    np.square: lambda x: ops.multiply(x, x),
-    np.reciprocal: lambda x: ops.divide(1.0, x),
-    np.tanh: ops.tanh,
+    np.square: ops.square,
+    np.reciprocal: ops.reciprocal,
     np.sin: ops.sin,
     np.cos: ops.cos,
+    np.tan: ops.tan,
+    np.arcsin: ops.arcsin,
+    np.arccos: ops.arccos,
+    np.arctan: ops.arctan,
+    np.arctan2: ops.arctan2,
+    np.sinh: ops.sinh,
+    np.cosh: ops.cosh,
+    np.tanh: ops.tanh,
     np.matmul: ops.matmul,
     np.equal: ops.equal,
     np.not_equal: ops.not_equal,
@@ -51,11 +62,11 @@ UFUNCS |= {
     np.invert: ops.invert,
     np.isnan: ops.isnan,
     np.isfinite: ops.isfinite,
-    np.isinf: lambda x: ops.equal(ops.abs(x), np.inf),
-    np.logical_and: lambda x, y: ops.bitwise_and(ops.not_equal(x, 0), ops.not_equal(y, 0)),
-    np.logical_or: lambda x, y: ops.bitwise_or(ops.not_equal(x, 0), ops.not_equal(y, 0)),
-    np.logical_xor: lambda x, y: ops.not_equal(ops.not_equal(x, 0), ops.not_equal(y, 0)),
-    np.logical_not: lambda x: ops.equal(x, 0),
+    np.isinf: ops.isinf,
+    np.logical_and: ops.logical_and,
+    np.logical_or: ops.logical_or,
+    np.logical_xor: ops.logical_xor,
+    np.logical_not: ops.logical_not,
 }
 
 REDUCTIONS |= {
@@ -82,6 +93,14 @@ def _dot(x: Any, y: Any) -> Tensor:
     if np.ndim(y) > 2:
         raise ValueError(f"np.dot: {np.shape(x)} and {np.shape(y)}; for stacks of matrices write x @ y, or einsum")
     return ops.matmul(x, y)
+
+
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """NumPy's norm, which of two axes is that of a matrix: only the default one is the same of vectors."""
+    axes = range(np.ndim(x)) if axis is None else np.atleast_1d(axis)
+    if ord == "fro" or (ord is not None and len(axes) == 2):
+        raise ValueError(f"np.linalg.norm: ord {ord!r} of matrices; only ord=None is differentiable, or use norm()")
+    return ops.norm(x, ord=2 if ord is None else ord, axis=axis, keepdims=keepdims)
 
 
 def _clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Tensor:
@@ -124,17 +143,6 @@ def _bare(x: Any) -> Any:
     return x.data if isinstance(x, Tensor) else x
 
 
-def _moveaxis(x: Any, source: Any, destination: Any) -> Tensor:
-    moved = [normal_axis("np.moveaxis", x, axis) for axis in np.atleast_1d(source).tolist()]
-    places = [normal_axis("np.moveaxis", x, axis) for axis in np.atleast_1d(destination).tolist()]
-    if len(set(moved)) != len(moved) or len(set(places)) != len(moved):
-        raise ValueError(f"np.moveaxis: from {source} to {destination}; name each axis once, and a place for each")
-    axes = [axis for axis in range(np.ndim(x)) if axis not in moved]
-    for place, axis in sorted(zip(places, moved, strict=True)):
-        axes.insert(place, axis)
-    return ops.permute(x, axes=tuple(axes))
-
-
 def _split(x: Any, indices_or_sections: Any, axis: int = 0) -> tuple[Tensor, ...]:
     """NumPy's two ways to say where to cut: into so many equal pieces, or at these places."""
     place = normal_axis("np.split", x, axis)
@@ -147,17 +155,6 @@ def _split(x: Any, indices_or_sections: Any, axis: int = 0) -> tuple[Tensor, ...
         cuts = range(total // number, total, total // number) if total else [0] * (number - 1)
     before = (slice(None),) * place
     return tuple(x[(*before, slice(start, end))] for start, end in pairwise([0, *cuts, total]))
-
-
-def _take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
-    if axis is None:
-        x, axis = ops.flatten(x), 0
-    return ops.getitem(x, index=(slice(None),) * normal_axis("np.take", x, axis) + (np.asarray(indices),))
-
-
-def _repeat(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
-    n = np.size(x) if axis is None else np.shape(x)[normal_axis("np.repeat", x, axis)]
-    return _take(x, np.repeat(np.arange(n), _bare(repeats)), axis)
 
 
 def _diff(x: Any, n: int = 1, axis: int = -1) -> Tensor:
@@ -184,11 +181,7 @@ def _hstack(tensors: Any) -> Tensor:
 
 
 def _where(condition: Any, *choices: Any) -> Any:
-    return ops.where(condition, *choices) if choices else _nonzero(condition)
-
-
-def _nonzero(x: Any) -> tuple[Tensor, ...]:
-    return tuple(map(Tensor, np.nonzero(_bare(x))))
+    return ops.where(condition, *choices) if choices else ops.nonzero(condition)
 
 
 def _sort(x: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Tensor:
@@ -220,17 +213,20 @@ FUNCTIONS |= {
     np.argsort: _argsort,
     np.sort: _sort,
     np.cumsum: ops.cumsum,
+    np.cumprod: ops.cumprod,
+    np.median: ops.median,
     np.clip: _clip,
     np.where: _where,
-    np.nonzero: _nonzero,
+    np.nonzero: ops.nonzero,
+    np.argwhere: ops.argwhere,
     np.count_nonzero: lambda x, axis=None, *, keepdims=False: ops.sum(ops.not_equal(x, 0), axis, keepdims),
     np.reshape: lambda x, shape: ops.reshape(x, shape=shape),
     np.ravel: lambda x: ops.reshape(x, shape=(-1,)),
     np.transpose: _permute,
     np.permute_dims: _permute,
     np.matrix_transpose: lambda x: ops.transpose(x, -2, -1),
-    np.swapaxes: ops.transpose,
-    np.moveaxis: _moveaxis,
+    np.swapaxes: ops.swapaxes,
+    np.moveaxis: ops.moveaxis,
     np.squeeze: ops.squeeze,
     np.expand_dims: _expand_dims,
     np.broadcast_to: lambda x, shape: ops.broadcast_to(x, shape=shape),
@@ -239,20 +235,28 @@ FUNCTIONS |= {
     np.pad: _pad,
     np.tril: lambda x, k=0: ops.tril(x, diagonal=k),
     np.triu: lambda x, k=0: ops.triu(x, diagonal=k),
+    np.diagonal: ops.diagonal,
+    np.diag: lambda v, k=0: ops.diag(v, k),
+    np.trace: ops.trace,
     np.concatenate: ops.concat,
     np.stack: ops.stack,
     np.vstack: _vstack,
     np.hstack: _hstack,
     np.split: _split,
-    np.take: _take,
+    np.take: ops.take,
     np.take_along_axis: _take_along,
-    np.repeat: _repeat,
+    np.repeat: ops.repeat,
+    np.tile: lambda x, reps: ops.tile(x, reps),
+    np.roll: ops.roll,
     np.diff: _diff,
     np.einsum: lambda spec, *operands, optimize=True: ops.einsum(spec, *operands),
     np.dot: _dot,
-    np.outer: lambda x, y: ops.multiply(ops.reshape(x, shape=(-1, 1)), ops.reshape(y, shape=(1, -1))),
+    np.outer: lambda a, b: ops.outer(a, b),
+    np.linalg.norm: _norm,
+    np.linalg.vector_norm: lambda x, *, axis=None, keepdims=False, ord=2: ops.norm(x, ord, axis, keepdims),
     np.copy: ops.copy,
     np.round: ops.round,
+    np.around: ops.round,
     np.astype: lambda x, dtype: x.astype(dtype),
     np.zeros_like: creation.zeros_like,
     np.ones_like: creation.ones_like,

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from numpy import ndarray
 
-from .arraylike import ArrayLike
-from .dtypes import Array, as_array, checked
-
-Axis: TypeAlias = int | tuple[int, ...] | None
+from .dtypes import Array, as_array
+from .methods import Methods
 
 
-class Tensor(ArrayLike):
+class Tensor(Methods):
     """An n-dimensional array of numbers or booleans, whose operations go through dispatch.
 
     `data` is anything NumPy can read as numbers; Python floats and float64 arrays become the default dtype (float32)
@@ -194,152 +192,6 @@ class Tensor(ArrayLike):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         ops.setitem(self, value, index=index)
-
-    # Operations that are functions too: `x.exp()` is `exp(x)`
-
-    def exp(self) -> Tensor:
-        return ops.exp(self)
-
-    def log(self) -> Tensor:
-        return ops.log(self)
-
-    def sqrt(self) -> Tensor:
-        return ops.sqrt(self)
-
-    def tanh(self) -> Tensor:
-        return ops.tanh(self)
-
-    def sin(self) -> Tensor:
-        return ops.sin(self)
-
-    def cos(self) -> Tensor:
-        return ops.cos(self)
-
-    def abs(self) -> Tensor:
-        return ops.abs(self)
-
-    def sign(self) -> Tensor:
-        return ops.sign(self)
-
-    def floor(self) -> Tensor:
-        return ops.floor(self)
-
-    def ceil(self) -> Tensor:
-        return ops.ceil(self)
-
-    def round(self) -> Tensor:
-        return ops.round(self)
-
-    def isnan(self) -> Tensor:
-        return ops.isnan(self)
-
-    def isfinite(self) -> Tensor:
-        return ops.isfinite(self)
-
-    def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
-        return ops.clip(self, low=low, high=high)
-
-    def maximum(self, other: Any) -> Tensor:
-        return ops.maximum(self, other)
-
-    def minimum(self, other: Any) -> Tensor:
-        return ops.minimum(self, other)
-
-    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.sum(self, axis=axis, keepdims=keepdims)
-
-    def prod(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.prod(self, axis=axis, keepdims=keepdims)
-
-    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.mean(self, axis=axis, keepdims=keepdims)
-
-    def var(self, axis: Axis = None, keepdims: bool = False, correction: int = 0) -> Tensor:
-        return ops.var(self, axis=axis, keepdims=keepdims, correction=correction)
-
-    def std(self, axis: Axis = None, keepdims: bool = False, correction: int = 0) -> Tensor:
-        return ops.std(self, axis=axis, keepdims=keepdims, correction=correction)
-
-    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.max(self, axis=axis, keepdims=keepdims)
-
-    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.min(self, axis=axis, keepdims=keepdims)
-
-    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
-        return ops.argmax(self, axis=axis, keepdims=keepdims)
-
-    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
-        return ops.argmin(self, axis=axis, keepdims=keepdims)
-
-    def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.any(self, axis=axis, keepdims=keepdims)
-
-    def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.all(self, axis=axis, keepdims=keepdims)
-
-    def cumsum(self, axis: int | None = None) -> Tensor:
-        return ops.cumsum(self, axis=axis)
-
-    def sort(self, axis: int = -1, descending: bool = False) -> tuple[Tensor, Tensor]:
-        return ops.sort(self, axis=axis, descending=descending)
-
-    def argsort(self, axis: int = -1, descending: bool = False) -> Tensor:
-        return ops.argsort(self, axis=axis, descending=descending)
-
-    def topk(self, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, Tensor]:
-        return ops.topk(self, k, axis=axis, largest=largest)
-
-    def reshape(self, *shape: Any) -> Tensor:
-        return ops.reshape(self, shape=shape[0] if len(shape) == 1 else shape)
-
-    def transpose(self, d0: int = -2, d1: int = -1) -> Tensor:
-        return ops.transpose(self, d0, d1)
-
-    def permute(self, *axes: Any) -> Tensor:
-        return ops.permute(self, axes=axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes)
-
-    def squeeze(self, axis: Axis = None) -> Tensor:
-        return ops.squeeze(self, axis)
-
-    def unsqueeze(self, axis: int) -> Tensor:
-        return ops.unsqueeze(self, axis)
-
-    def flatten(self, start: int = 0, end: int = -1) -> Tensor:
-        return ops.flatten(self, start, end)
-
-    def broadcast_to(self, shape: tuple[int, ...]) -> Tensor:
-        return ops.broadcast_to(self, shape=shape)
-
-    def expand(self, *shape: Any) -> Tensor:
-        return ops.expand(self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
-
-    def flip(self, axis: Axis = None) -> Tensor:
-        return ops.flip(self, axis=axis)
-
-    def pad(self, width: Any, value: float = 0.0) -> Tensor:
-        return ops.pad(self, width=width, value=value)
-
-    def tril(self, diagonal: int = 0) -> Tensor:
-        return ops.tril(self, diagonal=diagonal)
-
-    def triu(self, diagonal: int = 0) -> Tensor:
-        return ops.triu(self, diagonal=diagonal)
-
-    def split(self, sizes: Any, axis: int = 0) -> tuple[Tensor, ...]:
-        return ops.split(self, sizes, axis)
-
-    def gather(self, index: Any, axis: int) -> Tensor:
-        return ops.gather(self, index, axis=axis)
-
-    def scatter_add(self, index: Any, source: Any, axis: int) -> Tensor:
-        return ops.scatter_add(self, index, source, axis=axis)
-
-    def astype(self, dtype: npt.DTypeLike) -> Tensor:
-        return ops.astype(self, dtype=checked("astype", dtype))
-
-    def copy(self) -> Tensor:
-        return ops.copy(self)
 
 
 def wrap(array: Any) -> Tensor:

@@ -45,7 +45,7 @@ def _power_base(g: Gradient, out: Gradient, x: Any, y: Any) -> Gradient:
         return chosen(y != 0, g * y * x ** np.where(y == 0, 1.0, y - 1))
     if y == 0:
         return np.zeros_like(g)
-    return g * (2 * x) if y == 2 else g * (y * x ** (y - 1))
+    return g * (2 * x) if y == 2 else g * (y * tt.power.lift(x, y - 1))
 
 
 def _power_exponent(g: Gradient, out: Gradient, x: Any, y: Any) -> Gradient:
@@ -56,6 +56,15 @@ def _power_exponent(g: Gradient, out: Gradient, x: Any, y: Any) -> Gradient:
 
 
 defvjp(tt.power, _power_base, _power_exponent)
+
+
+def _angle(g: Gradient, x: Any, y: Any) -> Gradient:
+    """g * x / (x² + y²), and 0 at the origin, where no angle has a slope: the rule of PyTorch."""
+    square = x * x + y * y
+    return chosen(square != 0, g * x / np.where(square == 0, 1.0, square))
+
+
+defvjp(tt.arctan2, lambda g, out, x, y: _angle(g, y, x), lambda g, out, x, y: -_angle(g, x, y), keep=("inputs",))
 
 
 def _larger(g: Gradient, out: Gradient, x: Any, y: Any) -> Gradient:
@@ -87,22 +96,17 @@ def _clip(g: Gradient, out: Gradient, x: Any, low: float | None = None, high: fl
 defvjp(tt.clip, _clip, keep=("inputs",))
 defvjp(tt.negative, lambda g, out, x: -g, keep=SHAPES)
 defvjp(tt.abs, lambda g, out, x: g * np.sign(x), keep=("inputs",))
-defvjp(tt.exp, lambda g, out, x: g * out, keep=("out",))
-defvjp(tt.log, lambda g, out, x: g / x, keep=("inputs",))
-defvjp(tt.sqrt, lambda g, out, x: g * 0.5 / out, keep=("out",))
-defvjp(tt.tanh, lambda g, out, x: g * (1 - out * out), keep=("out",))
-defvjp(tt.sin, lambda g, out, x: g * np.cos(x), keep=("inputs",))
-defvjp(tt.cos, lambda g, out, x: -g * np.sin(x), keep=("inputs",))
 defvjp(tt.astype, lambda g, out, x, dtype: g.astype(x.dtype), keep=SHAPES)
 defvjp(tt.copy, lambda g, out, x: g, keep=SHAPES)
 defvjp(tt.alias, lambda g, out, x: g, keep=SHAPES)
 
 for step in (tt.sign, tt.floor, tt.ceil, tt.round):
-    defvjp(step, lambda g, out, x: np.zeros_like(g), keep=SHAPES)
+    defvjp(step, lambda g, out, x, decimals=0: np.zeros_like(g), keep=SHAPES)
 defvjp(tt.floor_divide, lambda g, out, x, y: np.zeros_like(g), lambda g, out, x, y: np.zeros_like(g), keep=SHAPES)
 
 defconst(
     tt.equal, tt.not_equal, tt.less, tt.less_equal, tt.greater, tt.greater_equal, tt.isnan, tt.isfinite,
-    tt.bitwise_and, tt.bitwise_or, tt.bitwise_xor, tt.invert,
+    tt.isinf, tt.bitwise_and, tt.bitwise_or, tt.bitwise_xor, tt.invert, tt.logical_and, tt.logical_or, tt.logical_xor,
+    tt.logical_not,
     reason="the result is boolean or integer",
 )  # fmt: skip

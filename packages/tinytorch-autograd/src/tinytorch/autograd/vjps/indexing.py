@@ -6,7 +6,7 @@ import numpy as np
 
 import tinytorch.tensor as tt
 
-from ..registry import defrefused, defvjp
+from ..registry import defconst, defrefused, defvjp
 from .elementwise import SHAPES
 
 defvjp(tt.getitem, lambda g, out, x, index: tt.unindex.lift(g, shape=x.shape, index=index), keep=SHAPES)
@@ -24,6 +24,7 @@ defvjp(
     lambda g, out, x, index, source, axis: tt.gather.lift(g, index, axis=axis),
     keep=("inputs",),
 )
+defconst(tt.argwhere, reason="the result is a position")
 defrefused(
     tt.setitem,
     reason="it overwrites what other rules may need; where() and scatter_add() do the same without writing in place",

@@ -11,6 +11,7 @@ import tinytorch.tensor as tt
 
 from ..registry import Gradient, defconst, defvjp
 from .elementwise import SHAPES, chosen
+from .running import before
 
 Axis = Any
 
@@ -79,23 +80,24 @@ def _prod(g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool 
     order = (*(a for a in range(x.ndim) if a not in axes), *axes)
     moved = np.transpose(x, order)
     flat = np.reshape(moved, (*moved.shape[: x.ndim - len(axes)], count(x.shape, axis)))  # (..., n)
-    others = _before(flat) * np.flip(_before(np.flip(flat, -1)), -1)
+    others = before(flat) * np.flip(before(np.flip(flat, -1)), -1)
     back = np.transpose(np.reshape(others, moved.shape), tuple(np.argsort(order)))
     return unfold(g, x.shape, axis) * back
 
 
-def _before(x: Any) -> Any:
-    """For each element of the last axis the product of those before it, in log n steps that double their reach."""
-    n, reach = x.shape[-1], 1
-    running = np.concatenate([np.ones_like(x[..., :1]), x[..., :-1]], axis=-1) if n else x
-    while reach < n:
-        running = np.concatenate([running[..., :reach], running[..., reach:] * running[..., :-reach]], axis=-1)
-        reach *= 2
-    return running
+def _logsumexp(g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False) -> Gradient:
+    """The softmax; of nothing but minus infinities nothing passes back."""
+    total = unfold(np.where(out == -np.inf, 0.0, out), x.shape, axis)
+    return unfold(g, x.shape, axis) * np.exp(x - total)
 
 
-def _cumsum(g: Gradient, out: Gradient, x: Any, axis: int | None = None) -> Gradient:
-    return np.reshape(np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis), x.shape)
+def _norm(g: Gradient, out: Gradient, x: Any, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> Gradient:
+    if ord == 1:
+        return unfold(g, x.shape, axis) * np.sign(x)
+    if ord == np.inf:
+        return _extreme(g, out, np.abs(x), axis, keepdims) * np.sign(x)
+    # a vector of zeros has no direction, and gets 0: the rule of PyTorch
+    return unfold(chosen(out != 0, g) / np.where(out == 0, 1.0, out), x.shape, axis) * x
 
 
 defvjp(tt.sum, _sum, keep=SHAPES)
@@ -105,6 +107,7 @@ defvjp(tt.std, _std)
 defvjp(tt.max, _extreme)
 defvjp(tt.min, _extreme)
 defvjp(tt.prod, _prod, keep=("inputs",))
-defvjp(tt.cumsum, _cumsum, keep=SHAPES)
+defvjp(tt.logsumexp, _logsumexp)
+defvjp(tt.norm, _norm)
 defconst(tt.any, tt.all, reason="the result is boolean")
-defconst(tt.argmax, tt.argmin, tt.argsort, tt.topk_indices, reason="the result is a position")
+defconst(tt.argmax, tt.argmin, tt.argsort, tt.topk_indices, tt.median_indices, reason="the result is a position")

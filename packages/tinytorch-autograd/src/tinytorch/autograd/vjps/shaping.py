@@ -17,6 +17,10 @@ def _pad(g: Gradient, out: Gradient, x: Any, width: Any, value: float = 0.0) -> 
     return g[tuple(slice(int(before), int(before) + n) for (before, _), n in zip(pairs, x.shape, strict=True))]
 
 
+def _roll(g: Gradient, out: Gradient, x: Any, shift: Any, axis: Any = None) -> Gradient:
+    return np.roll(g, tuple(-each for each in shift) if isinstance(shift, tuple) else -shift, axis)
+
+
 def _concat(g: Gradient, out: Gradient, *parts: Any, axis: int = 0) -> list[Gradient]:
     gradients, start = [], 0
     for part in parts:
@@ -36,6 +40,7 @@ defvjp(
 )
 defvjp(tt.broadcast_to, lambda g, out, x, shape: g, keep=SHAPES)
 defvjp(tt.flip, lambda g, out, x, axis=None: np.flip(g, axis), keep=SHAPES)
+defvjp(tt.roll, _roll, keep=SHAPES)
 defvjp(tt.pad, _pad, keep=SHAPES)
 defvjp(tt.tril, lambda g, out, x, diagonal=0: np.tril(g, diagonal), keep=SHAPES)
 defvjp(tt.triu, lambda g, out, x, diagonal=0: np.triu(g, diagonal), keep=SHAPES)

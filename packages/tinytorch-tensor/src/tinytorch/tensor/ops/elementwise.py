@@ -47,6 +47,7 @@ floor_divide = elementwise(np.floor_divide, "floor_divide", "The largest integer
 remainder = elementwise(np.remainder, "remainder", "x - y * floor(x / y): the sign is that of y.")
 maximum = elementwise(np.maximum, "maximum", "The larger of x and y; NaN where either is NaN.")
 minimum = elementwise(np.minimum, "minimum", "The smaller of x and y; NaN where either is NaN.")
+arctan2 = elementwise(np.arctan2, "arctan2", "The angle of the point y to the right and x up, -pi to pi radians.")
 
 
 def _explain_power(error: Exception, x: Any, y: Any) -> Exception | None:
@@ -56,12 +57,17 @@ def _explain_power(error: Exception, x: Any, y: Any) -> Exception | None:
 
 
 SHORT: dict[float, Callable[[Array], Array]] = {
+    -2: lambda x: np.square(np.reciprocal(x)),
+    -1.5: lambda x: np.divide(np.reciprocal(x), np.sqrt(x)),
     -1: np.reciprocal,
+    -0.5: lambda x: np.reciprocal(np.sqrt(x)),
     0.5: np.sqrt,
+    1.5: lambda x: np.multiply(np.sqrt(x), x),
     2: np.square,
     3: lambda x: np.multiply(np.square(x), x),
+    4: lambda x: np.square(np.square(x)),
 }
-"""Powers that most are: np.power takes up to a hundred times as long for them."""
+"""Powers that most are, and those of their slopes: np.power takes up to a hundred times as long for them."""
 
 
 @primitive(explain=_explain_power)
@@ -98,13 +104,44 @@ abs = elementwise(np.abs, "abs", "|x|")
 sign = elementwise(np.sign, "sign", "-1, 0 or 1: the sign of x.")
 floor = elementwise(np.floor, "floor", "The largest integer not above x.")
 ceil = elementwise(np.ceil, "ceil", "The smallest integer not below x.")
-round = elementwise(np.rint, "round", "The nearest integer, halves to the even one.")
-exp = elementwise(np.exp, "exp", "e ** x")
-log = elementwise(np.log, "log", "The natural logarithm; minus infinity at 0 and NaN below, with NumPy's warning.")
+square = elementwise(np.square, "square", "x * x")
 sqrt = elementwise(np.sqrt, "sqrt", "The square root; NaN below 0, with NumPy's warning.")
-tanh = elementwise(np.tanh, "tanh", "The hyperbolic tangent.")
+exp = elementwise(np.exp, "exp", "e ** x")
+expm1 = elementwise(np.expm1, "expm1", "e ** x - 1, with all digits where x is small.")
+log = elementwise(np.log, "log", "The natural logarithm; minus infinity at 0 and NaN below, with NumPy's warning.")
+log1p = elementwise(np.log1p, "log1p", "The natural logarithm of 1 + x, with all digits where x is small.")
+log2 = elementwise(np.log2, "log2", "The logarithm to base 2.")
+log10 = elementwise(np.log10, "log10", "The logarithm to base 10.")
 sin = elementwise(np.sin, "sin", "The sine of x radians.")
 cos = elementwise(np.cos, "cos", "The cosine of x radians.")
+tan = elementwise(np.tan, "tan", "The tangent of x radians.")
+arcsin = elementwise(np.arcsin, "arcsin", "The angle in radians, from -pi/2 to pi/2, whose sine is x.")
+arccos = elementwise(np.arccos, "arccos", "The angle in radians, from 0 to pi, whose cosine is x.")
+arctan = elementwise(np.arctan, "arctan", "The angle in radians, between -pi/2 and pi/2, whose tangent is x.")
+sinh = elementwise(np.sinh, "sinh", "The hyperbolic sine.")
+cosh = elementwise(np.cosh, "cosh", "The hyperbolic cosine.")
+tanh = elementwise(np.tanh, "tanh", "The hyperbolic tangent.")
+
+
+def reciprocal(x: Any) -> Tensor:
+    """1 / x, of integers too, where `np.reciprocal` of an array gives integers.
+
+    >>> reciprocal(Tensor([2, 4]))
+    Tensor([0.5 , 0.25])
+    """
+    return divide(1.0, x)
+
+
+@primitive
+def round(x: Any, /, decimals: int = 0) -> Array:
+    """The nearest number of so many decimals, halves to the even one.
+
+    >>> round(Tensor([1.25, 2.5]), decimals=1), round(Tensor([1.25, 2.5]))
+    (Tensor([1.2, 2.5]), Tensor([1., 2.]))
+    """
+    if isinstance(decimals, bool) or not hasattr(decimals, "__index__"):
+        raise TypeError(f"round: decimals = {decimals!r} is a {type(decimals).__name__}; it is an int, 0 or how many")
+    return np.round(x, decimals)
 
 
 @primitive
@@ -140,3 +177,8 @@ bitwise_xor = elementwise(np.bitwise_xor, "bitwise_xor", "x ^ y: one but not bot
 invert = elementwise(np.invert, "invert", "~x: not, of booleans.")
 isnan = elementwise(np.isnan, "isnan", "Whether an element is not a number.")
 isfinite = elementwise(np.isfinite, "isfinite", "Whether an element is neither infinite nor NaN.")
+isinf = elementwise(np.isinf, "isinf", "Whether an element is infinite.")
+logical_and = elementwise(np.logical_and, "logical_and", "Whether both are true; a number is true when it is not 0.")
+logical_or = elementwise(np.logical_or, "logical_or", "Whether either is true.")
+logical_xor = elementwise(np.logical_xor, "logical_xor", "Whether one is true, but not both.")
+logical_not = elementwise(np.logical_not, "logical_not", "Whether x is false, or 0.")

@@ -10,7 +10,9 @@ from ..dispatch import primitive
 from ..dtypes import Array, check_kept
 from ..mutation import note_write
 from ..tensor import Tensor
-from .reductions import axis_error
+from .elementwise import where
+from .reductions import axis_error, normal_axis
+from .shaping import flatten
 
 
 def plain(index: Any) -> Any:
@@ -53,13 +55,19 @@ def unindex(g: Array, /, shape: tuple[int, ...], index: Any) -> Array:
     """Zeros of `shape` with `g` added at `index`: what `getitem` took, put back; elements taken twice are summed."""
     index = plain(index)
     out = np.zeros(shape, g.dtype)
+    *before, last = index if isinstance(index, tuple) and index else (index,)
     if is_basic(index) or (isinstance(index, np.ndarray) and index.dtype.kind == "b"):  # no element is taken twice
         out[index] = g
-    elif isinstance(index, np.ndarray) and index.dtype.kind in "iu" and len(shape) > 1:
-        return add_rows(out, index, g)
+    elif isinstance(last, np.ndarray) and last.dtype.kind in "iu" and len(shape) > 1 and _all_of(before):
+        axis = len(before)
+        add_rows(np.moveaxis(out, axis, 0), last, np.moveaxis(g, range(axis), range(last.ndim, last.ndim + axis)))
     else:
         np.add.at(out, index, g)
     return out
+
+
+def _all_of(index: list[Any]) -> bool:
+    return all(isinstance(part, slice) and part == slice(None) for part in index)
 
 
 def add_rows(out: Array, index: Array, rows: Array) -> Array:
@@ -76,6 +84,61 @@ def add_rows(out: Array, index: Array, rows: Array) -> Array:
     rows = rows.reshape(flat.size, *out.shape[1:])
     out[ordered[starts]] += np.add.reduceat(rows[order], starts, axis=0)
     return out
+
+
+def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
+    """The elements of `axis` at `indices`, whose shape replaces that axis; without `axis`, of all in one row.
+
+    >>> take(Tensor([[1, 2], [3, 4]]), [1, 1, 0], axis=1)
+    Tensor([[2, 2, 1],
+            [4, 4, 3]])
+    """
+    if axis is None:
+        x, axis = flatten(x), 0
+    chosen = np.asarray(indices)
+    if chosen.dtype.kind not in "iu" and chosen.size:
+        raise TypeError(f"take: indices of dtype {chosen.dtype}; they must be integers, and x[mask] takes a mask")
+    return getitem(x, index=(slice(None),) * normal_axis("take", x, axis) + (chosen.astype(np.int64, copy=False),))
+
+
+def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
+    """`value` where the mask is true, x elsewhere; the mask is broadcast against x.
+
+    Raises TypeError for a mask of floating-point numbers, and for a value that an x of integers does not hold.
+
+    >>> masked_fill(Tensor([1.0, 2.0]), Tensor([True, False]), float("-inf"))
+    Tensor([-inf,   2.])
+    """
+    kind = np.asarray(plain(mask)).dtype
+    if kind.kind == "f":
+        raise TypeError(f"masked_fill: a mask of dtype {kind}; it is boolean, true where the value goes: mask != 0")
+    if value is None:
+        raise TypeError("masked_fill: the value is None; it is a number")
+    check_kept("masked_fill", plain(value), np.asarray(plain(x)).dtype)
+    return where(mask, value, x)
+
+
+@primitive
+def argwhere(x: Array, /) -> Array:
+    """Where x is not 0 or False: a row of indices for each such element.
+
+    >>> argwhere(Tensor([[0, 5], [7, 0]]))
+    Tensor([[0, 1],
+            [1, 0]])
+    """
+    return np.argwhere(x)
+
+
+def nonzero(x: Any) -> tuple[Tensor, ...]:
+    """Where x is not 0 or False: the indices of each axis, so that `x[nonzero(x)]` are those elements.
+
+    >>> nonzero(Tensor([[0, 5], [7, 0]]))
+    (Tensor([0, 1]), Tensor([1, 0]))
+    """
+    if np.ndim(x) == 0:
+        raise ValueError("nonzero: a 0-dimensional tensor has no axes to be found along; compare it with 0 instead")
+    places = argwhere(x)  # (n, ndim)
+    return tuple(places[:, axis] for axis in range(np.ndim(x)))
 
 
 @primitive

@@ -10,7 +10,8 @@ import numpy as np
 from ..dispatch import primitive
 from ..dtypes import Array, float16, float32
 from ..tensor import Tensor
-from .shaping import broadcast_to
+from .elementwise import multiply
+from .shaping import broadcast_to, reshape
 
 
 @primitive
@@ -38,6 +39,16 @@ def _matmul_error(x: Any, y: Any) -> Exception:
     if inner[0] != inner[1]:
         return ValueError(f"matmul: {xs} @ {ys}: inner sizes {inner[0]} and {inner[1]} differ; transpose one side?")
     return ValueError(f"matmul: {xs} @ {ys}: the axes before the last two cannot be broadcast together")
+
+
+def outer(x: Any, y: Any) -> Tensor:
+    """The product of every element of x with every one of y: (n,), (m,) -> (n, m); other shapes are flattened.
+
+    >>> outer(Tensor([1, 2]), Tensor([3, 4]))
+    Tensor([[3, 4],
+            [6, 8]])
+    """
+    return multiply(reshape(x, shape=(-1, 1)), reshape(y, shape=(1, -1)))
 
 
 @primitive

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.exceptions import AxisError
 
 from ..dispatch import Explain, primitive
-from ..dtypes import Array
-from ..tensor import Axis, Tensor
+from ..dtypes import Array, float16, float32, float64
+from ..methods import Axis
+from ..tensor import Tensor
 
 # a reduction by its universal function skips two Python calls of np.sum and its like; the stubs want a literal keepdims
 _sum: Any = np.add.reduce
@@ -112,6 +113,46 @@ def min(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     return _min(x, axis=axis, keepdims=keepdims)
 
 
+def _summable(x: Any) -> Array:
+    """x in a floating-point dtype that holds sums of its exponentials and squares, where one does."""
+    x = np.asarray(x)
+    return x if x.dtype.kind == "f" and x.dtype != float16 else x.astype(float32 if x.dtype == float16 else float64)
+
+
+@primitive(explain=explain("logsumexp"))
+def logsumexp(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
+    """The logarithm of the sum of e ** x over `axis`, exact where the powers would overflow; of nothing, -infinity.
+
+    >>> logsumexp(Tensor([1000.0, 1000.0]))
+    Tensor(1000.6931)
+    """
+    x = _summable(x)
+    largest = _max(x, axis=axis, keepdims=True, initial=-np.inf)
+    shift = np.where(np.isfinite(largest), largest, 0.0)
+    with np.errstate(divide="ignore", over="ignore"):  # of nothing, and beside infinity
+        out = np.log(_sum(np.exp(x - shift), axis=axis, keepdims=True)) + shift
+    return out if keepdims else np.squeeze(out, axis)
+
+
+@primitive(explain=explain("norm"))
+def norm(x: Array, /, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> Array:
+    """The length of x along `axis`: by squares (`ord` 2), by absolute values (1), or the largest of them (inf).
+
+    Without `axis`, of all elements as one vector; with two, of matrices as vectors (Frobenius).
+
+    >>> norm(Tensor([3.0, -4.0])), norm(Tensor([3.0, -4.0]), ord=1)
+    (Tensor(5.), Tensor(7.))
+    """
+    x = _summable(x)
+    if ord == 2:
+        return np.sqrt(_sum(np.square(x), axis=axis, keepdims=keepdims))
+    if ord == 1:
+        return _sum(np.abs(x), axis=axis, keepdims=keepdims)
+    if ord == np.inf:
+        return _max(np.abs(x), axis=axis, keepdims=keepdims, initial=0.0)
+    raise ValueError(f"norm: ord {ord!r}; it is 1, 2 or infinity, others can be written with abs, ** and sum")
+
+
 @primitive(explain=explain("any"))
 def any(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether any element over `axis` is true."""
@@ -142,67 +183,11 @@ def cumsum(x: Array, /, axis: int | None = None) -> Array:
     return np.cumsum(x, axis=axis)
 
 
-@primitive(explain=explain("argsort"))
-def argsort(x: Array, /, axis: int | None = -1, descending: bool = False) -> Array:
-    """The indices that sort `axis`, equal elements in their order."""
-    if axis is None:
-        x, axis = x.reshape(-1), 0
-    if not descending:
-        return np.argsort(x, axis=axis, kind="stable")
-    # sorting the mirror image and mirroring back keeps equal elements in their order
-    mirrored = np.flip(x, axis)
-    order = np.flip(np.argsort(mirrored, axis=axis, kind="stable"), axis=axis)
-    return x.shape[axis] - 1 - order
+@primitive(explain=explain("cumprod"))
+def cumprod(x: Array, /, axis: int | None = None) -> Array:
+    """The running product along `axis`, or of all elements in one row.
 
-
-def sort(x: Any, axis: int = -1, descending: bool = False) -> tuple[Tensor, Tensor]:
-    """The elements of `axis` in order, and the indices they came from.
-
-    >>> sort(Tensor([3, 1, 2]))
-    (Tensor([1, 2, 3]), Tensor([1, 2, 0]))
+    >>> cumprod(Tensor([2, 3, 4]))
+    Tensor([ 2,  6, 24])
     """
-    from .indexing import gather
-
-    axis = normal_axis("sort", x, axis)
-    order = argsort(x, axis=axis, descending=descending)
-    return gather(x, order, axis=axis), order
-
-
-def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, Tensor]:
-    """The `k` largest (or smallest) elements of `axis`, best first, and their indices.
-
-    Raises ValueError when the axis has fewer than `k` elements.
-
-    >>> topk(Tensor([1, 5, 3]), 2)
-    (Tensor([5, 3]), Tensor([1, 2]))
-    """
-    from .indexing import gather
-
-    best = topk_indices(x, k=k, axis=axis, largest=largest)
-    return gather(x, best, axis=axis), best
-
-
-@primitive
-def topk_indices(x: Array, /, k: int, axis: int = -1, largest: bool = True) -> Array:
-    """Where the `k` largest (or smallest) elements of `axis` are, best first, the first of equals first."""
-    axis = normal_axis("topk", x, axis)
-    if isinstance(k, bool) or not hasattr(k, "__index__"):
-        raise TypeError(f"topk: k = {k!r} is a {type(k).__name__}; it is an int, how many elements to take")
-    if not 0 <= k <= x.shape[axis]:
-        raise ValueError(f"topk: k = {k} of {x.shape[axis]} elements along axis {axis}; k must lie between 0 and that")
-    if x.shape[axis] < 1000 or not 0 < k < x.shape[axis] // 8:
-        order = argsort.forward(x, axis=axis, descending=largest)
-        return np.take(order, np.arange(k), axis=axis)
-    rows = np.moveaxis(x, axis, -1)
-    out = np.empty((*rows.shape[:-1], k), np.int64)
-    for place in np.ndindex(rows.shape[:-1]):
-        out[place] = _few(rows[place], k, largest)
-    return np.moveaxis(out, -1, axis)
-
-
-def _few(row: Array, k: int, largest: bool) -> Array:
-    """`topk_indices` of one long row: only what reaches the k-th element is sorted, its equals and NaN included."""
-    last = len(row) - k if largest else k - 1
-    edge = np.partition(row, last)[last]
-    near = np.flatnonzero(~(row < edge) if largest else ~(row > edge))
-    return near[argsort.forward(row[near], descending=largest)[:k]]
+    return np.cumprod(x, axis=axis)

@@ -11,7 +11,8 @@ from numpy.exceptions import AxisError
 
 from ..dispatch import primitive
 from ..dtypes import Array, check_kept
-from ..tensor import Axis, Tensor
+from ..methods import Axis
+from ..tensor import Tensor
 from .reductions import axis_error, normal_axis
 
 
@@ -74,6 +75,31 @@ def transpose(x: Any, d0: int = -2, d1: int = -1) -> Tensor:
     d0, d1 = normal_axis("transpose", x, d0), normal_axis("transpose", x, d1)
     axes = list(range(ndim))
     axes[d0], axes[d1] = d1, d0
+    return permute(x, axes=tuple(axes))
+
+
+def swapaxes(x: Any, axis1: int, axis2: int) -> Tensor:
+    """Swap two axes: `transpose` by NumPy's name.
+
+    >>> swapaxes(Tensor([[1, 2, 3]]), 0, 1).shape
+    (3, 1)
+    """
+    return transpose(x, axis1, axis2)
+
+
+def moveaxis(x: Any, source: Any, destination: Any) -> Tensor:
+    """The axes `source`, one or several, moved to the places `destination`; the others keep their order.
+
+    >>> moveaxis(Tensor([[[1], [2], [3]]]), 0, -1).shape
+    (3, 1, 1)
+    """
+    moved = [normal_axis("moveaxis", x, axis) for axis in np.atleast_1d(source).tolist()]
+    places = [normal_axis("moveaxis", x, axis) for axis in np.atleast_1d(destination).tolist()]
+    if len(set(moved)) != len(moved) or len(set(places)) != len(moved):
+        raise ValueError(f"moveaxis: from {source} to {destination}; name each axis once, and a place for each")
+    axes = [axis for axis in range(np.ndim(x)) if axis not in moved]
+    for place, axis in sorted(zip(places, moved, strict=True)):
+        axes.insert(place, axis)
     return permute(x, axes=tuple(axes))
 
 
@@ -151,93 +177,3 @@ def pad(x: Array, /, width: Any, value: float = 0.0) -> Array:
         raise ValueError(
             f"pad: width {width} for shape {x.shape}; give one (before, after) pair of sizes from 0 for each axis"
         ) from None
-
-
-@primitive
-def tril(x: Array, /, diagonal: int = 0) -> Array:
-    """x with zeros above a diagonal of its last two axes."""
-    return np.tril(_matrix("tril", x, diagonal), diagonal)
-
-
-@primitive
-def triu(x: Array, /, diagonal: int = 0) -> Array:
-    """x with zeros below a diagonal of its last two axes."""
-    return np.triu(_matrix("triu", x, diagonal), diagonal)
-
-
-def _matrix(name: str, x: Array, diagonal: int) -> Array:
-    if not hasattr(diagonal, "__index__"):
-        raise TypeError(f"{name}: diagonal {diagonal!r} is a {type(diagonal).__name__}; it is an int, 0 the main one")
-    if x.ndim < 2:
-        raise ValueError(f"{name}: shape {x.shape} has no last two axes; a matrix or a stack of them is needed")
-    return x
-
-
-@primitive
-def concat_parts(*parts: Any, axis: int = 0) -> Array:
-    """What `concat` does with its list, as a primitive of any number of inputs."""
-    try:
-        return np.concatenate(parts, axis=axis)
-    except (AxisError, TypeError):
-        raise axis_error("concat", parts[0], axis) from None
-    except ValueError:
-        shapes = ", ".join(str(np.shape(part)) for part in parts)
-        raise ValueError(
-            f"concat: {shapes or 'no tensors'} along axis {axis}; all other axes must be equal, and there must be one"
-        ) from None
-
-
-def concat(tensors: Any, axis: int | None = 0) -> Tensor:
-    """The tensors one after another along `axis`; with None, the elements of all of them in one row.
-
-    >>> concat([Tensor([1, 2]), Tensor([3])])
-    Tensor([1, 2, 3])
-    """
-    parts = _several("concat", tensors)
-    if axis is None:
-        return concat_parts(*(flatten(part) for part in parts), axis=0)
-    return concat_parts(*parts, axis=axis)
-
-
-def stack(tensors: Any, axis: int = 0) -> Tensor:
-    """The tensors side by side along a new axis `axis`. Raises ValueError when their shapes differ."""
-    parts = _several("stack", tensors)
-    shapes = {np.shape(part) for part in parts}
-    if len(shapes) != 1:
-        raise ValueError(f"stack: shapes {sorted(shapes)}; there must be one shape, the same for all")
-    place = normal_axis("stack", parts[0], axis, extra=1)
-    return concat_parts(*(unsqueeze(part, place) for part in parts), axis=place)
-
-
-def _several(name: str, tensors: Any) -> list[Any]:
-    try:
-        return list(tensors)
-    except TypeError:
-        kind = type(tensors).__name__
-        raise TypeError(f"{name}: the tensors are a {kind}; give several in a list or tuple") from None
-
-
-def split(x: Any, sizes: Any, axis: int = 0) -> tuple[Tensor, ...]:
-    """x cut along `axis` into pieces of the given `sizes`, ints, or of one size each (the last may be smaller).
-
-    >>> split(Tensor([1, 2, 3]), 2)
-    (Tensor([1, 2]), Tensor([3]))
-    """
-    place = normal_axis("split", x, axis)
-    total = np.shape(x)[place]
-    if isinstance(sizes, bool | float | str | np.floating):
-        raise TypeError(f"split: pieces of {sizes!r}; give the size of all pieces, an int, or a list of their sizes")
-    if np.ndim(sizes) == 0:
-        size = int(sizes)
-        if size < 1:
-            raise ValueError(f"split: pieces of {size}; a piece needs at least one element")
-        sizes = [min(size, total - start) for start in range(0, total, size)] or [0]
-    sizes = as_shape("split", list(sizes))
-    if sum(sizes) != total or min(sizes, default=0) < 0:
-        raise ValueError(f"split: sizes {list(sizes)} do not add up to the {total} elements of axis {axis}")
-    x = x if isinstance(x, Tensor) else Tensor(x)
-    pieces, start = [], 0
-    for size in sizes:
-        pieces.append(x[(slice(None),) * place + (slice(start, start + size),)])
-        start += size
-    return tuple(pieces)
