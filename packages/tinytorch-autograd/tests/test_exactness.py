@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import gc
 import pickle
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -333,3 +334,126 @@ def test_what_was_computed_is_pickled_without_its_history() -> None:
     assert (twin.tolist(), twin.requires_grad, twin.is_leaf) == ([3.0, 6.0], True, True)
     y.sum().backward()
     assert pickle.loads(pickle.dumps(x)).grad.tolist() == [3.0, 3.0]
+
+
+def test_decorated_generators_are_driven_as_they_are() -> None:
+    seen: list[Any] = []
+
+    @no_grad
+    def steps() -> Iterator[Any]:
+        try:
+            while True:
+                try:
+                    seen.append((yield is_grad_enabled()))
+                except KeyError as error:
+                    seen.append(str(error))
+        finally:
+            seen.append(is_grad_enabled())
+
+    walking: Any = steps()
+    assert next(walking) is False
+    assert walking.send("sent") is False
+    assert walking.throw(KeyError("thrown")) is False
+    assert is_grad_enabled()
+    walking.close()
+    assert seen == ["sent", "'thrown'", False]
+
+
+def test_coroutines_and_their_generators_are_decorated_too() -> None:
+    seen: list[bool] = []
+
+    @no_grad()
+    async def one() -> bool:
+        await asyncio.sleep(0)
+        return is_grad_enabled()
+
+    @no_grad
+    async def many() -> AsyncIterator[bool]:
+        try:
+            yield is_grad_enabled()
+            await asyncio.sleep(0)
+            yield is_grad_enabled()
+        finally:
+            seen.append(is_grad_enabled())
+
+    async def recording() -> bool:
+        await asyncio.sleep(0)
+        return is_grad_enabled()
+
+    async def run() -> None:
+        assert await asyncio.gather(one(), recording(), one()) == [False, True, False]
+        async for inside in many():
+            assert not inside
+            assert is_grad_enabled()
+
+    asyncio.run(run())
+    assert seen == [False]
+
+
+def test_what_is_no_function_is_not_decorated() -> None:
+    with pytest.raises(TypeError, match="no_grad: 3 is no function"):
+        no_grad(3)
+
+
+def test_an_index_that_is_written_to_is_noticed() -> None:
+    x, index = leaf(1.0, 2.0, 3.0), Tensor([0, 1])
+    y = x[index] * 2
+    z = np.stack([x, x])[Tensor([0]), index[:1]]
+    index[0] = 2
+    for result in (y, z):
+        with pytest.raises(RuntimeError, match="getitem was changed in place"):
+            result.sum().backward()
+
+
+def test_a_gradient_that_was_recorded_is_not_written_to() -> None:
+    x = leaf(2.0)
+    (x * x * x).sum().backward(create_graph=True)
+    slope = x.grad
+    assert slope is not None
+    loss = (slope * slope).sum()
+    loss.backward(retain_graph=True)
+    loss.backward()
+    assert slope.tolist() == [12.0]
+    assert x.grad.tolist() == [12.0 + 2 * 2 * 12.0 * 12.0]
+
+
+def test_a_gradient_asked_for_twice_is_given_twice() -> None:
+    x = leaf(1.0, 2.0)
+    one, other = grad((x * x).sum(), [x, x])
+    one.data[:] = 0
+    assert other.tolist() == [2.0, 4.0]
+
+
+def test_a_gradient_set_by_hand_is_added_to_or_refused() -> None:
+    x = leaf(1.0, 2.0)
+    fixed = np.ones(2)
+    fixed.flags.writeable = False
+    x.grad = Tensor(fixed, "float64")
+    x.sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+    for wrong in (np.zeros(2), leaf(1.0)):
+        x.grad = wrong  # type: ignore[assignment]
+        with pytest.raises(RuntimeError, match=r"the .grad of a tensor of shape \(2,\) is"):
+            x.sum().backward()
+
+
+def test_halves_are_summed_over_what_was_broadcast_in_single_precision() -> None:
+    bias = Tensor(np.zeros(4), "float16", requires_grad=True)
+    (Tensor(np.ones((10000, 4)), "float16") + bias).backward(np.ones((10000, 4)))
+    assert bias.grad is not None
+    assert bias.grad.tolist() == [10000.0] * 4
+
+
+def test_what_grad_cannot_differentiate_is_named() -> None:
+    x = leaf(1.0)
+    y = x * x
+    for wrong, message in (
+        (lambda: grad(y, "x"), "input 0 is a str"),
+        (lambda: grad(3.0, x), "output 0 is a float"),
+        (lambda: grad(y, [x, None]), "input 1 is a NoneType"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            wrong()
+    with pytest.raises(ValueError, match="2 outputs and 1 grad_outputs"):
+        grad([y, y], x, Tensor([1.0]))
+    assert grad(y, iter([x]))[0].tolist() == [2.0]

@@ -5,8 +5,9 @@ from .drawing import Graph, draw_graph
 from .engine import backward, grad
 from .gradcheck import gradcheck, gradgradcheck
 from .hooks import HookHandle, register_hook
+from .modes import enable_grad, no_grad
 from .observing import Observer, Step, observe_backward
-from .recording import Node, enable_grad, is_grad_enabled, no_grad
+from .recording import Node, is_grad_enabled
 from .registry import Rule, defconst, defrefused, defvjp, refusals, rules
 from .switch import disable_autograd, enable_autograd
 from .vjps import elementwise, indexing, products, reductions, shaping  # noqa: F401

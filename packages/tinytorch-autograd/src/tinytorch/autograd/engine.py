@@ -6,7 +6,7 @@ use of its result has contributed. Every node and edge is met once; what a node 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from threading import Lock
 from typing import Any
@@ -17,9 +17,10 @@ from tinytorch.tensor import Tensor, alias, mutation
 from tinytorch.tensor.tensor import wrap
 
 from .hooks import run_hooks
+from .modes import enable_grad, no_grad
 from .observing import observed
 from .passing import all_new, check_usable, fitted, misfit, through, through_tensors
-from .recording import Node, Origin, enable_grad, no_grad, origin
+from .recording import Node, Origin, origin
 from .registry import Gradient
 
 
@@ -69,28 +70,39 @@ def grad(
     >>> grad(slope, x)
     Tensor(2.)
     """
-    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    seeds = grad_outputs if isinstance(grad_outputs, list | tuple) else [grad_outputs] * len(outs)
+    outs = _tensors("output", outputs)
+    ins = _tensors("input", inputs)
+    seeds = list(grad_outputs) if isinstance(grad_outputs, list | tuple) else [grad_outputs]
+    if grad_outputs is None:
+        seeds = [None] * len(outs)
     if len(seeds) != len(outs):
         raise ValueError(f"grad: {len(outs)} outputs and {len(seeds)} grad_outputs; give one for each")
-    for name, tensors in (("output", outs), ("input", ins)):
-        for place, tensor in enumerate(tensors):
-            if not tensor.requires_grad:
-                raise RuntimeError(
-                    f"grad: {name} {place} does not require gradients; set requires_grad=True before computing"
-                )
     roots = [(out, _seed("grad", out, seed)) for out, seed in zip(outs, seeds, strict=True)]
     found = _propagate(roots, ins, create_graph if retain_graph is None else retain_graph, create_graph)
-    gradients = []
+    gradients: list[Tensor | None] = []
     for place, tensor in enumerate(ins):
         gradient = found.get(origin(tensor))
         if gradient is None and not allow_unused:
             raise RuntimeError(
                 f"grad: the outputs do not depend on input {place}; leave it out, or pass allow_unused=True"
             )
-        gradients.append(gradient if gradient is None or isinstance(gradient, Tensor) else wrap(gradient))
+        if isinstance(gradient, np.ndarray):  # a copy for who asks twice
+            gradient = wrap(gradient.copy() if any(tensor is other for other in ins[:place]) else gradient)
+        gradients.append(gradient)
     return gradients[0] if isinstance(inputs, Tensor) else tuple(gradients)
+
+
+def _tensors(name: str, given: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    """The tensors to differentiate, or with respect to which, when they can be."""
+    tensors: list[Any] = list(given) if isinstance(given, Iterable) and not isinstance(given, Tensor) else [given]
+    for place, tensor in enumerate(tensors):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"grad: {name} {place} is a {type(tensor).__name__}; it must be a tensor")
+        if not tensor.requires_grad:
+            raise RuntimeError(
+                f"grad: {name} {place} does not require gradients; set requires_grad=True before computing"
+            )
+    return tensors
 
 
 def _seed(name: str, tensor: Tensor, gradient: Any) -> Tensor:
@@ -219,12 +231,28 @@ def _deliver(
                 found[leaf] = gradient if isinstance(gradient, Tensor) or leaf in owned else gradient.copy()
             continue
         with _delivering:
-            if isinstance(gradient, Tensor):
-                leaf.grad = gradient.copy() if leaf.grad is None else leaf.grad + gradient
-            elif leaf.grad is None:
-                leaf.grad = wrap(gradient if leaf in owned else gradient.copy())
+            before = leaf.grad
+            if before is None:
+                leaf.grad = _own(gradient, leaf in owned)
+            elif not isinstance(before, Tensor) or before.shape != leaf.shape:
+                raise RuntimeError(
+                    f"backward: the .grad of a tensor of shape {leaf.shape} is {_told(before)}; "
+                    "set it to None, or to a tensor of its shape"
+                )
+            elif isinstance(gradient, Tensor) or before.requires_grad or not before.data.flags.writeable:
+                leaf.grad = before + gradient  # somebody may differentiate it, or may only read it
             else:
-                np.add(leaf.grad.data, gradient, out=leaf.grad.data)
+                np.add(before.data, gradient, out=before.data)
+
+
+def _own(gradient: Gradient, owned: bool) -> Tensor:
+    if isinstance(gradient, Tensor):
+        return gradient.copy()
+    return wrap(gradient if owned else gradient.copy())
+
+
+def _told(value: Any) -> str:
+    return f"one of shape {value.shape}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
 _delivering = Lock()  # two threads may differentiate with respect to one leaf

@@ -10,7 +10,8 @@ import numpy as np
 from tinytorch.tensor import Array, Tensor, handlers
 
 from .engine import grad
-from .recording import enable_grad, recorder
+from .modes import enable_grad
+from .recording import recorder
 
 
 def gradcheck(

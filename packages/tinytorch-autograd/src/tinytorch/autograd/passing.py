@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,20 @@ def check_usable(node: Node) -> None:
         )
     if node.moment != mutation.now:
         arrays = [arg.data for arg in node.args if node.rule.keeps_inputs and isinstance(arg, Tensor)]
+        arrays += [each.data for each in _tensors_in(node.params.values())]  # such as an index
         if any(written_since(array, node.moment) for array in (*arrays, node.out) if array is not None):
             raise RuntimeError(
                 f"backward: an input or the result of {node.primitive.name} was changed in place after it was "
                 "computed; change a .copy() instead, or change it after backward()"
             )
+
+
+def _tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, tuple | list):
+            yield from _tensors_in(value)
 
 
 def through(node: Node, gradient: Array, needs: Sequence[bool]) -> Sequence[Gradient]:
@@ -112,7 +121,9 @@ def sum_to(g: Gradient, shape: tuple[int, ...]) -> Gradient:
     axes = tuple(range(extra)) + tuple(
         axis + extra for axis, size in enumerate(shape) if size == 1 and g.shape[axis + extra] != 1
     )
-    summed = np.sum(g, axis=axes, keepdims=True) if axes else g
+    # halves are summed in single precision: in their own, ten thousand ones are 2048
+    wide: Any = {"dtype": np.float32} if isinstance(g, np.ndarray) and g.dtype.char == "e" else {}
+    summed = np.sum(g, axis=axes, keepdims=True, **wide) if axes else g
     if summed.shape[max(extra, 0) :] != shape:
         raise RuntimeError(f"backward: a rule gave a gradient of shape {g.shape} for an input of shape {shape}")
     return np.reshape(summed, shape)

@@ -1,22 +1,18 @@
-"""Recording: the handler that remembers how every tensor was made, and the switch that makes it look away."""
+"""Recording: the handler that remembers how every tensor was made."""
 
 from __future__ import annotations
 
-import functools
-import inspect
 import itertools
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from tinytorch.tensor import RECORD, Array, Primitive, Tensor, handlers, mutation
 
+from .modes import modes
 from .registry import Rule, rule_of, rules
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-_modes: ContextVar[tuple[bool, ...]] = ContextVar("modes", default=(True,))  # of the with blocks around, inmost last
 _tracing: ContextVar[bool] = ContextVar("tracing", default=False)
 _births = itertools.count()
 
@@ -94,7 +90,7 @@ class Recorder:
     level = RECORD
 
     def __call__(self, next: Any, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        if not _modes.get()[-1]:
+        if not modes.get()[-1]:
             return next(primitive, args, params)
         origins: list[Origin | None] = []
         needs: list[bool] = []
@@ -128,67 +124,9 @@ recorder = Recorder()
 def is_grad_enabled() -> bool:
     """Whether operations are recorded here and now, in this thread and task.
 
+    >>> from tinytorch.autograd import no_grad
     >>> with no_grad():
     ...     is_grad_enabled()
     False
     """
-    return recorder in handlers() and _modes.get()[-1]
-
-
-class _Mode:
-    """A context manager and decorator that sets whether operations are recorded, for this thread and task alone."""
-
-    record: bool
-
-    def __enter__(self) -> None:
-        _modes.set((*_modes.get(), self.record))
-
-    def __exit__(self, *exc: object) -> None:
-        _modes.set(_modes.get()[:-1])
-
-    def __call__(self, function: F) -> F:
-        mode = type(self)
-
-        @functools.wraps(function)
-        def inside(*args: Any, **kwargs: Any) -> Any:
-            with mode():
-                return function(*args, **kwargs)
-
-        @functools.wraps(function)
-        def inside_steps(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            # between two steps the mode is the consumer's own
-            steps = function(*args, **kwargs)
-            while True:
-                with mode():
-                    try:
-                        item = next(steps)
-                    except StopIteration as end:
-                        return end.value
-                yield item
-
-        return inside_steps if inspect.isgeneratorfunction(function) else inside  # type: ignore[return-value]
-
-
-class no_grad(_Mode):
-    """Record nothing inside a with block or a decorated function.
-
-    >>> from tinytorch.autograd import enable_autograd
-    >>> enable_autograd()
-    >>> x = Tensor([1.0], requires_grad=True)
-    >>> with no_grad():
-    ...     (x * 2).requires_grad
-    False
-    """
-
-    record = False
-
-
-class enable_grad(_Mode):
-    """Record again, inside a `no_grad` block.
-
-    >>> with no_grad(), enable_grad():
-    ...     is_grad_enabled()
-    True
-    """
-
-    record = True
+    return recorder in handlers() and modes.get()[-1]

@@ -9,7 +9,8 @@ from tinytorch.tensor import Tensor, alias, extend, handlers, keep_freed_memory,
 
 from .engine import backward
 from .hooks import register_hook
-from .recording import no_grad, recorder
+from .modes import no_grad
+from .recording import recorder
 
 
 def _is_leaf(self: Tensor) -> bool:
