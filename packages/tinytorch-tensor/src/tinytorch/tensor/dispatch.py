@@ -237,16 +237,20 @@ def given(primitive: Primitive, place: int, arg: Any) -> Any:
     """What was given as an input and is no tensor, as the forward sees it; None only where that is the default."""
     if arg is None and place < len(primitive.inputs) - len(primitive.defaults):
         name = primitive.inputs[place]
-        raise TypeError(f"{primitive.name}: {name} is None; it must be a tensor, an array or a number")
+        raise MissingInput(f"{primitive.name}: {name} is None; it must be a tensor, an array or a number")
     return unwrap(arg)
+
+
+class MissingInput(TypeError):
+    """None was given where an input is needed; told apart from the errors of forwards, users see a TypeError."""
 
 
 def explained(primitive: Primitive, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
     """An error of a forward as its user should see it: the primitive's own words, or a note of what was computed."""
-    if re.match(r"\w+: ", str(error)):  # it says already what was called
-        return error
+    if isinstance(error, MissingInput):
+        return TypeError(*error.args)
     better = primitive.explain and primitive.explain(error, *map(unwrap, args), **params)
-    if better is None:
+    if better is None and not re.match(r"\w+: ", str(error)):  # which would say already what was called
         shown = [f"{arg.shape} {arg.dtype}" if hasattr(arg, "dtype") else repr(arg)[:40] for arg in args]
         error.add_note(f"while computing {primitive.name}({', '.join(shown)})")
     return better or error
