@@ -27,6 +27,10 @@ def positive(shape: tuple[int, ...], seed: int) -> Tensor:
     return apart(shape, seed, 0.3, 2.0)
 
 
+def narrow(shape: tuple[int, ...], seed: int) -> Tensor:
+    return apart(shape, seed, -0.85, 0.85)
+
+
 def computed(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` of tensors that were computed, whose arrays are kept only where a rule says so."""
     return lambda *inputs: function(*(tt.alias(x) for x in inputs))
@@ -35,10 +39,12 @@ def computed(function: Callable[..., Any]) -> Callable[..., Any]:
 UNARY: dict[str, Callable[..., Any]] = {
     "negative": apart, "abs": apart, "sign": apart, "floor": apart, "ceil": apart, "round": apart, "exp": apart,
     "log": positive, "sqrt": positive, "tanh": apart, "sin": apart, "cos": apart, "copy": apart, "alias": apart,
+    "square": apart, "expm1": apart, "log1p": positive, "log2": positive, "log10": positive, "reciprocal": positive,
+    "tan": narrow, "arcsin": narrow, "arccos": narrow, "arctan": apart, "sinh": apart, "cosh": apart,
 }  # fmt: skip
 BINARY: dict[str, Callable[..., Any]] = {
     "add": apart, "subtract": apart, "multiply": apart, "divide": positive, "power": positive, "maximum": apart,
-    "minimum": apart, "floor_divide": positive, "remainder": positive,
+    "minimum": apart, "floor_divide": positive, "remainder": positive, "arctan2": apart,
 }  # fmt: skip
 
 
@@ -68,7 +74,7 @@ def test_binary_with_broadcasting(name: str, shapes: Any, seed: int) -> None:
 AXES: list[Any] = [None, 0, -1, (0, 2), (0, 1, 2)]
 
 
-@pytest.mark.parametrize("name", ["sum", "mean", "var", "std", "max", "min", "prod"])
+@pytest.mark.parametrize("name", ["sum", "mean", "var", "std", "max", "min", "prod", "logsumexp", "norm"])
 @pytest.mark.parametrize("axis", AXES)
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_reductions(name: str, axis: Any, keepdims: bool) -> None:
@@ -81,6 +87,7 @@ CASES: list[tuple[str, Callable[..., Any], list[tuple[int, ...]]]] = [
     ("power of a square", lambda x: x**2, [(3,)]),
     ("power of a number", lambda x: 2**x, [(3,)]),
     ("cube", lambda x: x**3, [(3,)]),
+    *((f"power of {y}", lambda x, y=y: (x * x + 0.1) ** y, [(3,)]) for y in (-2, -1.5, -1, -0.5, 0.5, 1.5, 2.5, 4)),
     ("zeroth power", lambda x: x**0, [(3,)]),
     ("prod with one zero", lambda x: (x * Tensor([0.0, 1, 1], "float64")).prod(), [(3,)]),
     ("prod with two zeros", lambda x: (x * Tensor([0.0, 1, 0], "float64")).prod(), [(3,)]),
@@ -93,6 +100,40 @@ CASES: list[tuple[str, Callable[..., Any], list[tuple[int, ...]]]] = [
     ("sort", lambda x: x.sort(0)[0], [(3, 2)]),
     ("topk", lambda x: x.topk(2)[0], [(2, 3)]),
     ("reshape", lambda x: x.reshape(3, -1), [(2, 3)]),
+    ("sum of absolute values", lambda x: x.norm(1, 0), [(2, 3)]),
+    ("largest absolute value", lambda x: x.norm(np.inf, (0, 2)), [(2, 2, 3)]),
+    ("logsumexp beside minus infinity", lambda x: x.masked_fill(np.eye(3) > 0, -np.inf).logsumexp(0), [(3, 3)]),
+    ("cumprod", lambda x: x.cumprod(-1), [(2, 6)]),
+    ("cumprod of all", lambda x: x.cumprod(), [(2, 3)]),
+    ("cumprod with zeros", lambda x: (x * Tensor([0.0, 1, 0, 1, 1], "float64")).cumprod(0), [(5,)]),
+    ("median", lambda x: x.median(1), [(2, 5)]),
+    ("median of an even number", lambda x: x.median(keepdims=True), [(2, 3)]),
+    ("round to decimals", lambda x: x.round(1) + x, [(4,)]),
+    ("masked_fill", lambda x, y: x.masked_fill(np.array([True, False, True]), y), [(2, 3), ()]),
+    ("where, as a method", lambda x, y: x.where(np.array([True, False, True]), y), [(2, 3), (3,)]),
+    ("swapaxes", lambda x: x.swapaxes(0, -1), [(2, 3, 2)]),
+    ("moveaxis", lambda x: x.moveaxis((0, -1), (1, 0)), [(2, 3, 2)]),
+    ("roll", lambda x: x.roll(-4), [(2, 3)]),
+    ("roll of one axis", lambda x: x.roll(2, -1), [(2, 3)]),
+    ("roll of two axes", lambda x: x.roll((1, -1), (1, 0)), [(2, 3)]),
+    ("repeat", lambda x: x.repeat(2, 0) * 2, [(2, 3)]),
+    ("repeat by number", lambda x: x.repeat([0, 3, 1], -1), [(2, 3)]),
+    ("tile", lambda x: x.tile(2, 1, 2), [(2, 3)]),
+    ("chunk", lambda x: x.chunk(2, 1)[0] * x.chunk(2, 1)[1], [(2, 4)]),
+    ("unbind", lambda x: x.unbind()[0] * x.unbind()[1], [(2, 3)]),
+    ("diagonal", lambda x: x.diagonal(-1, 2, 0), [(3, 2, 2)]),
+    ("diag of a vector", lambda x: x.diag(1), [(3,)]),
+    ("diag of a matrix", lambda x: x.diag(1), [(3, 4)]),
+    ("trace", lambda x: x.trace(), [(3, 2)]),
+    ("outer", lambda x, y: x.outer(y), [(2,), (3,)]),
+    ("take", lambda x: x.take([[0, 5], [5, 5]]), [(2, 3)]),
+    ("take along the last axis", lambda x: x.take([[0, 2], [2, -1]], -1), [(2, 2, 3)]),
+    ("columns by a matrix", lambda x: x[:, np.array([[0, -1], [1, 1]])], [(2, 3, 2)]),
+    ("columns, one", lambda x: x[:, np.array(1)], [(2, 3)]),
+    ("no columns", lambda x: x[:, np.zeros(0, int)], [(2, 3)]),
+    ("rows of columns", lambda x: x[:, :, np.array([1, 1, 0])], [(2, 2, 2)]),
+    ("rows and columns", lambda x: x[1:, np.array([1, 1, 0])], [(3, 2)]),
+    ("norms by numpy", lambda x: np.linalg.norm(x, axis=1) + np.linalg.vector_norm(x, ord=1), [(2, 3)]),
     ("T", lambda x: x.T, [(2, 3)]),
     ("permute", lambda x: x.permute(2, 0, 1), [(2, 3, 2)]),
     ("permute from behind", lambda x: x.permute(-1, 0, 1), [(2, 3, 2)]),

@@ -231,7 +231,7 @@ class Methods(ArrayLike):
         return ops.roll(self, shift=shift, axis=axis)
 
     def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
-        return ops.repeat(self, repeats, axis)
+        return ops.repeat(self, repeats=repeats, axis=axis)
 
     def tile(self, *repeats: Any) -> Tensor:
         return ops.tile(self, repeats[0] if len(repeats) == 1 else repeats)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,18 @@ def _pad(g: Gradient, out: Gradient, x: Any, width: Any, value: float = 0.0) -> 
 
 def _roll(g: Gradient, out: Gradient, x: Any, shift: Any, axis: Any = None) -> Gradient:
     return np.roll(g, tuple(-each for each in shift) if isinstance(shift, tuple) else -shift, axis)
+
+
+def _repeat(g: Gradient, out: Gradient, x: Any, repeats: Any, axis: int | None = None) -> Gradient:
+    shape = x.shape if axis is not None else (math.prod(x.shape),)
+    axis = (axis or 0) % len(shape)
+    times = np.atleast_1d(np.asarray(repeats))
+    if len(times) == 1:
+        side_by_side = np.reshape(g, (*shape[: axis + 1], int(times[0]), *shape[axis + 1 :]))
+        return np.reshape(np.sum(side_by_side, axis=axis + 1), x.shape)
+    places = np.repeat(np.arange(shape[axis]), times)
+    total = tt.unindex.lift(g, shape=shape, index=(slice(None),) * axis + (places,))
+    return np.reshape(total, x.shape)
 
 
 def _concat(g: Gradient, out: Gradient, *parts: Any, axis: int = 0) -> list[Gradient]:
@@ -41,6 +54,7 @@ defvjp(
 defvjp(tt.broadcast_to, lambda g, out, x, shape: g, keep=SHAPES)
 defvjp(tt.flip, lambda g, out, x, axis=None: np.flip(g, axis), keep=SHAPES)
 defvjp(tt.roll, _roll, keep=SHAPES)
+defvjp(tt.repeat, _repeat, keep=SHAPES)
 defvjp(tt.pad, _pad, keep=SHAPES)
 defvjp(tt.tril, lambda g, out, x, diagonal=0: np.tril(g, diagonal), keep=SHAPES)
 defvjp(tt.triu, lambda g, out, x, diagonal=0: np.triu(g, diagonal), keep=SHAPES)

@@ -11,9 +11,8 @@ from ..dispatch import primitive
 from ..dtypes import Array
 from ..methods import Axis
 from ..tensor import Tensor
-from .indexing import take
 from .reductions import axis_error, normal_axis
-from .shaping import as_shape, broadcast_to, flatten, reshape
+from .shaping import as_shape, broadcast_to, reshape
 
 
 @primitive
@@ -32,7 +31,8 @@ def roll(x: Array, /, shift: int | tuple[int, ...], axis: Axis = None) -> Array:
         raise ValueError(f"roll: by {shift} along {axis}; give one shift for all axes, or one for each") from None
 
 
-def repeat(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
+@primitive
+def repeat(x: Array, /, repeats: Any, axis: int | None = None) -> Array:
     """Each element of `axis` so many times, one after the other; without `axis`, of all in one row.
 
     `repeats` is one number, or one for each element. (PyTorch's `repeat` is `tile`; its name for this one is longer.)
@@ -40,17 +40,11 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
     >>> repeat(Tensor([1, 2]), 2), repeat(Tensor([1, 2]), [1, 3])
     (Tensor([1, 1, 2, 2]), Tensor([1, 2, 2, 2]))
     """
-    if axis is None:
-        x, axis = flatten(x), 0
-    place, shape = normal_axis("repeat", x, axis), np.shape(x)
+    n = np.size(x) if axis is None else np.shape(x)[normal_axis("repeat", x, axis)]
     times = as_shape("repeat", repeats)
-    if min(times, default=0) < 0 or len(times) not in (1, shape[place]):
-        raise ValueError(f"repeat: {times} times for {shape[place]} elements; give one number from 0, or one for each")
-    if len(times) > 1:
-        return take(x, np.repeat(np.arange(shape[place]), times), place)
-    before, after = shape[: place + 1], shape[place + 1 :]
-    apart = broadcast_to(reshape(x, shape=(*before, 1, *after)), shape=(*before, *times, *after))
-    return reshape(apart, shape=(*before[:-1], before[-1] * times[0], *after))
+    if min(times, default=0) < 0 or len(times) not in (1, n):
+        raise ValueError(f"repeat: {times} times for {n} elements; give one number from 0, or one for each")
+    return np.repeat(x, times[0] if len(times) == 1 else np.array(times, np.int64), axis)
 
 
 def tile(x: Any, repeats: Any) -> Tensor:
