@@ -225,8 +225,8 @@ def test_a_result_that_shall_have_no_gradient_passes_none_on() -> None:
     assert y.grad is not None
 
 
-def test_what_a_rule_keeps_is_said_in_two_words() -> None:
-    with pytest.raises(ValueError, match=r"keep=\('output',\); it names 'inputs' and 'out'"):
+def test_what_a_rule_keeps_is_said_in_three_words() -> None:
+    with pytest.raises(ValueError, match=r"keep=\('output',\); it names 'inputs', 'out' and 'params'"):
         defvjp(tt.exp, lambda g, out, x: g * out, keep=("output",))
     assert rules[tt.exp].keeps_out
     assert not rules[tt.exp].keeps_inputs

@@ -24,7 +24,8 @@ def check_usable(node: Node) -> None:
         )
     if node.moment != mutation.now:
         arrays = [arg.data for arg in node.args if node.rule.keeps_inputs and isinstance(arg, Tensor)]
-        arrays += [each.data for each in _tensors_in(node.params.values())]  # such as an index
+        if node.rule.reads_params:
+            arrays += [each.data for each in _tensors_in(node.params.values())]
         if any(written_since(array, node.moment) for array in (*arrays, node.out) if array is not None):
             raise RuntimeError(
                 f"backward: an input or the result of {node.primitive.name} was changed in place after it was "

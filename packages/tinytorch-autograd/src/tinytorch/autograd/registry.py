@@ -14,7 +14,7 @@ Vjp = Callable[..., Gradient]
 class Rule:
     """What is known of a primitive's gradient: a function per input, one for all, a fused one; or why there is none."""
 
-    __slots__ = ("composition", "fused", "jointly", "keeps_inputs", "keeps_out", "reason", "vjps")
+    __slots__ = ("composition", "fused", "jointly", "keeps_inputs", "keeps_out", "reads_params", "reason", "vjps")
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Rule:
         self.reason = reason
         self.keeps_inputs = "inputs" in keep
         self.keeps_out = "out" in keep
+        self.reads_params = "params" in keep
 
     @property
     def constant(self) -> bool:
@@ -65,7 +66,8 @@ def defvjp(
     The first two are written with operators and NumPy functions, so that they run on arrays (fast) and on tensors (so
     that the gradient can be differentiated again).
 
-    `keep` says whose values the rule reads; what it does not name need not stay in memory until the backward pass.
+    `keep` says whose values the rule reads; what it does not name need not stay in memory until the backward pass, and
+    may be written to before. `"params"` stands for tensors among the parameters, such as an index.
     Without `"inputs"` an input may be a stand-in that has a `shape` and a `dtype`; without `"out"` the output is None.
 
     Source: the registration form is that of HIPS autograd.
@@ -86,9 +88,10 @@ def defvjp(
         raise ValueError(
             f"defvjp: {primitive.name}: a fused primitive, and only such a one, has fused= and composition="
         )
-    if set(keep) - {"inputs", "out"} or (fused is not None and "inputs" not in keep):
+    if set(keep) - {"inputs", "out", "params"} or (fused is not None and "inputs" not in keep):
         raise ValueError(
-            f"defvjp: {primitive.name}: keep={keep}; it names 'inputs' and 'out', and a composition needs the inputs"
+            f"defvjp: {primitive.name}: keep={keep}; it names 'inputs', 'out' and 'params', "
+            "and a composition needs the inputs"
         )
     rules[primitive] = Rule(vjps, jointly, fused, composition, keep=keep)
 

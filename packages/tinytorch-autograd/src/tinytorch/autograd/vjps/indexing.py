@@ -7,10 +7,9 @@ import numpy as np
 import tinytorch.tensor as tt
 
 from ..registry import defconst, defrefused, defvjp
-from .elementwise import SHAPES
 
-defvjp(tt.getitem, lambda g, out, x, index: tt.unindex.lift(g, shape=x.shape, index=index), keep=SHAPES)
-defvjp(tt.unindex, lambda g, out, x, shape, index: tt.getitem.lift(g, index=index), keep=SHAPES)
+defvjp(tt.getitem, lambda g, out, x, index: tt.unindex.lift(g, shape=x.shape, index=index), keep=("params",))
+defvjp(tt.unindex, lambda g, out, x, shape, index: tt.getitem.lift(g, index=index), keep=("params",))
 defvjp(
     tt.gather,
     lambda g, out, x, index, axis: tt.scatter_add.lift(np.zeros_like(x), index, g, axis=axis),
