@@ -54,6 +54,18 @@ made(tt.sqrt, 1, 2)
 made(tt.tanh, 1, 3)
 made(tt.sin, 1, 2)
 made(tt.cos, 1, 3)
+made(tt.tan, 1, 3)
+made(tt.arcsin, 1, 5)
+made(tt.arccos, 1, 6)
+made(tt.arctan, 1, 3)
+made(tt.arctan2, 1, 5, 6)
+made(tt.sinh, 1, 2)
+made(tt.cosh, 1, 2)
+made(tt.square, 1, 2)
+made(tt.expm1, 1, 2)
+made(tt.log1p, 1, 2)
+made(tt.log2, 1, 2)
+made(tt.log10, 1, 2)
 
 folded(tt.sum, 1, 0)
 folded(tt.mean, 1, 1)
@@ -63,6 +75,9 @@ folded(tt.prod, 1, 3)
 folded(tt.max, 1, 2)
 folded(tt.min, 1, 2)
 folded(tt.cumsum, 1, 1)
+folded(tt.cumprod, 1, 4)
+folded(tt.logsumexp, 4, 3)
+folded(tt.norm, 2, 2)
 
 
 # Fused primitives, by the operations of their forward and backward.
@@ -109,7 +124,7 @@ def _added(needs: tuple[bool, ...], out: Shaped, x: Any, *rest: Any, **params: A
     return out.size
 
 
-for reading in (tt.getitem, tt.gather):
+for reading in (tt.getitem, tt.gather, tt.repeat):
     flops_of(reading, _added, elementwise=True)(lambda out, *inputs, **params: 0)
 flops_of(F.embedding, _added, elementwise=True)(lambda out, *inputs, **params: 0)
 flops_of(tt.unindex, lambda needs, out, g, **params: 0, elementwise=True)(lambda out, g, **params: g.size)
@@ -118,9 +133,10 @@ flops_of(tt.scatter_add, lambda needs, *shapes, **params: 0, elementwise=True)(
 )
 
 for nothing in (
-    tt.alias, tt.all, tt.any, tt.argmax, tt.argmin, tt.argsort, tt.astype, tt.bitwise_and, tt.bitwise_or,
+    tt.alias, tt.all, tt.any, tt.argmax, tt.argmin, tt.argsort, tt.argwhere, tt.astype, tt.bitwise_and, tt.bitwise_or,
     tt.bitwise_xor, tt.broadcast_to, tt.concat_parts, tt.copy, tt.equal, tt.flip, tt.greater, tt.greater_equal,
-    tt.invert, tt.isfinite, tt.isnan, tt.less, tt.less_equal, tt.not_equal, tt.pad, tt.permute, tt.reshape, tt.setitem,
+    tt.invert, tt.isfinite, tt.isinf, tt.isnan, tt.less, tt.less_equal, tt.logical_and, tt.logical_not, tt.logical_or,
+    tt.logical_xor, tt.median_indices, tt.not_equal, tt.pad, tt.permute, tt.reshape, tt.roll, tt.setitem,
     tt.topk_indices, tt.tril, tt.triu, tt.where, "split_heads", "merge_heads",
 ):  # fmt: skip
     made(nothing, 0)
