@@ -116,6 +116,7 @@ CASES: list[tuple[str, Callable[..., Any], list[tuple[int, ...]]]] = [
     ("roll", lambda x: x.roll(-4), [(2, 3)]),
     ("roll of one axis", lambda x: x.roll(2, -1), [(2, 3)]),
     ("roll of two axes", lambda x: x.roll((1, -1), (1, 0)), [(2, 3)]),
+    ("roll by a list, by a tensor", lambda x: x.roll([1, -1], (1, 0)) * x.roll(Tensor(2)), [(2, 3)]),
     ("repeat", lambda x: x.repeat(2, 0) * 2, [(2, 3)]),
     ("repeat by number", lambda x: x.repeat([0, 3, 1], -1), [(2, 3)]),
     ("tile", lambda x: x.tile(2, 1, 2), [(2, 3)]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -162,7 +161,6 @@ def test_integers_stay_integers_where_nothing_is_divided() -> None:
     for name, args in [("square", ()), ("round", ()), ("roll", (1,)), ("cumprod", (0,)), ("trace", ()), ("tile", (2,))]:
         check(getattr(whole, name)(*args), getattr(np, name)(whole.data, *args))
     check(whole.masked_fill(whole < 0, 7), [[3, 7], [0, 2]])
-    assert whole.reciprocal is not None
     assert Tensor([2, 4]).reciprocal().tolist() == [0.5, 0.25]
     check(Tensor([125, 135]).round(-1), [120, 140])
 
@@ -224,14 +222,12 @@ def test_short_powers_are_numpys_at_the_ends_of_their_range(exponent: float) -> 
         assert_allclose((Tensor(x) ** exponent).data, np.power(x, np.float32(exponent)), rtol=4e-7)
 
 
-def every_operation() -> list[Callable[..., Any]]:
-    from tinytorch.tensor import ops
-
+def every_operation() -> list[str]:
     apart = {"concat", "stack", "concat_parts", "einsum", "einsum_of", "getitem", "setitem", "unindex", "alias"}
     operators = {"add", "subtract", "multiply", "divide", "floor_divide", "remainder", "power", "negative", "invert"}
     operators |= {"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"}
     operators |= {"bitwise_and", "bitwise_or", "bitwise_xor", "topk_indices", "median_indices"}
-    return [name for name in ops.__all__ if name not in apart | operators]
+    return [name for name in tt.ops.__all__ if name not in apart | operators]
 
 
 @pytest.mark.parametrize("name", every_operation())

@@ -19,7 +19,7 @@ def _pad(g: Gradient, out: Gradient, x: Any, width: Any, value: float = 0.0) -> 
 
 
 def _roll(g: Gradient, out: Gradient, x: Any, shift: Any, axis: Any = None) -> Gradient:
-    return np.roll(g, tuple(-each for each in shift) if isinstance(shift, tuple) else -shift, axis)
+    return np.roll(g, (-np.asarray(shift)).tolist(), axis)
 
 
 def _repeat(g: Gradient, out: Gradient, x: Any, repeats: Any, axis: int | None = None) -> Gradient:
