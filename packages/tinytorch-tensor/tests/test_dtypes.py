@@ -107,3 +107,17 @@ def test_integers_never_widen_a_tensor_of_halves(integer: str) -> None:
     half, whole = Tensor([1.5], "float16"), Tensor([1], integer)
     assert (half * whole).dtype == (whole + half).dtype == np.float16
     assert (tt.ones(1, dtype="float16") - whole).dtype == np.float16
+
+
+@pytest.mark.parametrize("integer", ["int8", "uint8", "bool", "int16"])
+@pytest.mark.parametrize("default", ["float32", "float64"])
+def test_functions_of_narrow_integers_have_all_digits(integer: str, default: str) -> None:
+    values = np.array([0, 1], integer)
+    before = tt.default_dtype()
+    tt.set_default_dtype(default)
+    try:
+        for operation, reference in ((tt.exp, np.exp), (tt.cos, np.cos), (tt.sqrt, np.sqrt)):
+            np.testing.assert_array_equal(operation(Tensor(values)).data, reference(values.astype(default)))
+        np.testing.assert_array_equal((Tensor(values) / 3).data, values.astype(default) / 3)
+    finally:
+        tt.set_default_dtype(before)

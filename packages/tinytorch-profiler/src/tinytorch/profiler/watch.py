@@ -84,7 +84,7 @@ class Watch:
         )  # fmt: skip
         return result
 
-    def backward(self, next: Step, node: Node, gradient: Any, needs: tuple[bool, ...]) -> Sequence[Any]:
+    def backward(self, next: Step, node: Node, gradient: Any, needs: Sequence[bool]) -> Sequence[Any]:
         start = perf_counter_ns()
         gradients = next(node, gradient, needs)
         stop = perf_counter_ns()

@@ -210,7 +210,7 @@ def run(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> 
             raise no_pair(primitive, out)
         out, saved = out
     if out.dtype is not dtypes.settled or raw is not None:
-        out = settle(out, args, params)
+        out = settle(primitive, out, args, params)
     result: Tensor = new(Tensor)  # what `wrap` does: the call would be a tenth of what dispatch costs
     result.data = out if type(out) is ndarray else np.asarray(out)
     result.grad = result.node = result.hooks = None
@@ -263,7 +263,7 @@ def no_pair(primitive: Primitive, out: Any) -> TypeError:
     )
 
 
-def settle(out: Array, args: tuple[Any, ...], params: dict[str, Any]) -> Array:
+def settle(primitive: Primitive, out: Array, args: tuple[Any, ...], params: dict[str, Any]) -> Array:
     """Give a floating-point result the dtype of the floating-point tensors it was made from; without one, the default.
 
     In NumPy an integer array makes a float32 one float64, and so does a float64 array; here only tensors decide, and
@@ -276,7 +276,13 @@ def settle(out: Array, args: tuple[Any, ...], params: dict[str, Any]) -> Array:
     if dtype.kind != "f" or "dtype" in params:
         return out
     floats = [arg.data.dtype for arg in args if isinstance(arg, Tensor) and arg.data.dtype.kind == "f"]
-    return out.astype(np.result_type(*floats) if floats else default_dtype(), copy=False)
+    wanted = np.result_type(*floats) if floats else default_dtype()
+    if dtype.itemsize < wanted.itemsize and not floats and not primitive.fused:
+        inputs = [unwrap(arg) for arg in args]
+        if not any(isinstance(x, ndarray) and x.dtype.kind == "f" for x in inputs):
+            # of narrow integers NumPy computes functions in half precision: once more, with all digits
+            return primitive.forward(*[x.astype(wanted) if isinstance(x, ndarray) else x for x in inputs], **params)
+    return out.astype(wanted, copy=False)
 
 
 # What is installed is process-wide. Both names are only ever bound anew, so that a thread that is computing sees the
