@@ -32,7 +32,7 @@ from .mutation import clock, note_write, written_since
 from .ops import *  # noqa: F403
 from .ops import __all__ as _operations
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "KERNEL", "OBSERVE", "RECORD", "Array", "Handler", "Primitive", "Tensor", "arange", "clock", "default_dtype",
