@@ -294,7 +294,9 @@ def test_numbers_that_numpy_does_not_have_are_refused(tmp_path: Path, dtype: str
     shape = [8] if dtype == "F4" else [4]
     header = json.dumps({"x": {"dtype": dtype, "shape": shape, "data_offsets": [0, 4]}}).encode()
     (tmp_path / "narrow").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
-    with pytest.raises(ValueError, match=f"x has dtype {dtype}, which NumPy does not have"):
+    # older versions of safetensors do not know F4 themselves
+    unknown = "|no safetensors file" if dtype == "F4" else ""
+    with pytest.raises(ValueError, match=f"x has dtype {dtype}, which NumPy does not have{unknown}"):
         load_tensors(tmp_path / "narrow")
 
 

@@ -63,7 +63,7 @@ def trunc_normal(
 
     Raises ValueError when less than a hundredth of it does, for numbers outside are drawn again.
 
-    >>> bool((abs(trunc_normal(Tensor(np.empty(100)))) <= 2).all())
+    >>> bool((abs(trunc_normal(Tensor(np.zeros(100)))) <= 2).all())
     True
     """
     if not std > 0:
@@ -86,7 +86,7 @@ def xavier_uniform(tensor: T, gain: float = 1.0, generator: Generator = None) ->
 
     Source: Glorot, Bengio 2010, Understanding the difficulty of training deep feedforward neural networks, eq. 16.
 
-    >>> weight = xavier_uniform(Tensor(np.empty((4, 2))))
+    >>> weight = xavier_uniform(Tensor(np.zeros((4, 2))))
     >>> bool((abs(weight) <= 1).all())  # with sqrt(6 / (4 + 2)) = 1
     True
     """
@@ -114,7 +114,7 @@ def kaiming_uniform(
 
     Source: He et al. 2015, Delving Deep into Rectifiers, eq. 14.
 
-    >>> weight = kaiming_uniform(Tensor(np.empty((6, 4))), nonlinearity="relu")
+    >>> weight = kaiming_uniform(Tensor(np.zeros((6, 4))), nonlinearity="relu")
     >>> bool((abs(weight) <= 1).all())  # with sqrt(3) * sqrt(2) / sqrt(6) = 1
     True
     """
@@ -138,7 +138,7 @@ def orthogonal(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
 
     Source: Saxe, McClelland, Ganguli 2013, Exact solutions to the nonlinear dynamics of learning.
 
-    >>> weight = orthogonal(Tensor(np.empty((2, 4)), "float64"))
+    >>> weight = orthogonal(Tensor(np.zeros((2, 4)), "float64"))
     >>> np.allclose((weight @ weight.T).data, np.eye(2))
     True
     """
@@ -174,7 +174,7 @@ def fans(tensor: Tensor) -> tuple[int, int]:
 
     A matrix is (in_features, out_features), as in `Linear`; more axes are (out, in, *kernel), as in convolutions.
 
-    >>> fans(Tensor(np.empty((3, 5)))), fans(Tensor(np.empty((8, 2, 3, 3))))
+    >>> fans(Tensor(np.zeros((3, 5)))), fans(Tensor(np.zeros((8, 2, 3, 3))))
     ((3, 5), (18, 72))
     """
     if tensor.ndim < 2:
