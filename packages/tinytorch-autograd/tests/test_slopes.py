@@ -39,6 +39,7 @@ SLOPES: list[tuple[str, Callable[..., Any], list[float], list[float]]] = [
     ("cumprod with a zero", lambda x: x.cumprod(), [2.0, 0.0, 3.0], [1.0, 8.0, 0.0]),
     ("median of equals", tt.median, [1.0, 1.0, 2.0, 0.0], [0.5, 0.5, 0.0, 0.0]),
     ("median of a NaN", tt.median, [1.0, NAN, 2.0], [0.0, 1.0, 0.0]),
+    ("nothing, repeated as often", lambda x: x.repeat([]), [], []),
     ("masked_fill over NaN", lambda x: x.masked_fill([True, False], 0.0), [NAN, 2.0], [0.0, 1.0]),
 ]
 
@@ -77,3 +78,12 @@ def test_columns_read_many_times_get_the_sum(number: int) -> None:
     np.add.at(expected, (slice(None), places), weights)
     assert x.grad is not None
     np.testing.assert_allclose(x.grad.data, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["take", "repeat", "roll"])
+def test_numbers_that_say_how_elements_move_are_watched(name: str) -> None:
+    x, numbers = Tensor([1.0, 2.0, 3.0], requires_grad=True), Tensor([1])
+    out = getattr(x, name)(numbers)
+    numbers[0] = 2
+    with pytest.raises(RuntimeError, match="changed in place"):
+        out.sum().backward()

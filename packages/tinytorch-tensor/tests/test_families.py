@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -156,6 +157,35 @@ def test_medians_of_special_values_are_numpys(values: list[float]) -> None:
     check(t64([values]).median(keepdims=True), np.median([values], keepdims=True))
 
 
+@pytest.mark.parametrize("axis", [(), (1,), (0, -1), (2, 0), (0, 1, 2)])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_medians_over_several_axes_are_numpys(axis: tuple[int, ...], keepdims: bool) -> None:
+    x = np.random.default_rng(0).permutation(24).reshape(2, 3, 4) / 2
+    expected = np.median(x, axis, keepdims=keepdims) if axis else x  # of no axes NumPy's median fails
+    check(t64(x).median(axis, keepdims), expected)
+    check(np.median(t64(x), axis, keepdims=keepdims), expected)
+
+
+def test_numbers_are_arrays_without_axes() -> None:
+    assert tt.stack([Tensor(1.0), 2.0]).tolist() == [1.0, 2.0]
+    assert tt.tile(3, 2).tolist() == [3, 3]
+    assert tt.flatten(2.0).shape == tt.outer(2.0, 3.0).shape[:1] == (1,)
+
+
+def test_sums_of_products_of_halves_are_rounded_once() -> None:
+    x = t64(np.random.default_rng(0).standard_normal((8, 4000))).astype("float16")
+    exact = np.einsum("ij,kj->ik", x.data.astype("float64"), x.data.astype("float64"))
+    check(tt.einsum("ij,kj->ik", x, x), exact.astype("float16"))
+    assert tt.einsum("ij->", x).dtype == np.float16
+
+
+def test_many_repeats_take_no_longer_than_many_elements() -> None:
+    x, times = tt.ones(100_000), Tensor(np.arange(100_000) % 3)
+    start = time.perf_counter()
+    assert len(x.repeat(times)) == times.sum().item()
+    assert time.perf_counter() - start < 0.1
+
+
 def test_integers_stay_integers_where_nothing_is_divided() -> None:
     whole = Tensor([[3, -1], [0, 2]])
     for name, args in [("square", ()), ("round", ()), ("roll", (1,)), ("cumprod", (0,)), ("trace", ()), ("tile", (2,))]:
@@ -201,8 +231,9 @@ def test_a_mask_chooses_what_is_filled() -> None:
     assert x.masked_fill(mask, -INF).tolist() == [[-INF, 2.0], [-INF, 4.0]]
     assert x.masked_fill([1, 0], Tensor(9.0)).tolist() == [[9.0, 2.0], [9.0, 4.0]]
     assert x.where(x > 2, 0.0).tolist() == [[0.0, 0.0], [3.0, 4.0]]
-    for dtype in ("float16", "float64"):
-        assert x.astype(dtype).masked_fill(mask, 0.5).dtype == dtype
+    for dtype in ("float16", "float64", "int8", "bool"):
+        for value in (1, 1.0, np.int64(1), Tensor(1), Tensor(1.0, "float64")):
+            assert x.astype(dtype).masked_fill(mask, value).dtype == dtype
     with pytest.raises(OverflowError, match="masked_fill: -1 does not fit dtype uint8"):
         Tensor([1], "uint8").masked_fill([True], -1)
 

@@ -11,6 +11,7 @@ from .creation import (
     from_dlpack,
     full,
     full_like,
+    generator_for,
     linspace,
     manual_seed,
     ones,
@@ -36,9 +37,9 @@ __version__ = "0.2.0"
 
 __all__ = [
     "KERNEL", "OBSERVE", "RECORD", "Array", "Handler", "Primitive", "Tensor", "arange", "clock", "default_dtype",
-    "default_generator", "empty", "empty_like", "extend", "eye", "from_dlpack", "full", "full_like", "handlers",
-    "handling", "keep_freed_memory", "linspace", "manual_seed", "note_write", "ones", "ones_like", "pop", "primitive",
-    "push", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "registry", "retract",
+    "default_generator", "empty", "empty_like", "extend", "eye", "from_dlpack", "full", "full_like", "generator_for",
+    "handlers", "handling", "keep_freed_memory", "linspace", "manual_seed", "note_write", "ones", "ones_like", "pop",
+    "primitive", "push", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "registry", "retract",
     "set_default_dtype", "written_since", "zeros", "zeros_like",
     *_operations,
 ]  # fmt: skip

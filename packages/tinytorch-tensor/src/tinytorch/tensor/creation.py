@@ -74,7 +74,7 @@ def eye(n: int, m: int | None = None, dtype: DType = None, requires_grad: bool =
 def arange(
     start: float, stop: float | None = None, step: float = 1, dtype: DType = None, requires_grad: bool = False
 ) -> Tensor:
-    """start, start + step, … below stop (0 up to `start` when it is the only argument).
+    """start, start + step, … below stop (0 up to `start` when it is the only argument). Raises as `full` does.
 
     >>> arange(3)
     Tensor([0, 1, 2])
@@ -82,7 +82,10 @@ def arange(
     if step == 0:
         raise ValueError("arange: step is 0; it must lead from start to stop")
     start, stop = (0, start) if stop is None else (start, stop)
-    return _made(np.arange(start, stop, step), dtype, requires_grad)
+    values = np.arange(start, stop, step)
+    if dtype is not None:
+        check_kept("arange", values, checked("arange", dtype))
+    return _made(values, dtype, requires_grad)
 
 
 def linspace(start: float, stop: float, num: int, dtype: DType = None, requires_grad: bool = False) -> Tensor:
@@ -146,6 +149,20 @@ def default_generator() -> np.random.Generator:
     return _generator
 
 
+def generator_for(name: str, generator: np.random.Generator | None) -> np.random.Generator:
+    """What the function `name` draws from: `generator`, or the default one for None. Raises TypeError for another.
+
+    >>> generator_for("rand", None) is default_generator()
+    True
+    """
+    if generator is None:
+        return _generator
+    if not isinstance(generator, np.random.Generator):
+        kind = type(generator).__name__
+        raise TypeError(f"{name}: generator is a {kind}; give np.random.default_rng(seed), or call manual_seed")
+    return generator
+
+
 def manual_seed(seed: int) -> np.random.Generator:
     """Start the default generator over from `seed`, and return it.
 
@@ -167,7 +184,7 @@ def rand(
     ((2, 3), dtype('float32'), True)
     """
     dtype = np.dtype(dtype or default_dtype())
-    sizes, source = _shape("rand", shape), _source("rand", generator)
+    sizes, source = _shape("rand", shape), generator_for("rand", generator)
     drawn = source.random(sizes, dtype=_drawable("rand", dtype))
     if dtype == float16:
         drawn = np.floor(drawn * 2048) / 2048  # rounding to float16 would make 1 of what is just below
@@ -184,7 +201,7 @@ def randn(
     (True, True)
     """
     dtype = np.dtype(dtype or default_dtype())
-    sizes, source = _shape("randn", shape), _source("randn", generator)
+    sizes, source = _shape("randn", shape), generator_for("randn", generator)
     drawn = source.standard_normal(sizes, dtype=_drawable("randn", dtype))
     return _made(drawn, dtype, requires_grad)
 
@@ -217,7 +234,7 @@ def randint(
         raise ValueError(f"randint: no integers from {low} to {high} - 1; high must be above low")
     if dtype is not None:
         check_kept("randint", [low, high - 1], checked("randint", dtype))
-    return Tensor(_source("randint", generator).integers(low, high, _shape("randint", (shape,))), dtype)
+    return Tensor(generator_for("randint", generator).integers(low, high, _shape("randint", (shape,))), dtype)
 
 
 def randperm(n: int, generator: np.random.Generator | None = None) -> Tensor:
@@ -226,16 +243,7 @@ def randperm(n: int, generator: np.random.Generator | None = None) -> Tensor:
     >>> randperm(4).sort()[0]
     Tensor([0, 1, 2, 3])
     """
-    return Tensor(_source("randperm", generator).permutation(*_shape("randperm", (n,))))
-
-
-def _source(name: str, generator: Any) -> np.random.Generator:
-    if generator is None:
-        return _generator
-    if not isinstance(generator, np.random.Generator):
-        kind = type(generator).__name__
-        raise TypeError(f"{name}: generator is a {kind}; give np.random.default_rng(seed), or call manual_seed")
-    return generator
+    return Tensor(generator_for("randperm", generator).permutation(*_shape("randperm", (n,))))
 
 
 def _shape(name: str, shape: tuple[Any, ...]) -> tuple[int, ...]:

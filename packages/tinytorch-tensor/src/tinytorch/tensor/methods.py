@@ -164,7 +164,7 @@ class Methods(ArrayLike):
     def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         return ops.min(self, axis=axis, keepdims=keepdims)
 
-    def median(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    def median(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         return ops.median(self, axis=axis, keepdims=keepdims)
 
     def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:

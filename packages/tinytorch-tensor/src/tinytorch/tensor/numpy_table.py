@@ -158,6 +158,8 @@ def _split(x: Any, indices_or_sections: Any, axis: int = 0) -> tuple[Tensor, ...
 
 
 def _diff(x: Any, n: int = 1, axis: int = -1) -> Tensor:
+    if n < 0:
+        raise ValueError(f"np.diff: n is {n}; it is how often to take differences, 0 or more")
     before = (slice(None),) * normal_axis("np.diff", x, axis)
     for _ in range(n):
         x = x[(*before, slice(1, None))] - x[(*before, slice(None, -1))]
@@ -258,8 +260,8 @@ FUNCTIONS |= {
     np.round: ops.round,
     np.around: ops.round,
     np.astype: lambda x, dtype: x.astype(dtype),
-    np.zeros_like: creation.zeros_like,
-    np.ones_like: creation.ones_like,
+    np.zeros_like: lambda x, dtype=None: creation.zeros_like(x, dtype),
+    np.ones_like: lambda x, dtype=None: creation.ones_like(x, dtype),
     np.empty_like: creation.empty_like,
     np.full_like: lambda x, fill_value, dtype=None: creation.full_like(x, fill_value, dtype),
     np.result_type: lambda *xs: np.result_type(*(_bare(x) for x in xs)),

@@ -25,7 +25,7 @@ def _roll(g: Gradient, out: Gradient, x: Any, shift: Any, axis: Any = None) -> G
 def _repeat(g: Gradient, out: Gradient, x: Any, repeats: Any, axis: int | None = None) -> Gradient:
     shape = x.shape if axis is not None else (math.prod(x.shape),)
     axis = (axis or 0) % len(shape)
-    times = np.atleast_1d(np.asarray(repeats))
+    times = np.atleast_1d(np.asarray(repeats, np.int64))
     if len(times) == 1:
         side_by_side = np.reshape(g, (*shape[: axis + 1], int(times[0]), *shape[axis + 1 :]))
         return np.reshape(np.sum(side_by_side, axis=axis + 1), x.shape)
@@ -53,8 +53,8 @@ defvjp(
 )
 defvjp(tt.broadcast_to, lambda g, out, x, shape: g, keep=SHAPES)
 defvjp(tt.flip, lambda g, out, x, axis=None: np.flip(g, axis), keep=SHAPES)
-defvjp(tt.roll, _roll, keep=SHAPES)
-defvjp(tt.repeat, _repeat, keep=SHAPES)
+defvjp(tt.roll, _roll, keep=("params",))
+defvjp(tt.repeat, _repeat, keep=("params",))
 defvjp(tt.pad, _pad, keep=SHAPES)
 defvjp(tt.tril, lambda g, out, x, diagonal=0: np.tril(g, diagonal), keep=SHAPES)
 defvjp(tt.triu, lambda g, out, x, diagonal=0: np.triu(g, diagonal), keep=SHAPES)

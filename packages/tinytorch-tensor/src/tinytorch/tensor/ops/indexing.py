@@ -95,16 +95,21 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     """
     if axis is None:
         x, axis = flatten(x), 0
-    chosen = np.asarray(indices)
-    if chosen.dtype.kind not in "iu" and chosen.size:
-        raise TypeError(f"take: indices of dtype {chosen.dtype}; they must be integers, and x[mask] takes a mask")
-    return getitem(x, index=(slice(None),) * normal_axis("take", x, axis) + (chosen.astype(np.int64, copy=False),))
+    chosen = indices if isinstance(indices, Tensor) else np.asarray(indices)
+    if chosen.dtype.kind not in "iu":
+        if chosen.size:
+            raise TypeError(f"take: indices of dtype {chosen.dtype}; they must be integers, and x[mask] takes a mask")
+        chosen = chosen.astype(np.int64)
+    place = normal_axis("take", x, axis)
+    _check_range("take", plain(chosen), np.shape(x)[place], axis)
+    return getitem(x, index=(slice(None),) * place + (chosen,))
 
 
 def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
-    """`value` where the mask is true, x elsewhere; the mask is broadcast against x.
+    """`value`, in the dtype of x, where the mask is true, x elsewhere; the mask is broadcast against x.
 
-    Raises TypeError for a mask of floating-point numbers, and for a value that an x of integers does not hold.
+    Raises TypeError for a mask of floating-point numbers, and for a fraction in an x of integers, OverflowError for an
+    integer beyond them.
 
     >>> masked_fill(Tensor([1.0, 2.0]), Tensor([True, False]), float("-inf"))
     Tensor([-inf,   2.])
@@ -114,8 +119,11 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
         raise TypeError(f"masked_fill: a mask of dtype {kind}; it is boolean, true where the value goes: mask != 0")
     if value is None:
         raise TypeError("masked_fill: the value is None; it is a number")
-    check_kept("masked_fill", plain(value), np.asarray(plain(x)).dtype)
-    return where(mask, value, x)
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    check_kept("masked_fill", plain(value), x.dtype)
+    if not isinstance(value, Tensor):
+        value = Tensor(value, x.dtype)
+    return where(mask, value if value.dtype == x.dtype else value.astype(x.dtype), x)
 
 
 @primitive
@@ -167,15 +175,18 @@ def _places(name: str, x: Array, index: Array, axis: int) -> tuple[Array, ...]:
         raise TypeError(f"{name}: indices of dtype {index.dtype}; they must be integers, use astype(int64)")
     if index.ndim != x.ndim:
         raise ValueError(f"{name}: index of shape {index.shape} for shape {x.shape}; both need the same number of axes")
-    n = x.shape[axis]
-    if index.size and (index.min() < -n or index.max() >= n):
-        raise IndexError(f"{name}: indices from {index.min()} to {index.max()} for {n} elements along axis {axis}")
+    _check_range(name, index, x.shape[axis], axis)
     axis = axis % x.ndim
     if any(have > n for i, (have, n) in enumerate(zip(index.shape, x.shape, strict=True)) if i != axis):
         raise ValueError(f"{name}: index of shape {index.shape} for shape {x.shape}; only axis {axis} may be longer")
     places: list[Array] = list(np.indices(index.shape, sparse=True))
     places[axis] = index
     return tuple(places)
+
+
+def _check_range(name: str, index: Array, n: int, axis: int) -> None:
+    if index.size and (index.min() < -n or index.max() >= n):
+        raise IndexError(f"{name}: indices from {index.min()} to {index.max()} for {n} elements along axis {axis}")
 
 
 @primitive

@@ -54,8 +54,11 @@ def outer(x: Any, y: Any) -> Tensor:
 @primitive
 def einsum_of(*operands: Array, spec: str) -> Array:
     """What `einsum` does once every axis has a letter, as a primitive of any number of inputs."""
+    halves = np.result_type(*operands) == float16
     try:
-        return np.einsum(spec, *operands, optimize=len(operands) > 1)
+        wide = [np.asarray(operand, float32) for operand in operands] if halves else operands
+        out = np.einsum(spec, *wide, optimize=len(operands) > 1)
+        return out.astype(float16) if halves else out
     except ValueError as error:
         shapes = ", ".join(str(np.shape(operand)) for operand in operands)
         raise ValueError(f"einsum: {spec!r} for shapes {shapes}: {error}") from None
@@ -97,7 +100,7 @@ def explicit(spec: str, ndims: list[int]) -> str:
     longest = 0
     for place, (term, ndim) in enumerate(zip(terms, ndims, strict=True)):
         if "..." in term:
-            extra = ndim - (len(term) - 3)
+            extra = max(0, ndim - (len(term) - 3))
             longest = max(longest, extra)
             terms[place] = term.replace("...", "".join(free[:extra][::-1]))
     spread = "".join(free[:longest][::-1])

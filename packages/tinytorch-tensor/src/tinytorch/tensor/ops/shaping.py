@@ -18,8 +18,11 @@ from .reductions import axis_error, normal_axis
 
 def as_shape(name: str, shape: Any) -> tuple[int, ...]:
     """`shape`, an int or ints, as a tuple of ints. Raises TypeError for anything else."""
-    if isinstance(shape, np.ndarray | Tensor) and shape.ndim > 1:
-        raise TypeError(f"{name}: sizes of shape {shape.shape}; a shape is a row of ints")
+    if isinstance(shape, np.ndarray | Tensor):
+        if shape.ndim > 1:
+            raise TypeError(f"{name}: sizes of shape {shape.shape}; a shape is a row of ints")
+        if shape.dtype.kind in "iu":
+            return tuple(np.asarray(shape).reshape(-1).tolist())
     sizes = tuple(shape) if isinstance(shape, tuple | list) or getattr(shape, "ndim", 0) == 1 else (shape,)
     for size in sizes:
         if isinstance(size, bool) or not _is_index(size):
@@ -44,6 +47,8 @@ def reshape(x: Array, /, shape: Any) -> Array:
     """
     try:
         return x.reshape(shape if shape is not None else as_shape("reshape", shape))
+    except AttributeError:  # a Python number
+        return reshape.forward(np.asarray(x), shape)
     except (ValueError, TypeError):
         sizes = as_shape("reshape", shape)
         if sizes.count(-1) > 1:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ..dispatch import primitive
 from ..dtypes import Array
+from ..methods import Axis
 from ..tensor import Tensor
 from .indexing import gather
-from .reductions import explain, mean, normal_axis
-from .shaping import flatten, reshape
+from .reductions import axis_error, explain, mean, normal_axis
+from .shaping import moveaxis, reshape
 
 
 @primitive(explain=explain("argsort"))
@@ -76,7 +78,7 @@ def _few(row: Array, k: int, largest: bool) -> Array:
     return near[argsort.forward(row[near], descending=largest)[:k]]
 
 
-def median(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
+def median(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The middle element over `axis`, the mean of the middle two of an even number; NaN where there is one.
 
     Where PyTorch takes the lower of the two, this is NumPy's median.
@@ -84,9 +86,15 @@ def median(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
     >>> median(Tensor([5.0, 1.0, 2.0, 100.0]))
     Tensor(3.5)
     """
-    if axis is None:
-        found = median(flatten(x), 0)
-        return reshape(found, shape=(1,) * np.ndim(x)) if keepdims else found
+    if axis is None or isinstance(axis, tuple):
+        shape = np.shape(x)
+        folded = [normal_axis("median", x, each) for each in (range(len(shape)) if axis is None else axis)]
+        if len(set(folded)) != len(folded):
+            raise axis_error("median", x, axis)
+        rest = [n for a, n in enumerate(shape) if a not in folded]
+        rows = moveaxis(x, folded, range(-len(folded), 0))
+        found = median(reshape(rows, shape=(*rest, math.prod(shape[a] for a in folded))), -1)
+        return reshape(found, shape=tuple(1 if a in folded else n for a, n in enumerate(shape))) if keepdims else found
     middle = gather(x, median_indices(x, axis=axis), axis=axis)
     return mean(middle, axis=axis, keepdims=keepdims)
 
