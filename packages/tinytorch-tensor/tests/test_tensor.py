@@ -258,6 +258,8 @@ def test_a_tensor_is_not_none_and_no_word() -> None:
 def test_divmod_is_quotient_and_remainder() -> None:
     quotient, rest = divmod(Tensor([7.0, -7.0]), 2)
     assert (quotient.tolist(), rest.tolist()) == ([3.0, -4.0], [1.0, 1.0])
+    quotient, rest = divmod(7, Tensor([2, -3]))
+    assert (quotient.tolist(), rest.tolist()) == ([3, -3], [1, -2])
 
 
 def test_operations_without_parameters_take_none() -> None:

@@ -125,6 +125,9 @@ class Tensor(Methods):
     def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
         return self // other, self % other
 
+    def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return other // self, other % self
+
     def __rmod__(self, other: Any) -> Tensor:
         return ops.remainder(other, self)
 
