@@ -262,6 +262,8 @@ WRONG: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "must broadcast to their shape",
     ),
+    ("dropout's generator", lambda: F.dropout(ones(2), generator=0), TypeError, "dropout: generator is a int"),
+    ("layer's generator", lambda: nn.Linear(1, 1, generator=0), TypeError, "initialiser: generator is a int"),
     ("part", lambda: nn.Sequential(nn.Linear(1, 1), abs), TypeError, "must be a Module"),  # type: ignore[arg-type]
 ]
 
@@ -271,3 +273,18 @@ def test_misuse_is_explained(wrong: Callable[[], Any], kind: type[Exception], me
     with pytest.raises(kind, match=message) as error:
         wrong()
     assert len(str(error.value).splitlines()) <= 2
+
+
+def test_a_huber_loss_pulls_alike_from_however_far() -> None:
+    x = Tensor([np.inf, -1e30, 300.0, 1.0, 0.5, 0.0], requires_grad=True)
+    loss = F.huber_loss(x, zeros(6), "none")
+    assert loss.tolist() == [np.inf, np.float32(1e30), 299.5, 0.5, 0.125, 0.0]
+    loss.sum().backward()
+    assert x.grad.tolist() == [1.0, -1.0, 1.0, 1.0, 0.5, 0.0]
+
+
+@pytest.mark.parametrize("norm", [nn.LayerNorm, nn.RMSNorm])
+def test_a_norm_whose_weight_is_taken_away_goes_on_without(norm: Any) -> None:
+    layer, x = norm(4), randn(2, 4)
+    layer.weight = layer.bias = None
+    np.testing.assert_array_equal(layer(x).data, norm(4, elementwise_affine=False)(x).data)

@@ -111,6 +111,7 @@ def test_a_table_is_a_dict() -> None:
     assert [*table.keys()] == [name for name, _ in table.items()]
     assert [*table.values()][:2] == [other, tanh]
     assert relu not in table.values()
+    assert list(ModuleDict(table)) == list(ModuleDict(list(table.items()))) == list(table)
     assert table.pop("tanh") is tanh
     del table["relu"]
     assert sorted(table.state_dict()) == ["linear.bias", "linear.weight"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -71,6 +73,15 @@ def test_a_wrong_and_certain_sigmoid_learns() -> None:
     assert x.grad.item() == pytest.approx(-1.0)
     two = F.binary_cross_entropy_with_logits(x, [1.0])
     assert two.item() == pytest.approx(loss.item())
+
+
+def test_a_converted_model_stays_of_float16_beside_integers() -> None:
+    script = (  # in a process that has met no other float16
+        "import numpy as np; from tinytorch.layers import Linear; from tinytorch.tensor import Tensor; "
+        "print((Linear(2, 2).astype('float16').weight * Tensor(np.array([1, 2], 'int16'))).dtype)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "float16"
 
 
 def test_erf_of_a_number() -> None:

@@ -343,6 +343,7 @@ def test_modes_dtypes_and_learning_are_said_clearly() -> None:
     for mode in (0, "eval", None):
         with pytest.raises(TypeError, match="must be True or False"):
             layer.train(mode)  # type: ignore[arg-type]
+    assert layer.train(np.bool_(False)).training is False
     with pytest.raises(TypeError, match="dtype None"):
         layer.astype(None)
     model = Sequential(layer.requires_grad_(False))

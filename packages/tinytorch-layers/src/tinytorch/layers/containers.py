@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Self, overload
 from .module import Module
 from .parameter import Parameter
 
+Named = Mapping[str, Any] | Iterable[tuple[str, Any]]
+
 
 class _Parts(Module):
     """Attributes of one kind, in the order they were set."""
@@ -25,8 +27,9 @@ class _Parts(Module):
             )
         return part
 
-    def _set_named(self, parts: Mapping[str, Any]) -> None:
+    def _set_named(self, named: Named) -> None:
         """All of them, or none when a name cannot be an attribute."""
+        parts = dict(named)
         own = self._parts()
         for name, part in parts.items():
             free = isinstance(name, str) and name and "." not in name and (name in own or not hasattr(self, name))
@@ -181,11 +184,11 @@ class Sequential(_Row):
 class _Table(_Parts):
     """Parts by name."""
 
-    def __init__(self, parts: Mapping[str, Any] | None = None) -> None:
-        self.update(parts or {})
+    def __init__(self, parts: Named = ()) -> None:
+        self.update(parts)
 
-    def update(self, parts: Mapping[str, Any]) -> None:
-        """Set parts by name: all of them, or none when a name cannot be an attribute."""
+    def update(self, parts: Named) -> None:
+        """Set parts by name, of a dict or of pairs: all of them, or none when a name cannot be an attribute."""
         self._set_named(parts)
 
     def pop(self, name: str) -> Any:

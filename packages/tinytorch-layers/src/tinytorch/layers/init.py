@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from tinytorch.tensor import Array, Tensor, default_generator
+from tinytorch.tensor import Array, Tensor, generator_for
 
 from . import state
 
@@ -48,12 +48,12 @@ def constant(tensor: T, value: float) -> T:
 
 def uniform(tensor: T, low: float = 0.0, high: float = 1.0, generator: Generator = None) -> T:
     """Drawn evenly from low to high."""
-    return _write(tensor, (generator or default_generator()).uniform(low, high, tensor.shape))
+    return _write(tensor, generator_for("initialiser", generator).uniform(low, high, tensor.shape))
 
 
 def normal(tensor: T, mean: float = 0.0, std: float = 1.0, generator: Generator = None) -> T:
     """Drawn from the normal distribution."""
-    return _write(tensor, (generator or default_generator()).normal(mean, std, tensor.shape))
+    return _write(tensor, generator_for("initialiser", generator).normal(mean, std, tensor.shape))
 
 
 def trunc_normal(
@@ -74,7 +74,7 @@ def trunc_normal(
             f"trunc_normal: {share:.2%} of the normal distribution with mean {mean} and std {std} lies between "
             f"{low} and {high}; choose wider bounds, or uniform"
         )
-    rng = generator or default_generator()
+    rng = generator_for("initialiser", generator)
     values = rng.normal(mean, std, tensor.size)
     while (outside := np.flatnonzero((values < low) | (values > high))).size:
         values[outside] = rng.normal(mean, std, outside.size)
@@ -145,7 +145,7 @@ def orthogonal(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
     if tensor.ndim < 2:
         raise ValueError(f"orthogonal: shape {tensor.shape}; only matrices, or more axes, have orthogonal rows")
     rows, columns = tensor.shape[0], tensor.size // max(tensor.shape[0], 1)
-    drawn = (generator or default_generator()).standard_normal((max(rows, columns), min(rows, columns)))
+    drawn = generator_for("initialiser", generator).standard_normal((max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(drawn)
     q *= np.sign(np.diag(r))  # makes the draw uniform over all orthogonal matrices
     return _write(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))

@@ -247,10 +247,10 @@ class Module:
 
     def train(self: M, mode: bool = True) -> M:
         """Set `training` here and below: dropout drops while it is true. Raises TypeError for what is no bool."""
-        if not isinstance(mode, bool):
+        if not isinstance(mode, bool | np.bool_):
             raise TypeError(f"train: mode is {mode!r}, a {type(mode).__name__}; it must be True or False")
         for module in self.modules():
-            module.training = mode
+            module.training = bool(mode)
         return self
 
     def eval(self: M) -> M:
@@ -284,7 +284,7 @@ class Module:
             raise TypeError(f"astype: parameters of dtype {dtype} cannot be learned; use float32 or float64")
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.dtype.kind == "f":
-                tensor.data = tensor.data.astype(wanted, copy=False)
+                tensor.data = Tensor(tensor.data, wanted).data
                 if tensor.grad is not None:
                     tensor.grad = tensor.grad.astype(wanted)
         return self

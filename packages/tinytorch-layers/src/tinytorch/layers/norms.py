@@ -31,7 +31,6 @@ class _Norm(Module):
         self.features = shape[0] if len(shape) == 1 else shape
         self.eps = non_negative(name, eps)
         self.weight = Parameter(ones(*shape, dtype=dtype)) if elementwise_affine else None
-        self._simple = len(shape) == 1 and elementwise_affine  # then the function checks the shape
 
     def _as_rows(self, x: Any) -> Tensor:
         """The axes that are normalized together joined into one: (..., *features) -> (..., D)."""
@@ -77,7 +76,7 @@ class LayerNorm(_Norm):
         self.bias = Parameter(zeros(*self.weight.shape, dtype=dtype)) if bias and self.weight is not None else None
 
     def forward(self, x: Any) -> Tensor:
-        if self._simple:
+        if self.weight is not None and self.weight.ndim == 1:  # then the function checks the shape
             return F.layer_norm(x, self.weight, self.bias, eps=self.eps)
         scales = (None if scale is None else scale.reshape(-1) for scale in (self.weight, self.bias))
         return F.layer_norm(self._as_rows(x), *scales, eps=self.eps).reshape(*np.shape(x))
@@ -109,7 +108,7 @@ class RMSNorm(_Norm):
         super().__init__(features, eps, elementwise_affine, dtype)
 
     def forward(self, x: Any) -> Tensor:
-        if self._simple:
+        if self.weight is not None and self.weight.ndim == 1:
             return F.rms_norm(x, self.weight, eps=self.eps)
         weight = None if self.weight is None else self.weight.reshape(-1)
         return F.rms_norm(self._as_rows(x), weight, eps=self.eps).reshape(*np.shape(x))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch.autograd import defvjp
-from tinytorch.tensor import Array, Tensor, default_generator, primitive
+from tinytorch.tensor import Array, Tensor, generator_for, primitive
 
 from ..checks import probability
 
@@ -27,7 +27,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, generator: np.random.
         raise TypeError(f"dropout: x of dtype {x.dtype}; only floating-point numbers can be scaled, use astype")
     if not training or p == 0:
         return x
-    drawn = (generator or default_generator()).random(x.shape, dtype=np.float32)
+    drawn = generator_for("dropout", generator).random(x.shape, dtype=np.float32)
     return keep(x, kept=np.asarray(drawn >= p), scale=1 / (1 - p))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch.autograd import defvjp
-from tinytorch.tensor import Array, Tensor, primitive, where
+from tinytorch.tensor import Array, Tensor, clip, primitive
 
 from ..checks import real
 from .reduction import Reduction, checked, reduced
@@ -83,10 +83,9 @@ def huber_loss(x: Any, target: Any, reduction: Reduction = "mean", delta: float 
     """
     known_delta("huber_loss", delta)
     x, target = _pair("huber_loss", x, target, reduction)
-    difference = x - target
-    distance = np.abs(difference)
-    near, far = 0.5 * difference * difference, delta * (distance - 0.5 * delta)
-    return reduced(where(distance <= delta, near, far), reduction)
+    distance = np.abs(x - target)
+    near = clip(distance, high=delta)
+    return reduced(near * (distance - 0.5 * near), reduction)
 
 
 def binary_cross_entropy(x: Any, target: Any, weight: Any = None, reduction: Reduction = "mean") -> Tensor:
