@@ -10,6 +10,7 @@ import sys
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from tinytorch.autograd import (
     gradcheck,
     is_grad_enabled,
     no_grad,
+    observe_backward,
     rules,
 )
 from tinytorch.tensor import Tensor, primitive
@@ -431,9 +433,9 @@ def test_a_gradient_set_by_hand_is_added_to_or_refused() -> None:
     x.grad = Tensor(fixed, "float64")
     x.sum().backward()
     assert x.grad.tolist() == [2.0, 2.0]
-    for wrong in (np.zeros(2), leaf(1.0)):
+    for wrong in (np.zeros(2), leaf(1.0), Tensor([1, 2])):
         x.grad = wrong  # type: ignore[assignment]
-        with pytest.raises(RuntimeError, match=r"the .grad of a tensor of shape \(2,\) is"):
+        with pytest.raises(RuntimeError, match=r"the .grad of a tensor of shape \(2,\) float32 is"):
             x.sum().backward()
 
 
@@ -457,3 +459,100 @@ def test_what_grad_cannot_differentiate_is_named() -> None:
     with pytest.raises(ValueError, match="2 outputs and 1 grad_outputs"):
         grad([y, y], x, Tensor([1.0]))
     assert grad(y, iter([x]))[0].tolist() == [2.0]
+
+
+def test_what_a_rule_gives_and_somebody_keeps_is_not_written_to() -> None:
+    kept = np.ones(3, np.float32)
+
+    @primitive
+    def straight(x: Any, /) -> Any:
+        return x * 1
+
+    for rule in (lambda g, out, x: kept, lambda g, out, x: memoryview(kept)):
+        defvjp(straight, rule)
+        x = leaf(1.0, 2.0, 3.0)
+        h = x * 1
+        (straight(h) + h * 2 + straight(x)).sum().backward()
+        straight(x).sum().backward()
+        assert (x.grad.tolist(), kept.tolist()) == ([5.0] * 3, [1.0] * 3)
+    defvjp(straight, lambda g, out, x: x)
+    x = leaf(1.0, 2.0, 3.0)
+    straight(x).sum().backward()
+    assert not np.shares_memory(x.grad.data, x.data)
+
+
+def test_observers_may_keep_what_they_see() -> None:
+    kept: list[Any] = []
+    before: list[Any] = []
+
+    def keep(next: Any, node: Any, gradient: Any, needs: Any) -> Any:
+        kept.append(next(node, gradient, needs))
+        before.append(deepcopy(kept[-1]))
+        return kept[-1]
+
+    x = leaf(1.0, 2.0, 3.0)
+    h = x * 2
+    with observe_backward(keep):
+        (h * h + h * 3 + x * 4).sum().backward()
+    assert x.grad.tolist() == [18.0, 26.0, 34.0]
+    np.testing.assert_equal(kept, before)
+
+
+def test_a_rule_may_give_a_tensor() -> None:
+    @primitive
+    def doubled(x: Any, /) -> Any:
+        return x * 2
+
+    defvjp(doubled, lambda g, out, x: tt.exp(np.zeros(2)) * g * 2)
+    x = leaf(1.0, 2.0)
+    h = x * 1
+    (doubled(h) + doubled(h) + doubled(x)).sum().backward()
+    assert x.grad.tolist() == [6.0, 6.0]
+
+
+def test_a_gradient_that_was_computed_with_is_noticed_when_more_is_added_to_it() -> None:
+    x = leaf(1.0, 2.0)
+    (x * x).sum().backward()
+    y = (x * x.grad).sum()
+    (x * 5).sum().backward()
+    with pytest.raises(RuntimeError, match="multiply was changed in place"):
+        y.backward()
+
+
+def test_a_generator_that_another_thread_finishes_leaves_that_thread_recording() -> None:
+    def steps() -> Iterator[int]:
+        with no_grad():
+            yield 1
+
+    begun, recorded = steps(), []
+
+    def finish() -> None:
+        assert list(begun) == []
+        recorded.append((leaf(1.0) * 2).requires_grad)
+
+    def begin_and_leave() -> None:
+        next(begun)
+
+    for part in (begin_and_leave, finish):
+        thread = threading.Thread(target=part)
+        thread.start()
+        thread.join()
+    assert recorded == [True]
+
+
+def test_gradients_that_were_added_up_are_gone_when_the_next_rule_works() -> None:
+    alive: list[int] = []
+    given: list[weakref.ref[Any]] = []
+
+    def watch(next: Any, node: Any, gradient: Any, needs: Any) -> Any:
+        alive.append(sum(each() is not None for each in given))
+        gradients = next(node, gradient, needs)
+        given.extend(weakref.ref(each) for each in gradients if each is not None)
+        return gradients
+
+    x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    for _ in range(5):
+        x = x.tanh() * w
+    with observe_backward(watch):
+        x.sum().backward()
+    assert max(alive) <= 2  # the gradient that is passed, and the sum for w

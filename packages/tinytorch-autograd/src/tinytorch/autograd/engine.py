@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch.tensor import Tensor, alias, mutation
+from tinytorch.tensor import Tensor, alias, mutation, note_write
 from tinytorch.tensor.tensor import wrap
 
 from .hooks import run_hooks
@@ -156,8 +156,8 @@ def _propagate(
                 elif target in owned:
                     np.add(before, gradient, out=before)
                 else:
-                    total = before + gradient  # of 0-dimensional arrays a scalar
-                    pending[target], own = (total, False) if create_graph else (np.asarray(total), True)
+                    gradient = before + gradient  # of 0-dimensional arrays a scalar
+                    pending[target], own = (gradient, False) if create_graph else (np.asarray(gradient), True)
                 if own:
                     owned.add(target)
             if not turns:
@@ -181,7 +181,8 @@ def _propagate(
             gradients = step(node, gradient, needs)
             if not isinstance(gradients, tuple | list) or len(gradients) != len(needs):
                 raise misfit(node, gradients)
-            new = not create_graph and all_new(gradients, gradient)
+            gradients = [*gradients]  # whoever keeps the sequence that came holds its arrays too
+            new = not create_graph and all_new(gradients)
             for each, place in zip(gradients, targets, strict=True):
                 if each is None or place is None:
                     continue
@@ -189,8 +190,9 @@ def _propagate(
                 if type(each) is np.ndarray and each.shape == home.shape and each.dtype is home.dtype:
                     arrivals.append((place, each, new))
                 else:
-                    fit = fitted(each, home)
+                    fit = fitted(each, home, create_graph)
                     arrivals.append((place, fit, new or (fit is not each and not create_graph)))
+            del gradients, each  # what was added to another is not needed while the next rule works
             if not retain_graph:
                 node.free()
         _deliver(pending, owned, wanted, found)
@@ -234,15 +236,16 @@ def _deliver(
             before = leaf.grad
             if before is None:
                 leaf.grad = _own(gradient, leaf in owned)
-            elif not isinstance(before, Tensor) or before.shape != leaf.shape:
+            elif not isinstance(before, Tensor) or before.shape != leaf.shape or before.dtype.kind != "f":
                 raise RuntimeError(
-                    f"backward: the .grad of a tensor of shape {leaf.shape} is {_told(before)}; "
-                    "set it to None, or to a tensor of its shape"
+                    f"backward: the .grad of a tensor of shape {leaf.shape} {leaf.dtype} is {_told(before)}; "
+                    "set it to None, or to a tensor of its shape and dtype"
                 )
             elif isinstance(gradient, Tensor) or before.requires_grad or not before.data.flags.writeable:
                 leaf.grad = before + gradient  # somebody may differentiate it, or may only read it
             else:
                 np.add(before.data, gradient, out=before.data)
+                note_write(before.data)  # what was computed with it as a number may still wait for its pass
 
 
 def _own(gradient: Gradient, owned: bool) -> Tensor:
@@ -252,7 +255,7 @@ def _own(gradient: Gradient, owned: bool) -> Tensor:
 
 
 def _told(value: Any) -> str:
-    return f"one of shape {value.shape}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+    return f"one of shape {value.shape} {value.dtype}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
 _delivering = Lock()  # two threads may differentiate with respect to one leaf

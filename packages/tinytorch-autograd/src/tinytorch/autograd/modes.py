@@ -30,7 +30,7 @@ class Mode:
         modes.set((*modes.get(), self.record))
 
     def __exit__(self, *exc: object) -> None:
-        modes.set(modes.get()[:-1])
+        modes.set(modes.get()[:-1] or (True,))  # a generator may be finished by a thread that never entered
 
     def __call__(self, function: F) -> F:
         if not callable(function):

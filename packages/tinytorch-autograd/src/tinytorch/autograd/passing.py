@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from tinytorch.tensor import Array, Tensor, mutation, written_since
 from tinytorch.tensor.dispatch import unwrap
@@ -84,29 +87,35 @@ def misfit(node: Node, gradients: Any) -> RuntimeError:
     )
 
 
-def all_new(gradients: Sequence[Gradient], gradient: Gradient) -> bool:
-    """Whether nobody else holds the memory of what a rule gave: no view, no array twice, not what it was given."""
-    seen = {id(gradient)}
+def all_new(gradients: Sequence[Gradient]) -> bool:
+    """Whether nobody else holds the memory of what a rule gave, be it the rule itself, an observer or a cache.
+
+    >>> x = np.ones(3)
+    >>> all_new([x * 2, None]), all_new([x]), all_new([np.ones(3)[1:]])
+    (True, False, False)
+    """
     for each in gradients:
-        if each is not None:
-            if isinstance(each, np.ndarray) and (each.base is not None or id(each) in seen):
-                return False
-            seen.add(id(each))
+        if each is not None and (getrefcount(each) > _HOLDERS or type(each) is not ndarray or each.base is not None):
+            return False
     return True
 
 
-def fitted(gradient: Gradient, home: Any) -> Gradient:
+_HOLDERS = 2 if sys.version_info >= (3, 14) else 3  # the sequence, the loop and, before Python 3.14, the call
+
+
+def fitted(gradient: Gradient, home: Any, recorded: bool) -> Gradient:
     """A gradient that a rule gave, with the shape and dtype of what it is the gradient of.
 
-    Raises RuntimeError when that is of integers, or when the shape is not one that broadcasting led to.
+    A tensor where the pass itself is `recorded`, else an array. Raises RuntimeError when what it is the gradient of has
+    integers, or when the shape is not one that broadcasting led to.
     """
     if home.dtype.kind != "f":
         raise RuntimeError(
             f"backward: a tensor of dtype {home.dtype} has requires_grad=True; only floating-point tensors have "
             "gradients, convert it with astype first"
         )
-    if not isinstance(gradient, Tensor | np.ndarray):
-        gradient = np.asarray(gradient)  # arithmetic on 0-dimensional arrays gives scalars
+    if not isinstance(gradient, (ndarray, Tensor) if recorded else ndarray):
+        gradient = np.array(gradient)  # arithmetic on 0-dimensional arrays gives scalars
     if gradient.shape != home.shape:
         gradient = sum_to(gradient, home.shape)
     return gradient if gradient.dtype == home.dtype else gradient.astype(home.dtype)
@@ -123,7 +132,7 @@ def sum_to(g: Gradient, shape: tuple[int, ...]) -> Gradient:
         axis + extra for axis, size in enumerate(shape) if size == 1 and g.shape[axis + extra] != 1
     )
     # halves are summed in single precision: in their own, ten thousand ones are 2048
-    wide: Any = {"dtype": np.float32} if isinstance(g, np.ndarray) and g.dtype.char == "e" else {}
+    wide: Any = {"dtype": np.float32} if isinstance(g, ndarray) and g.dtype.char == "e" else {}
     summed = np.sum(g, axis=axes, keepdims=True, **wide) if axes else g
     if summed.shape[max(extra, 0) :] != shape:
         raise RuntimeError(f"backward: a rule gave a gradient of shape {g.shape} for an input of shape {shape}")
