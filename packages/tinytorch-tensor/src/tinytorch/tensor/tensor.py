@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -82,9 +82,7 @@ class Tensor(Methods):
         return twin
 
     def __getstate__(self) -> Any:
-        """What a pickle has: how the tensor was computed stays behind, so that it is a leaf where it arrives."""
-        state: Any = object.__getstate__(self)
-        own, slots = state
+        own, slots = cast(Any, object.__getstate__(self))  # how it was computed stays behind: a leaf arrives
         return own, {**slots, "node": None, "hooks": None}
 
     # Arithmetic
