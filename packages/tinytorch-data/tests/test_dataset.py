@@ -135,3 +135,8 @@ def test_collate_keeps_the_structure() -> None:
 def test_samples_that_do_not_stack_are_refused(samples: list[Any], error: type[Exception]) -> None:
     with pytest.raises(error, match="collate"):
         collate(samples)
+
+
+def test_a_seed_is_no_generator() -> None:
+    with pytest.raises(TypeError, match="random_split: generator is a int; give np.random.default_rng"):
+        random_split(TensorDataset(np.arange(4)), [0.5, 0.5], generator=0)  # type: ignore[arg-type]

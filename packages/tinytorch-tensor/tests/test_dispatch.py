@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import sys
 import threading
 from collections.abc import Callable
@@ -205,3 +207,9 @@ def test_none_is_an_input_only_where_it_is_the_default() -> None:
     for operation, args in ((shifted, (None, 1)), (tt.exp, (None,)), (tt.add, (1, None)), (tt.where, (True, None, 1))):
         with pytest.raises(TypeError, match="is None; it must be a tensor, an array or a number"):
             operation(*args)
+
+
+def test_a_primitive_is_the_same_after_copies_and_pickles() -> None:
+    for operation in (tt.add, tt.sum, tt.matmul, tt.where):
+        assert copy.deepcopy(operation) is copy.copy(operation) is operation
+        assert pickle.loads(pickle.dumps(operation)) is operation

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -242,3 +244,19 @@ def test_wrong_arguments_are_refused(case: str) -> None:
         run()
     assert words in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 2
+
+
+@every_family
+@pytest.mark.parametrize(
+    "again", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))], ids=["copy", "pickle"]
+)
+def test_a_copy_learns_like_its_original(family: str, again: Any) -> None:
+    model, ids = gpt(family), tokens(2, 6)
+    twin = again(model)
+    for one in (model, twin):
+        F.cross_entropy(one(ids[:, :-1]), ids[:, 1:]).backward()
+    for (name, p), q in zip(model.named_parameters(), twin.parameters(), strict=True):
+        assert p is not q
+        assert p.grad is not None, name
+        assert q.grad is not None, name
+        np.testing.assert_array_equal(p.grad.data, q.grad.data, err_msg=name)

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tinytorch.tensor import Tensor, default_generator
+from tinytorch.tensor import Tensor, generator_for
 
 from .collate import collate
 
@@ -125,7 +125,7 @@ def random_split(
     (8, 2)
     """
     counts = _counts(lengths, len(dataset))
-    order = (generator or default_generator()).permutation(len(dataset))
+    order = generator_for("random_split", generator).permutation(len(dataset))
     return [Subset(dataset, part) for part in np.split(order, np.cumsum(counts)[:-1])]
 
 

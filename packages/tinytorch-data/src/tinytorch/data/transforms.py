@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tinytorch.tensor import Tensor, default_generator
+from tinytorch.tensor import Tensor, generator_for
 
 Images = TypeVar("Images", npt.NDArray[Any], Tensor)
 Array = npt.NDArray[Any]
@@ -50,7 +50,7 @@ class RandomCrop:
             raise ValueError(f"RandomCrop: size {self.size}, padding {padding}; size is at least 1, padding at least 0")
 
     def __call__(self, images: Images, generator: np.random.Generator | None = None) -> Images:
-        draw = generator or default_generator()
+        draw = generator_for("RandomCrop", generator)
         return _like(images, self._crop(_checked(images, "RandomCrop"), draw))
 
     def _crop(self, pixels: Array, draw: np.random.Generator) -> Array:
@@ -84,7 +84,7 @@ class RandomHorizontalFlip:
 
     def __call__(self, images: Images, generator: np.random.Generator | None = None) -> Images:
         pixels = _checked(images, "RandomHorizontalFlip")
-        mirrored = (generator or default_generator()).random(len(pixels)) < self.p
+        mirrored = generator_for("RandomHorizontalFlip", generator).random(len(pixels)) < self.p
         result = pixels.copy()
         result[mirrored] = pixels[mirrored, :, :, ::-1]
         return _like(images, result)

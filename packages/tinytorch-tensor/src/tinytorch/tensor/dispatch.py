@@ -119,6 +119,9 @@ class Primitive:
     def __repr__(self) -> str:
         return f"<primitive {self.form}>"
 
+    def __reduce__(self) -> str:
+        return self.name  # copied and pickled as functions are: there is one of it, found by its name
+
 
 UNBOUNDED = 2**31
 

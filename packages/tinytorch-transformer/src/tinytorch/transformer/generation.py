@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch.autograd import no_grad
-from tinytorch.tensor import Array, Tensor, default_generator
+from tinytorch.tensor import Array, Tensor, generator_for
 
 from .processors import Processor, min_p, repetition_penalty, temperature, top_k, top_p
 from .prompts import Prompt
@@ -110,7 +110,7 @@ def _no_choice(values: Array) -> FloatingPointError:
 def steps(next_logits: NextLogits, prompt: Prompt, new: int, how: Sampling) -> Iterator[Array]:
     """The new tokens (B,), one step at a time, until `new` are there or every row has met a stop token."""
     processors, stops = how.chain(), how.stops()
-    generator = how.generator or default_generator()
+    generator = generator_for("generate", how.generator)
     greedy = how.temperature == 0
     B, start = prompt.ids.shape
     ids = np.empty((B, start + new), np.int64)
