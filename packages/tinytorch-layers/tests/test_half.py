@@ -24,6 +24,8 @@ FUNCTIONS: dict[str, Callable[[Any], Tensor]] = {
     "silu": F.silu,
     "sigmoid": F.sigmoid,
     "erf": F.erf,
+    "softmax": lambda x: F.softmax(x) * 100,
+    "log softmax": F.log_softmax,
     "layer norm": F.layer_norm,
     "rms norm": F.rms_norm,
 }
@@ -42,6 +44,29 @@ def test_values_and_gradients_are_those_of_float64_rounded(name: str, values: np
         results.append((out.data, grad(out, x, Tensor(direction, x.dtype)).data))
     for found, expected in zip(*results, strict=True):
         np.testing.assert_allclose(found.astype(np.float64), expected, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["classes", "probabilities", "log-probabilities"])
+@pytest.mark.parametrize("shape", [(1, 2**17), (2**13, 3)], ids=["many classes", "many rows"])
+def test_the_mean_cross_entropy_of_float16_fits_it(shape: tuple[int, int], kind: str) -> None:
+    logits = np.linspace(-30, 30, shape[0] * shape[1]).reshape(shape)[:, ::-1].astype(np.float16)
+    last = np.full(shape[0], shape[1] - 1)
+    certain = np.zeros(shape, np.float16)
+    certain[:, -1] = 1
+    losses, slopes = [], []
+    for dtype in ("float16", "float64"):
+        x = Tensor(logits, dtype, requires_grad=True)
+        scores = F.log_softmax(x) if kind == "log-probabilities" else x
+        loss = (F.nll_loss if kind == "log-probabilities" else F.cross_entropy)(
+            scores, certain if kind == "probabilities" else last
+        )
+        loss.backward()
+        assert x.grad is not None
+        assert (loss.dtype, x.grad.dtype) == (np.dtype(dtype),) * 2
+        losses.append(loss.item())
+        slopes.append(x.grad.data.astype(np.float64))
+    assert losses[0] == pytest.approx(losses[1], rel=2e-3)
+    np.testing.assert_allclose(*slopes, rtol=5e-3, atol=1e-6)
 
 
 def test_a_model_of_float16_learns_its_norm() -> None:

@@ -88,8 +88,11 @@ def softmax_cross_entropy(
     reduction: Reduction,
 ) -> tuple[Array, Kept]:
     """-log softmax(logits)[target]; `cross_entropy` says more."""
-    if logits.dtype.kind != "f":
+    dtype = logits.dtype
+    if dtype.kind != "f":
         logits = logits.astype(np.float64)
+    elif dtype.char == "e":
+        logits = logits.astype(np.float32)
     flat, counted = checked_targets("cross_entropy", logits, targets, ignore_index)
     n, classes = flat.size, logits.shape[-1]
     weights = None if weight is None else class_weights("cross_entropy", weight, classes, logits.dtype)
@@ -100,7 +103,7 @@ def softmax_cross_entropy(
     norm = np.log(sums)  # log(sum(exp(x)))
     if not isinstance(top, float):
         norm += top[:, 0]
-    right = flat + np.arange(0, n * classes, classes)
+    right = np.add(flat, np.arange(0, n * classes, classes), dtype=np.int64)  # which of uint64 would be floats
     losses = norm - x.reshape(-1)[right]
     importance = None
     if weights is not None or counted is not None:
@@ -121,9 +124,8 @@ def softmax_cross_entropy(
     if reduction == "mean":
         divisor = float(n if importance is None else _sum(importance))
     kept = Kept(right, exponentials, sums, importance, counted, divisor)
-    if reduction == "none":
-        return losses.reshape(targets.shape), kept
-    return _sum(losses) * (1 / divisor if divisor else np.nan), kept
+    out = losses.reshape(targets.shape) if reduction == "none" else _sum(losses) * (1 / divisor if divisor else np.nan)
+    return out.astype(dtype) if dtype.char == "e" else out, kept
 
 
 def _backward(
@@ -140,6 +142,8 @@ def _backward(
 ) -> tuple[Array, None]:
     """With p = softmax(x), for a row of importance w: w (p - onehot(target)); smoothing spreads the onehot."""
     n, classes = kept.exponentials.shape
+    if g.dtype.char == "e":
+        g = g.astype(np.float32)
     weights = None if weight is None else class_weights("cross_entropy", weight, classes, g.dtype)
     scale = g.reshape(-1) * (1 / kept.divisor if kept.divisor else 0.0)  # (n,) or (1,)
     hit = scale if kept.importance is None else kept.importance * scale

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -57,13 +58,16 @@ def _backward(
     g: Array, out: Array, saved: None, needs: tuple[bool, ...], x: Array, weight: Array, bias: Array | None
 ) -> tuple[Array | None, ...]:
     n, m = weight.shape
-    rows = g.reshape(-1, m)
+    count = len(g) if g.ndim == 2 else prod(g.shape[:-1])
+    rows = g.reshape(count, m)
     dx = dweight = dbias = None
-    if needs[0]:
+    if needs[0] and weight.dtype == g.dtype:
         dx = np.empty(x.shape, g.dtype)
-        rows.dot(weight.T, out=dx.reshape(-1, n))
+        rows.dot(weight.T, out=dx.reshape(count, n))
+    elif needs[0]:
+        dx = rows.dot(weight.T).reshape(x.shape)
     if needs[1]:
-        dweight = x.reshape(-1, n).T.dot(rows)
+        dweight = x.reshape(count, n).T.dot(rows)
     if needs[2]:
         dbias = sum_of_rows(rows)
     return dx, dweight, dbias

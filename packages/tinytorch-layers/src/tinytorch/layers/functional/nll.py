@@ -61,8 +61,8 @@ def averaged(losses: Tensor, importance: Tensor, reduction: Reduction) -> Tensor
     """The losses reduced, where their mean is weighted by importance."""
     if reduction == "none":
         return losses
-    total = losses.sum()
     if reduction == "sum":
-        return total
+        return losses.sum()
     weight = float(importance.data.sum(dtype=np.float64))
-    return total * (1 / weight if weight else np.nan)
+    # a mean, unlike a sum, is computed in float32 where the losses are float16
+    return losses.mean() * (losses.size / weight) if weight else losses.sum() * np.nan

@@ -39,7 +39,6 @@ def soft_cross_entropy(
     losses = -(where(np.asarray(p) != 0, log_probs, 0.0) * p).sum(axis=-1)
     if reduction == "none":
         return losses
-    total = losses.sum()
     if reduction == "sum":
-        return total
-    return total * (1 / losses.size if losses.size else np.nan)  # weights do not take part in this mean
+        return losses.sum()
+    return losses.mean() if losses.size else losses.sum() * np.nan  # weights do not take part in this mean

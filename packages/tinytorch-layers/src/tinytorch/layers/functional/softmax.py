@@ -36,13 +36,13 @@ def shift(x: Array, axis: int) -> Array | float:
     """What to subtract so that no exponential overflows: the largest along `axis`, or 0 where there is no danger.
 
     A look at the extremes of the whole array is many times cheaper than the largest of each row and its subtraction,
-    and the length of a short vector, which bounds each of its numbers, is cheaper still.
+    and the length of a short vector, which bounds each of its numbers, is cheaper still. `x` is not float16.
     """
-    if x.size <= SHORT and x.dtype != np.float16:
+    if x.size <= SHORT:
         row = x.reshape(-1)
-        if row.dot(row) <= SAFE**2:
+        if np.vdot(row, row) <= SAFE**2:  # row.dot(row) would warn when that overflows
             return 0.0
-    if x.size == 0 or (x.dtype != np.float16 and _min(x, axis=None) >= -SAFE and _max(x, axis=None) <= SAFE):
+    if x.size == 0 or (_min(x, axis=None) >= -SAFE and _max(x, axis=None) <= SAFE):
         return 0.0
     return _max(x, axis=axis, keepdims=True)
 
@@ -54,11 +54,18 @@ def total(x: Array, axis: int) -> Array:
     return sum_within_rows(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], 1)
 
 
-def _floating(x: Any, axis: int) -> Array:
+def _opened(x: Any, axis: int) -> tuple[Array, np.dtype[Any]]:
+    """x in the dtype to compute in, and the dtype of the result."""
     x = np.asarray(x)
     if not -x.ndim <= axis < x.ndim:
         raise ValueError
-    return x if x.dtype.kind == "f" else x.astype(np.float64)
+    if x.dtype.kind != "f":
+        x = x.astype(np.float64)
+    return (x, x.dtype) if x.dtype.char != "e" else (x.astype(np.float32), x.dtype)
+
+
+def _opened_back(g: Array, out: Array) -> tuple[Array, Array]:
+    return (g, out) if g.dtype.char != "e" else (g.astype(np.float32), out.astype(np.float32))
 
 
 @primitive(fused=True, explain=_explain("softmax"))
@@ -68,7 +75,7 @@ def softmax(x: Array, /, axis: int = -1) -> tuple[Array, None]:
     >>> softmax(Tensor([0.0, 0.0]))
     Tensor([0.5, 0.5])
     """
-    x = _floating(x, axis)
+    x, dtype = _opened(x, axis)
     top = shift(x, axis)
     if isinstance(top, float):
         out = np.exp(x)
@@ -76,12 +83,13 @@ def softmax(x: Array, /, axis: int = -1) -> tuple[Array, None]:
         out = np.subtract(x, top)
         np.exp(out, out=out)
     out /= total(out, axis)
-    return out, None
+    return out if out.dtype is dtype else out.astype(dtype), None
 
 
 def _softmax_backward(
     g: Array, out: Array, saved: None, needs: tuple[bool, ...], x: Any, axis: int = -1
 ) -> tuple[Array]:
+    g, out = _opened_back(g, out)
     last = axis in (-1, out.ndim - 1)
     inner = np.vecdot(g, out)[..., None] if last else _sum(g * out, axis=axis, keepdims=True)
     dx = np.subtract(g, inner)
@@ -104,18 +112,20 @@ def log_softmax(x: Array, /, axis: int = -1) -> tuple[Array, None]:
     >>> log_softmax(Tensor([0.0, 0.0]))
     Tensor([-0.6931, -0.6931])
     """
-    x = _floating(x, axis)
+    x, dtype = _opened(x, axis)
     top = shift(x, axis)
     if isinstance(top, float):
-        return x - np.log(total(np.exp(x), axis)), None
-    out = np.subtract(x, top)
-    out -= np.log(total(np.exp(out), axis))
-    return out, None
+        out = x - np.log(total(np.exp(x), axis))
+    else:
+        out = np.subtract(x, top)
+        out -= np.log(total(np.exp(out), axis))
+    return out if out.dtype is dtype else out.astype(dtype), None
 
 
 def _log_softmax_backward(
     g: Array, out: Array, saved: None, needs: tuple[bool, ...], x: Any, axis: int = -1
 ) -> tuple[Array]:
+    g, out = _opened_back(g, out)
     dx = np.exp(out)
     dx *= total(g, axis)
     np.subtract(g, dx, out=dx)
