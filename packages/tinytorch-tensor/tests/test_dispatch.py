@@ -159,6 +159,8 @@ def test_arguments_are_bound_as_the_forward_names_them() -> None:
     for wrong in (lambda: tt.sum(), lambda: tt.sum(x, 0, axis=0), lambda: tt.add(x), lambda: tt.exp(x, x)):
         with pytest.raises(TypeError, match="the form is"):
             wrong()
+    with pytest.raises(TypeError, match=r"add: 'y' is an input; inputs are given by place, without names: add\(x, y\)"):
+        tt.add(x, y=1)
     assert repr(tt.sum) == "<primitive sum(x, axis, keepdims)>"
 
 
@@ -179,6 +181,16 @@ def test_a_fused_forward_that_forgets_the_pair_is_named() -> None:
     for size in (1, 2, 3):
         with pytest.raises(TypeError, match=r"lonely: its forward returned a ndarray; .* returns \(out, saved\)"):
             lonely(Tensor([1.0] * size))
+
+
+@pytest.mark.parametrize("out", [2.0, None, (np.ones(2), "kept")], ids=["number", "None", "pair"])
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_forward_that_gives_no_array_is_named(out: Any, fused: bool) -> None:
+    def odd(x: Any, /) -> Any:
+        return (out, None) if fused else out
+
+    with pytest.raises(TypeError, match=f"odd: its forward returned a {type(out).__name__}; a forward returns one arr"):
+        tt.primitive(fused=fused)(odd)(Tensor([1.0]))
 
 
 def test_a_handler_without_a_level_is_refused() -> None:

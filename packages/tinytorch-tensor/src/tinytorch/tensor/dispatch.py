@@ -102,6 +102,11 @@ class Primitive:
         """Positional arguments beyond the inputs are parameters; missing optional inputs get their default."""
         if self.arity == UNBOUNDED:
             return args, params
+        by_name = [name for name in self.inputs if name in params]
+        if by_name:
+            raise TypeError(
+                f"{self.name}: {by_name[0]!r} is an input; inputs are given by place, without names: {self.form}"
+            )
         extra = args[self.arity :]
         missing = self.arity - len(args)
         if len(extra) > len(self.params) or missing > len(self.defaults) or params.keys() & self.params[: len(extra)]:
@@ -212,8 +217,13 @@ def run(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> 
         if type(out) is not tuple or len(out) != 2:
             raise no_pair(primitive, out)
         out, saved = out
-    if out.dtype is not dtypes.settled or raw is not None:
-        out = settle(primitive, out, args, params)
+    try:
+        if out.dtype is not dtypes.settled or raw is not None:
+            out = settle(primitive, out, args, params)
+    except AttributeError:
+        if hasattr(out, "dtype"):
+            raise
+        raise no_array(primitive, out) from None
     result: Tensor = new(Tensor)  # what `wrap` does: the call would be a tenth of what dispatch costs
     result.data = out if type(out) is ndarray else np.asarray(out)
     result.grad = result.node = result.hooks = None
@@ -257,6 +267,13 @@ def explained(primitive: Primitive, error: Exception, args: tuple[Any, ...], par
         shown = [f"{arg.shape} {arg.dtype}" if hasattr(arg, "dtype") else repr(arg)[:40] for arg in args]
         error.add_note(f"while computing {primitive.name}({', '.join(shown)})")
     return better or error
+
+
+def no_array(primitive: Primitive, out: Any) -> TypeError:
+    return TypeError(
+        f"{primitive.name}: its forward returned a {type(out).__name__}; a forward returns one array, "
+        "and a fused one (out, saved) with an array in the first place"
+    )
 
 
 def no_pair(primitive: Primitive, out: Any) -> TypeError:
