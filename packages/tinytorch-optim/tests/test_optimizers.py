@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tinytorch.layers import Linear, Parameter
 from tinytorch.optim import SGD, Adam, AdamW, Lion, Muon, Optimizer, RMSprop, blocks, orthogonalize
-from tinytorch.tensor import Tensor
+from tinytorch.tensor import Array, Tensor
 
 Make = Callable[..., Optimizer]
 
@@ -305,3 +305,24 @@ def test_muon_trains_what_it_is_given_bit_for_bit_after_resuming() -> None:
     optimizer.load_state_dict(saved)
     run(make, half, range(3, 6), optimizer)
     assert values(half) == values(whole)
+
+
+class Signs(Optimizer):
+    """The smallest optimizer of one's own: p ← p - lr · sign(g)."""
+
+    def states(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return ()
+
+    def update(
+        self, change: Array, g: Array, state: dict[str, Array], spare: Array, step: int, group: dict[str, Any]
+    ) -> None:
+        np.sign(g, out=change)
+        change *= group["lr"]
+
+
+def test_an_optimizer_of_ones_own_needs_a_rate_and_a_rule() -> None:
+    p = Parameter([1.0, -2.0])
+    (p * p).sum().backward()
+    for options, expected in (({"lr": 0.5}, [0.5, -1.5]), ({"lr": 0.5, "weight_decay": 10.0}, [0.0, -1.0])):
+        Signs([p], options).step()
+        assert p.tolist() == expected

@@ -24,7 +24,7 @@ Parameters: TypeAlias = Module | Iterable[Tensor] | Iterable[tuple[str, Tensor]]
 class Optimizer:
     """Base of all optimizers: a subclass gives `states` and `update`, arithmetic on one-dimensional arrays.
 
-    Every subclass has the options `lr` and `weight_decay`.
+    Every subclass has the option `lr`; where it has `weight_decay` too, that is applied for it.
 
     `params` are a module (errors then know its parameters by name), tensors, `(name, tensor)` pairs, or groups: dicts
     with `"params"` and options that differ from the others. With `check_finite` a step that meets a NaN or an infinity
@@ -68,7 +68,7 @@ class Optimizer:
 
     def validate(self, group: Group) -> None:
         """Raise ValueError for an option out of range."""
-        at_least_zero(self.kind, group, "lr", "weight_decay")
+        at_least_zero(self.kind, group, "lr", *({"weight_decay"} & group.keys()))
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Optimize more parameters, `group["params"]`; options left out are the optimizer's own."""
@@ -121,7 +121,7 @@ class Optimizer:
         """The second half: update every parameter for which `gather` found a gradient."""
         for group, rows, (arrays, gradients) in zip(self.param_groups, self.rows, found, strict=True):
             rows.allot(self.states(group))
-            decay, keep = group["weight_decay"], 1.0
+            decay, keep = group.get("weight_decay", 0.0), 1.0
             if self.decoupled:
                 decay, keep = 0.0, 1 - group["lr"] * decay
             for block in rows.blocks(arrays):
