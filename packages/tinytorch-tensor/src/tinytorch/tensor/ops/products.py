@@ -24,7 +24,7 @@ def matmul(x: Array, y: Array, /) -> Array:
     Tensor([3, 7])
     """
     try:
-        if x.dtype == y.dtype == float16:  # no linear algebra library has it, and NumPy's loop takes 100 times as long
+        if x.dtype is float16 and y.dtype is float16:  # which no linear algebra library has: 100 times slower
             return np.matmul(x.astype(float32), y.astype(float32)).astype(float16)
         return np.matmul(x, y)
     except (ValueError, TypeError, AttributeError):
