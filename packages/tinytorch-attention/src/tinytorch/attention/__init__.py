@@ -8,7 +8,7 @@ from .plotting import plot_attention
 from .readable import scaled_dot_product_attention
 from .rotary import RotaryEmbedding, as_positions, rotate
 
-__version__ = "0.1.1"
+__version__ = "0.3.0"
 
 __all__ = [
     "Core", "MultiHeadAttention", "RotaryEmbedding", "as_positions", "attention", "causal_mask", "combine_masks",

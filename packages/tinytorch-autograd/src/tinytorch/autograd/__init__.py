@@ -13,7 +13,7 @@ from .switch import disable_autograd, enable_autograd
 from .vjps import elementwise, indexing, products, reductions, shaping  # noqa: F401
 from .vjps.elementwise import chosen
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "Graph", "HookHandle", "Node", "Observer", "Rule", "Step", "backward", "chosen", "defconst", "defrefused", "defvjp",

@@ -7,7 +7,7 @@ from .loader import DataLoader
 from .prefetch import prefetched
 from .transforms import Compose, Normalize, RandomCrop, RandomHorizontalFlip, ToFloat
 
-__version__ = "0.1.1"
+__version__ = "0.3.0"
 
 __all__ = [
     "Compose", "DataLoader", "Dataset", "Normalize", "RandomCrop", "RandomHorizontalFlip", "Subset", "TensorDataset",

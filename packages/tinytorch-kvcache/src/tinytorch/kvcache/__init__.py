@@ -11,7 +11,7 @@ from .preallocated import KVCache
 from .speculative import speculative_generate
 from .window import SlidingWindowCache
 
-__version__ = "0.1.1"
+__version__ = "0.3.0"
 
 __all__ = [
     "PADDED", "UNKNOWN", "Beam", "BlockPool", "Cache", "GrowingCache", "Int8Cache", "KVCache", "PagedCache",

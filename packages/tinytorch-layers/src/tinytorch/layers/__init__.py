@@ -22,7 +22,7 @@ from .norms import LayerNorm, RMSNorm
 from .parameter import Parameter
 from .state import Mismatch
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "BCEWithLogitsLoss", "BinaryCrossEntropyLoss", "CrossEntropyLoss", "Dropout", "Embedding", "Flatten", "GELU",

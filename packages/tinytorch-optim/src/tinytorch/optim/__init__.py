@@ -10,7 +10,7 @@ from .schedules import CosineSchedule, OneCycleSchedule, Schedule, StepSchedule,
 from .sgd import SGD
 from .together import Together
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "SGD", "Adam", "AdamW", "CosineSchedule", "Lion", "Muon", "OneCycleSchedule", "Optimizer", "RMSprop", "Schedule",

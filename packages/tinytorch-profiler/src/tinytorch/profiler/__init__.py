@@ -10,7 +10,7 @@ from .profiler import Profiler
 from .shaped import Shaped
 from .summary import Layer, Summary, summary
 
-__version__ = "0.1.1"
+__version__ = "0.3.0"
 
 __all__ = [
     "Event", "Latency", "Layer", "Machine", "Profiler", "Row", "Shaped", "Span", "Summary", "flops_of", "per_gradient",

@@ -7,7 +7,7 @@ from .max_pooling import max_pool2d
 from .modules import AdaptiveAvgPool2d, AvgPool2d, Conv2d, MaxPool2d
 from .normalization import batch_norm
 
-__version__ = "0.1.1"
+__version__ = "0.3.0"
 
 __all__ = [
     "AdaptiveAvgPool2d", "AvgPool2d", "BatchNorm2d", "Conv2d", "MaxPool2d", "adaptive_avg_pool2d", "avg_pool2d",

@@ -1,6 +1,6 @@
 """Stage 1: n-dimensional arrays whose operations can be watched."""
 
-from .tensor import Tensor  # isort: skip  (first: tensors and operations are a circle)
+from .tensor import Tensor, array_of  # isort: skip  (first: tensors and operations are a circle)
 from . import numpy_table as _numpy_table  # noqa: F401
 from .creation import (
     arange,
@@ -27,19 +27,22 @@ from .creation import (
 )
 from .dispatch import KERNEL, OBSERVE, RECORD, Handler, Primitive, handlers, handling, pop, primitive, push, registry
 from .dtypes import Array, default_dtype, set_default_dtype
+from .errors import DTypeError, FileFormatError, ShapeError, TinyTorchError
 from .extension import extend, retract
+from .files import replacing
 from .memory import keep_freed_memory
 from .mutation import clock, note_write, written_since
 from .ops import *  # noqa: F403
 from .ops import __all__ as _operations
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
-    "KERNEL", "OBSERVE", "RECORD", "Array", "Handler", "Primitive", "Tensor", "arange", "clock", "default_dtype",
+    "KERNEL", "OBSERVE", "RECORD", "Array", "DTypeError", "FileFormatError", "Handler", "Primitive", "ShapeError", "Tensor",
+    "TinyTorchError", "arange", "array_of", "clock", "default_dtype",
     "default_generator", "empty", "empty_like", "extend", "eye", "from_dlpack", "full", "full_like", "generator_for",
     "handlers", "handling", "keep_freed_memory", "linspace", "manual_seed", "note_write", "ones", "ones_like", "pop",
-    "primitive", "push", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "registry", "retract",
+    "primitive", "push", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "registry", "replacing", "retract",
     "set_default_dtype", "written_since", "zeros", "zeros_like",
     *_operations,
 ]  # fmt: skip

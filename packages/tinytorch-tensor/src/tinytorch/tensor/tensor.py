@@ -209,6 +209,15 @@ def wrap(array: Any) -> Tensor:
 _new = object.__new__
 
 
+def array_of(data: Any) -> Array:
+    """The array inside a tensor; anything else as the array that NumPy makes of it. Shares memory where it can.
+
+    >>> array_of(Tensor([1, 2])), array_of([0.5])
+    (array([1, 2]), array([0.5]))
+    """
+    return data.data if isinstance(data, Tensor) else np.asarray(data)
+
+
 def _dtype_of(data: Any) -> np.dtype[Any] | None:
     """A tensor made from a tensor keeps its dtype; a float64 array does not."""
     return data.data.dtype if isinstance(data, Tensor) else None

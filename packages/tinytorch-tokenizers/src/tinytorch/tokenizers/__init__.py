@@ -7,4 +7,4 @@ from tinytorch.tokenizers.patterns import GPT2_PATTERN, LLAMA3_PATTERN
 from tinytorch.tokenizers.streaming import StreamDecoder
 
 __all__ = ["GPT2_PATTERN", "LLAMA3_PATTERN", "BPETokenizer", "CharTokenizer", "StreamDecoder", "Tokenizer"]
-__version__ = "0.1.0"
+__version__ = "0.3.0"

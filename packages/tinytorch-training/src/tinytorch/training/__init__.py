@@ -10,7 +10,7 @@ from .progress import ProgressLine
 from .stopping import EarlyStopping
 from .trainer import Trainer
 
-__version__ = "0.1.1"
+__version__ = "0.3.0"
 
 __all__ = [
     "Callback", "Dashboard", "Display", "EarlyStopping", "History", "ProgressLine", "Trainer", "accuracy", "braille",

@@ -11,7 +11,7 @@ from .gpt import GPT
 from .positions import PositionalEncoding, sinusoids
 from .pretrained import load_pretrained
 
-__version__ = "0.1.1"
+__version__ = "0.3.0"
 
 __all__ = [
     "BERT", "GPT", "EncoderDecoder", "FeedForward", "PositionalEncoding", "Sampling", "TransformerBlock",

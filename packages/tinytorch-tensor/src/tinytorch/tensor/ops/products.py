@@ -9,6 +9,7 @@ import numpy as np
 
 from ..dispatch import primitive
 from ..dtypes import Array, float16, float32
+from ..errors import ShapeError
 from ..tensor import Tensor
 from .elementwise import multiply
 from .shaping import broadcast_to, reshape
@@ -34,11 +35,11 @@ def matmul(x: Array, y: Array, /) -> Array:
 def _matmul_error(x: Any, y: Any) -> Exception:
     xs, ys = np.shape(x), np.shape(y)
     if not xs or not ys:
-        return ValueError(f"matmul: {xs} @ {ys}: a scalar has no rows or columns; multiply with *")
+        return ShapeError(f"matmul: {xs} @ {ys}: a scalar has no rows or columns; multiply with *")
     inner = (xs[-1], ys[-2] if len(ys) > 1 else ys[0])
     if inner[0] != inner[1]:
-        return ValueError(f"matmul: {xs} @ {ys}: inner sizes {inner[0]} and {inner[1]} differ; transpose one side?")
-    return ValueError(f"matmul: {xs} @ {ys}: the axes before the last two cannot be broadcast together")
+        return ShapeError(f"matmul: {xs} @ {ys}: inner sizes {inner[0]} and {inner[1]} differ; transpose one side?")
+    return ShapeError(f"matmul: {xs} @ {ys}: the axes before the last two cannot be broadcast together")
 
 
 def outer(x: Any, y: Any) -> Tensor:
