@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tinytorch.tensor import replacing
 
 
@@ -65,7 +66,7 @@ def test_name_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
 def test_what_is_not_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError, match="is a folder; name a file in it"):
         write(tmp_path, "")
-    with pytest.raises(FileNotFoundError, match="there is no folder .*; create it first"):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*; create it first"):
         write(tmp_path / "missing" / "file.txt", "")
 
 
