@@ -27,6 +27,14 @@ def source(stage: str) -> Path:
     return folder(stage) / "src" / "tinytorch" / stage
 
 
+def version(stage: str) -> str:
+    """What the stage's `__init__.py` says."""
+    found = re.search(r'^__version__ = "(.+)"$', (source(stage) / "__init__.py").read_text("utf-8"), re.MULTILINE)
+    if not found:
+        raise ValueError(f"{stage}: __init__.py does not say __version__")
+    return found[1]
+
+
 def requirements(stage: str) -> list[str]:
     found: list[str] = read(folder(stage) / "pyproject.toml")["project"].get("dependencies", [])
     return found

@@ -13,12 +13,6 @@ ORDER = stages.order()
 every_stage = pytest.mark.parametrize("stage", ORDER)
 
 
-def version(stage: str) -> str:
-    found = re.search(r'^__version__ = "(.+)"$', (stages.source(stage) / "__init__.py").read_text(), re.MULTILINE)
-    assert found, f"{stage}: __init__.py does not say __version__"
-    return found[1]
-
-
 def template(path: str, stage: str) -> str:
     return (stages.ROOT / "template" / path).read_text().replace("STAGE", stage)
 
@@ -65,7 +59,7 @@ def test_no_package_owns_the_namespace(stage: str) -> None:
 def test_version_heads_the_changelog(stage: str) -> None:
     head = re.search(r"^## (\S+)", (stages.folder(stage) / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert head
-    assert head[1] == version(stage)
+    assert head[1] == stages.version(stage)
 
 
 @every_stage
@@ -83,7 +77,7 @@ def test_ranges_hold_the_siblings_and_no_exact_pin(stage: str) -> None:
         assert not any(part.operator in ("==", "===") for part in requirement.specifier), requirement
         if sibling != requirement.name:
             assert {part.operator for part in requirement.specifier} == {">=", "<"}, requirement
-            assert requirement.specifier.contains(version(sibling)), requirement
+            assert requirement.specifier.contains(stages.version(sibling)), requirement
 
 
 @every_stage
