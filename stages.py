@@ -47,11 +47,7 @@ def needs(stage: str) -> list[str]:
 
 
 def closure(*stages: str) -> list[str]:
-    """These stages and every stage they stand on, in order.
-
-    Raises:
-        ValueError: for a name that is no stage.
-    """
+    """These stages and every stage that they need, in order. Raises ValueError for a name that is not a stage."""
     known = order()
     wanted: set[str] = set()
     waiting = list(stages)

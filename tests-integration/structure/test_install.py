@@ -1,4 +1,4 @@
-"""`python install.py STAGE` installs a stage with the earlier ones it needs, and asks no index for a name of ours."""
+"""`python install.py STAGE` installs a stage with the earlier ones it needs, and asks no index for their names."""
 
 import re
 import subprocess
@@ -21,7 +21,7 @@ def test_stage_is_installed_with_what_it_needs_and_no_name_of_ours_is_looked_up(
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     log = tmp_path / "pip.log"
-    done = run(python, INSTALL, stage, "--log", log, "-vvv")
+    done = run(python, INSTALL, stage, f"--log={log}", "-vvv")
     assert done.returncode == 0, done.stdout + done.stderr
 
     listed = run(python, "-m", "pip", "list", "--format=freeze").stdout
@@ -40,6 +40,33 @@ def test_unknown_stage_is_refused_with_the_nearest_name() -> None:
     assert done.returncode == 2
     assert "no stage is called 'atention'; did you mean 'attention'?" in done.stderr
     assert ", ".join(stages.order()) in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["attention --editable kvcache", "--test attention kvcache", "attention --no-index kvcache", "kvcache attention"],
+)
+def test_stages_may_stand_after_options(words: str) -> None:
+    done = run(sys.executable, INSTALL, "--show", *words.split())
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout.split()
+    folders = {str(stages.folder(stage)) for stage in stages.closure("attention", "kvcache")}
+    assert folders <= set(shown)
+    assert not {"attention", "kvcache", "all"} & set(shown)
+    assert ("--no-index" in shown) == ("--no-index" in words)
+
+
+def test_all_may_stand_with_other_stages() -> None:
+    shown = run(sys.executable, INSTALL, "all", "--show", "tensor").stdout.split()
+    assert "tensor" not in shown
+    assert {str(stages.folder(stage)) for stage in stages.order()} <= set(shown)
+
+
+@pytest.mark.parametrize("words", ["attention --editable requests", "attention --log file.txt", "all requests", "--"])
+def test_only_options_are_passed_on(words: str) -> None:
+    done = run(sys.executable, INSTALL, "--show", *words.split())
+    assert done.returncode == 2
+    assert not done.stdout
 
 
 def test_every_stage_stands_after_what_it_needs() -> None:
