@@ -37,8 +37,15 @@ def linked(stage: str, readme: str) -> list[str]:
 def stage_page(stage: str, readme: str) -> str:
     for link in linked(stage, readme):
         readme = readme.replace(f"]({link})", f"]({stage}/{link})")
-    needs = ", ".join(f"[{each}]({each}.md)" for each in stages.needs(stage)) or "no other stage"
+    needs = ", ".join(f"[{each}]({each}.md)" for each in stands_on(stage)) or "no other stage"
     return f"{readme}\n\nStands on {needs}.\n\n## Reference\n\n{reference(f'tinytorch.{stage}')}\n"
+
+
+def stands_on(stage: str) -> list[str]:
+    """The stages that it declares, without those that another one of them stands on already."""
+    needs = stages.needs(stage)
+    below = {each for need in needs for each in stages.closure(need) if each != need}
+    return [need for need in needs if need not in below]
 
 
 def reference(package: str) -> str:
@@ -119,7 +126,7 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
         rows = [f"| [{stage}](stages/{stage}.md) | {description(stage)} |" for stage in stages.order()]
         return "\n".join([markdown, "", "| stage | adds |", "|---|---|", *rows])
     if page.file.src_uri == "architecture.md":
-        return f"{markdown}\n\n{picture.draw({stage: stages.needs(stage) for stage in stages.order()})}\n"
+        return f"{markdown}\n\n{picture.draw({stage: stands_on(stage) for stage in stages.order()})}\n"
     return markdown
 
 
