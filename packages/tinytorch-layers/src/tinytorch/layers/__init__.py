@@ -5,6 +5,7 @@ from tinytorch.autograd import enable_autograd
 from . import checks, functional, init
 from .activations import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .basic import Dropout, Embedding, Flatten, Identity, Linear
+from .changes import changes
 from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from .files import load, load_metadata, load_tensors, save, save_tensors
 from .hooks import HookHandle
@@ -17,7 +18,8 @@ from .losses import (
     MSELoss,
     NLLLoss,
 )
-from .module import Module, changes
+from .lowering import lower, lowers
+from .module import Module
 from .norms import LayerNorm, RMSNorm
 from .parameter import Parameter
 from .state import Mismatch
@@ -29,7 +31,7 @@ __all__ = [
     "HookHandle", "HuberLoss", "Identity", "L1Loss", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss",
     "Mismatch", "Module", "ModuleDict", "ModuleList", "NLLLoss", "Parameter", "ParameterDict", "ParameterList",
     "RMSNorm", "ReLU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Tanh", "changes", "checks", "functional", "init",
-    "load", "load_metadata", "load_tensors", "save", "save_tensors",
+    "load", "load_metadata", "load_tensors", "lower", "lowers", "save", "save_tensors",
 ]  # fmt: skip
 
 enable_autograd()

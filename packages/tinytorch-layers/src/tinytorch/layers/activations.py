@@ -8,6 +8,7 @@ from tinytorch.tensor import Tensor, tanh
 
 from . import functional as F
 from .functional.gelu import known_approximation
+from .lowering import Lowered, lowers
 from .module import Module
 
 
@@ -16,6 +17,10 @@ class ReLU(Module):
 
     def forward(self, x: Any) -> Tensor:
         return F.relu(x)
+
+    @lowers("forward")
+    def lower(self) -> Lowered:
+        return F.relu.lower()
 
 
 class LeakyReLU(Module):
@@ -30,6 +35,11 @@ class LeakyReLU(Module):
 
     def forward(self, x: Any) -> Tensor:
         return F.leaky_relu(x, negative_slope=self.negative_slope)
+
+    @lowers("forward")
+    def lower(self) -> Lowered:
+        leaky_relu, negative_slope = F.leaky_relu.lower(), self.negative_slope
+        return lambda x: leaky_relu(x, negative_slope=negative_slope)
 
     def extra_repr(self) -> str:
         return f"{self.negative_slope}"
@@ -50,6 +60,11 @@ class GELU(Module):
     def forward(self, x: Any) -> Tensor:
         return F.gelu(x, approximate=self.approximate)
 
+    @lowers("forward")
+    def lower(self) -> Lowered:
+        gelu, approximate = F.gelu.lower(), self.approximate
+        return lambda x: gelu(x, approximate=approximate)
+
     def extra_repr(self) -> str:
         return f"{self.approximate!r}"
 
@@ -60,6 +75,10 @@ class SiLU(Module):
     def forward(self, x: Any) -> Tensor:
         return F.silu(x)
 
+    @lowers("forward")
+    def lower(self) -> Lowered:
+        return F.silu.lower()
+
 
 class Sigmoid(Module):
     """1 / (1 + exp(-x))"""
@@ -67,12 +86,20 @@ class Sigmoid(Module):
     def forward(self, x: Any) -> Tensor:
         return F.sigmoid(x)
 
+    @lowers("forward")
+    def lower(self) -> Lowered:
+        return F.sigmoid.lower()
+
 
 class Tanh(Module):
     """The hyperbolic tangent."""
 
     def forward(self, x: Any) -> Tensor:
         return tanh(x)
+
+    @lowers("forward")
+    def lower(self) -> Lowered:
+        return tanh.lower()
 
 
 class Softmax(Module):
@@ -88,6 +115,11 @@ class Softmax(Module):
     def forward(self, x: Any) -> Tensor:
         return F.softmax(x, axis=self.axis)
 
+    @lowers("forward")
+    def lower(self) -> Lowered:
+        softmax, axis = F.softmax.lower(), self.axis
+        return lambda x: softmax(x, axis=axis)
+
     def extra_repr(self) -> str:
         return "" if self.axis == -1 else f"axis={self.axis}"
 
@@ -100,6 +132,11 @@ class LogSoftmax(Module):
 
     def forward(self, x: Any) -> Tensor:
         return F.log_softmax(x, axis=self.axis)
+
+    @lowers("forward")
+    def lower(self) -> Lowered:
+        log_softmax, axis = F.log_softmax.lower(), self.axis
+        return lambda x: log_softmax(x, axis=axis)
 
     def extra_repr(self) -> str:
         return "" if self.axis == -1 else f"axis={self.axis}"

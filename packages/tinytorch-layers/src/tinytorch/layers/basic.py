@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinytorch.tensor import Tensor, flatten, zeros
+from tinytorch.tensor import Array, Tensor, flatten, zeros
 
 from . import functional as F
 from . import init
 from .checks import positive, probability, row
+from .lowering import Lowered, lowers
 from .module import Module
 from .parameter import Parameter
 
@@ -49,6 +50,13 @@ class Linear(Module):
 
     def forward(self, x: Any) -> Tensor:
         return F.linear(x, self.weight, self.bias)
+
+    @lowers("forward")
+    def lower(self) -> Lowered:
+        linear, weight, bias = F.linear.lower(), self.weight, self.bias
+        if bias is None:
+            return lambda x: linear(x, weight.data)
+        return lambda x: linear(x, weight.data, bias.data)
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")
@@ -87,6 +95,11 @@ class Embedding(Module):
     def forward(self, indices: Any) -> Tensor:
         return F.embedding(self.weight, indices, padding_idx=self.padding_idx)
 
+    @lowers("forward")
+    def lower(self) -> Lowered:
+        embedding, weight, padding_idx = F.embedding.lower(), self.weight, self.padding_idx
+        return lambda indices: embedding(weight.data, indices, padding_idx=padding_idx)
+
     def extra_repr(self) -> str:
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
         return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
@@ -108,6 +121,10 @@ class Dropout(Module):
     def forward(self, x: Any) -> Tensor:
         return F.dropout(x, self.p, self.training, self.generator)
 
+    @lowers("forward")
+    def lower(self) -> Lowered | None:
+        return None if self.training and self.p else lambda x: x
+
     def extra_repr(self) -> str:
         return f"{self.p}"
 
@@ -120,6 +137,10 @@ class Identity(Module):
 
     def forward(self, x: Any) -> Any:
         return x
+
+    @lowers("forward")
+    def lower(self) -> Lowered:
+        return lambda x: x
 
 
 class Flatten(Module):
@@ -135,6 +156,15 @@ class Flatten(Module):
 
     def forward(self, x: Any) -> Tensor:
         return flatten(x, self.start, self.end)
+
+    @lowers("forward")
+    def lower(self) -> Lowered:
+        def joined(x: Array) -> Array:
+            axes = range(x.ndim or 1)
+            start, end = axes[self.start if x.ndim else 0], axes[self.end] + 1
+            return x.reshape(*x.shape[:start], math.prod(x.shape[start:end]), *x.shape[end:])
+
+        return joined
 
     def extra_repr(self) -> str:
         return "" if (self.start, self.end) == (1, -1) else f"{self.start}, {self.end}"

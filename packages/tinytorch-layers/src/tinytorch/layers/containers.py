@@ -6,6 +6,7 @@ import operator
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, ClassVar, Self, overload
 
+from .lowering import Lowered, lower, lowers
 from .module import Module
 from .parameter import Parameter
 
@@ -179,6 +180,17 @@ class Sequential(_Row):
         for module in self:
             x = module(x)
         return x
+
+    @lowers("forward", "__iter__")
+    def lower(self) -> Lowered | None:
+        steps = [step for module in self if (step := lower(module)) is not None]
+
+        def in_turn(x: Any) -> Any:
+            for step in steps:
+                x = step(x)
+            return x
+
+        return in_turn if len(steps) == len(self) else None
 
 
 class _Table(_Parts):

@@ -15,28 +15,13 @@ import numpy.typing as npt
 from tinytorch.tensor import Tensor
 
 from . import state, tree
+from .changes import count_change
 from .hidden import refuse_hidden
 from .hooks import HookHandle, Hooks, PostHook, PreHook
 from .parameter import Parameter
 
 M = TypeVar("M", bound="Module")
 T = TypeVar("T", bound=Tensor)
-
-_changes = 0
-
-
-def changes() -> int:
-    """How often an attribute of any module was set or deleted: while it stands still, no module has changed.
-
-    Who derived something from a tree of modules can ask whether it still holds. Hooks count (the first that is
-    registered, the last that is removed), numbers inside a parameter do not.
-
-    >>> part, before = Module(), changes()
-    >>> part.name = "head"
-    >>> changes() - before
-    1
-    """
-    return _changes
 
 
 class Module:
@@ -79,13 +64,11 @@ class Module:
                     f"{type(self).__name__}.{name} is a buffer and a {type(value).__name__} would not be; "
                     "assign Tensor(...) or None"
                 )
-        global _changes
-        _changes += 1
+        count_change()
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
-        global _changes
-        _changes += 1
+        count_change()
         object.__delattr__(self, name)
         if name in self._buffers:
             self._forget_buffer(name)

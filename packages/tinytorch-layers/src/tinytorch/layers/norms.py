@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tinytorch.tensor import Tensor, ones, zeros
+from tinytorch.tensor import Primitive, Tensor, ones, zeros
 
 from . import functional as F
 from .checks import non_negative, positive
+from .lowering import Lowered, lowers
 from .module import Module
 from .parameter import Parameter
 
@@ -32,9 +34,9 @@ class _Norm(Module):
         self.eps = non_negative(name, eps)
         self.weight = Parameter(ones(*shape, dtype=dtype)) if elementwise_affine else None
 
-    def _as_rows(self, x: Any) -> Tensor:
+    def _as_rows(self, x: Any) -> Any:
         """The axes that are normalized together joined into one: (..., *features) -> (..., D)."""
-        x = x if isinstance(x, Tensor) else Tensor(x)
+        x = x if isinstance(x, Tensor | np.ndarray) else Tensor(x)
         shape = self.features if isinstance(self.features, tuple) else (self.features,)
         leading = x.ndim - len(shape)
         if leading < 0 or x.shape[leading:] != shape:
@@ -42,6 +44,19 @@ class _Norm(Module):
                 f"{type(self).__name__}: x of shape {x.shape} for features {self.features}; its last axes must be those"
             )
         return x.reshape(*x.shape[:leading], math.prod(shape))
+
+    def _normalize(self, norm: Callable[..., Any], x: Any, *scales: Any) -> Any:
+        """What `norm` makes of tensors, or of arrays, with the scales that there are: weight and bias."""
+        if self.weight is not None and self.weight.ndim == 1:
+            return norm(x, *scales, eps=self.eps)  # which checks the shape
+        scales = tuple(None if scale is None else scale.reshape(-1) for scale in scales)
+        return norm(self._as_rows(x), *scales, eps=self.eps).reshape(*np.shape(x))
+
+    def _lowered(self, primitive: Primitive, *scales: Parameter | None) -> Lowered:
+        norm, eps, present = primitive.lower(), self.eps, [scale for scale in scales if scale is not None]
+        if present and present[0].ndim == 1:
+            return lambda x: norm(x, *[scale.data for scale in present], eps=eps)
+        return lambda x: self._normalize(norm, x, *[scale.data for scale in present])
 
     def extra_repr(self) -> str:
         return (
@@ -76,10 +91,11 @@ class LayerNorm(_Norm):
         self.bias = Parameter(zeros(*self.weight.shape, dtype=dtype)) if bias and self.weight is not None else None
 
     def forward(self, x: Any) -> Tensor:
-        if self.weight is not None and self.weight.ndim == 1:  # then the function checks the shape
-            return F.layer_norm(x, self.weight, self.bias, eps=self.eps)
-        scales = (None if scale is None else scale.reshape(-1) for scale in (self.weight, self.bias))
-        return F.layer_norm(self._as_rows(x), *scales, eps=self.eps).reshape(*np.shape(x))
+        return self._normalize(F.layer_norm, x, self.weight, self.bias)
+
+    @lowers("forward", "_normalize", "_as_rows")
+    def lower(self) -> Lowered:
+        return self._lowered(F.layer_norm, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return super().extra_repr() + (", bias=False" if self.weight is not None and self.bias is None else "")
@@ -108,7 +124,8 @@ class RMSNorm(_Norm):
         super().__init__(features, eps, elementwise_affine, dtype)
 
     def forward(self, x: Any) -> Tensor:
-        if self.weight is not None and self.weight.ndim == 1:
-            return F.rms_norm(x, self.weight, eps=self.eps)
-        weight = None if self.weight is None else self.weight.reshape(-1)
-        return F.rms_norm(self._as_rows(x), weight, eps=self.eps).reshape(*np.shape(x))
+        return self._normalize(F.rms_norm, x, self.weight)
+
+    @lowers("forward", "_normalize", "_as_rows")
+    def lower(self) -> Lowered:
+        return self._lowered(F.rms_norm, self.weight)

@@ -18,7 +18,7 @@ import numpy as np
 
 from . import dtypes
 from .dtypes import Array, as_numbers, default_dtype
-from .tensor import Tensor
+from .tensor import Tensor, wrap
 
 KERNEL = 0
 """The innermost level of handlers, for those that compute a primitive in another way."""
@@ -97,6 +97,33 @@ class Primitive:
             return self(*args, **params)
         out = self.forward(*args, **params)
         return out[0] if self.fused else out
+
+    def lower(self) -> Callable[..., Array]:
+        """What this computes as a function on arrays, with the dtypes and errors that tensors of them would give.
+
+        No handler sees it run, so nothing is recorded. Inputs and parameters are those of the forward.
+
+        >>> from tinytorch.tensor import add
+        >>> add.lower()(np.array([1, 2]), np.array([0.5, 0.5], np.float32)).dtype
+        dtype('float32')
+        """
+        forward, fused = self.forward, self.fused
+
+        def lowered(*arrays: Any, **params: Any) -> Array:
+            try:
+                out = forward(*arrays, **params)
+            except (ValueError, TypeError, IndexError) as error:
+                better = explained(self, error, arrays, params)
+                if better is error:
+                    raise
+                raise better from None
+            if fused:
+                out = out[0]
+            if out.dtype is not dtypes.settled and out.dtype is not getattr(arrays[0], "dtype", None):
+                out = settle(self, out, tuple(wrap(x) if isinstance(x, ndarray) else x for x in arrays), params)
+            return out if type(out) is ndarray else np.asarray(out)
+
+        return lowered
 
     def _bind(self, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Positional arguments beyond the inputs are parameters; missing optional inputs get their default."""

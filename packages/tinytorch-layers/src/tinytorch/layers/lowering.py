@@ -1,0 +1,73 @@
+"""What modules compute as functions on plain arrays, for code that calls one function very often.
+
+For one token of a small model, calling modules and dispatching operations takes longer than the arithmetic. A lowered
+function leaves both out and keeps the arithmetic, because it is made of the forwards of the same primitives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from .changes import rely_on
+from .module import Module
+
+Lowered: TypeAlias = Callable[..., Any]
+
+
+def lower(x: Any) -> Lowered | None:
+    """The function on arrays that computes what `x` computes, or None where that cannot be promised.
+
+    `x` is a module, a primitive, or any object with a method `lower` that returns such a function. The function takes
+    the positional arguments of `forward` as arrays and returns an array of the same numbers and dtype. It reads the
+    numbers of parameters when it runs, records nothing, and no hook or handler sees it run. It holds until `changes()`
+    moves. It is None for a module with hooks, with a forward of its own, or with active dropout, and for whatever
+    contains one.
+
+    >>> import numpy as np
+    >>> from tinytorch.layers import LayerNorm, Linear, Sequential
+    >>> model = Sequential(Linear(4, 3), LayerNorm(3))
+    >>> x = np.ones((2, 4), np.float32)
+    >>> bool((lower(model)(x) == model(x).data).all())
+    True
+    """
+    method = getattr(type(x), "lower", None)
+    if isinstance(method, lowers):
+        return method.of(x)
+    return None if method is None or isinstance(x, Module) else method(x)
+
+
+class lowers:
+    """Declares that a module's method `lower` returns a function on arrays that stands for the methods named here.
+
+    `lower(module)` asks it only while they are those of the class that it was written in, neither overridden in a
+    subclass nor replaced on the class or the instance. It may return None.
+
+    >>> class Twice(Module):
+    ...     def forward(self, x):
+    ...         return x + x
+    ...     @lowers("forward")
+    ...     def lower(self):
+    ...         return lambda x: x + x
+    >>> lower(Twice())(3)
+    6
+    """
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def __call__(self, method: Callable[[Any], Lowered | None]) -> lowers:
+        self.method = method
+        return self
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.meant = {name: getattr(owner, name) for name in (*self.names, "__call__")}
+
+    def of(self, module: Module) -> Lowered | None:
+        cls = type(module)
+        if module._hooks is not None or any(name in module.__dict__ for name in self.names):
+            return None
+        if any(getattr(cls, name) is not method for name, method in self.meant.items()):
+            return None
+        rely_on({(cls, name): method for name, method in self.meant.items()})
+        return self.method(module)
