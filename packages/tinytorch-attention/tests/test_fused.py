@@ -12,19 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinytorch.attention import attention, blocks, causal_mask, scaled_dot_product_attention
+from tinytorch.attention import attention, causal_mask, scaled_dot_product_attention, tiles
 from tinytorch.autograd import grad, gradcheck, gradgradcheck
 from tinytorch.tensor import Tensor
 
 GOLDEN = dict(np.load(Path(__file__).parent / "golden" / "attention.npz", allow_pickle=False))
 
 
-@pytest.fixture(params=["one block", "many blocks"])
+@pytest.fixture(params=["one tile", "many tiles"])
 def cut(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Small inputs fit into one block; here they are cut into many as well."""
-    if request.param == "many blocks":
-        monkeypatch.setattr(blocks, "ROWS", (2, 2))
-        monkeypatch.setattr(blocks, "SCORES_BYTES", 100)
+    """Small inputs fit into one tile; here they are cut into many as well."""
+    if request.param == "many tiles":
+        monkeypatch.setattr(tiles, "ROWS", (2, 2))
+        monkeypatch.setattr(tiles, "SCORES_BYTES", 100)
     yield
 
 
@@ -159,6 +159,35 @@ def test_large_scores_do_not_overflow() -> None:
     out.sum().backward()
     np.testing.assert_allclose(out.data, 1e4, rtol=1e-6)
     assert np.isfinite(x.grad.data).all()
+
+
+@pytest.mark.parametrize("score", [-1000, -80, 25, 29, 31, 44, 60, 89, 100, 200, 266, 1000])
+def test_large_and_small_scores_equal_the_readable_form(score: float) -> None:
+    q, k = np.full((1, 1, 4, 1), abs(score)), np.linspace(0.9, 1, 4).reshape(1, 1, 4, 1) * np.sign(score)
+    inputs = [Tensor(x, "float32", requires_grad=True) for x in (q, k, 1e20 * k)]
+    fused, (readable, _) = attention(*inputs), scaled_dot_product_attention(*inputs)
+    np.testing.assert_allclose(fused.data, readable.data, rtol=1e-3)
+    for x, y in zip(*(grad(out.sum(), inputs) for out in (fused, readable)), strict=True):
+        np.testing.assert_allclose(x.data, y.data, rtol=1e-2, atol=1e-3 * abs(y.data).max() + 1e13)
+
+
+@pytest.mark.parametrize("how", ["causal", "masked"])
+def test_a_nan_in_keys_that_are_not_seen_reaches_nothing(cut: None, how: str) -> None:
+    rng = np.random.default_rng(9)
+    arrays = [rng.standard_normal((1, 2, 6, 4)) for _ in range(3)]
+    q, k, v = (Tensor(x, "float64") for x in arrays)
+    mask = None if how == "causal" else np.arange(6) < 4
+    before = attention(q, k, v, mask, causal=how == "causal")
+    k.data[:, :, 4:] = np.nan
+    after = attention(q, k, v, mask, causal=how == "causal")
+    seen = 4 if how == "causal" else 6
+    np.testing.assert_allclose(after.data[:, :, :seen], before.data[:, :, :seen], atol=1e-14)
+
+
+def test_queries_and_keys_without_numbers_attend_to_all_keys() -> None:
+    q, v = Tensor(np.ones((1, 1, 3, 0)), "float64"), Tensor(np.arange(6.0).reshape(1, 1, 3, 2), "float64")
+    np.testing.assert_allclose(attention(q, q, v).data[0, 0], [[2, 3]] * 3)
+    np.testing.assert_allclose(scaled_dot_product_attention(q, q, v)[0].data[0, 0], [[2, 3]] * 3)
 
 
 def test_float32_is_close_to_float64_and_stays_float32() -> None:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
-from tinytorch.attention import attention, causal_mask, combine_masks, padding_mask, sliding_window_mask
+from tinytorch.attention import (
+    MultiHeadAttention,
+    attention,
+    causal_mask,
+    combine_masks,
+    padding_mask,
+    scaled_dot_product_attention,
+    sliding_window_mask,
+)
 from tinytorch.tensor import Tensor, arange, randn
 
 
@@ -58,6 +69,45 @@ def test_combining_with_an_added_mask_adds() -> None:
     total = combine_masks(causal_mask(3), distance)
     assert total is not None and total.dtype == np.float64
     assert total.tolist() == [[0, -np.inf, -np.inf], [-1, 0, -np.inf], [-2, -1, 0]]
+
+
+X = randn(1, 2, 3, 4)
+TAKERS: dict[str, Callable[[Any], Any]] = {
+    "fused": lambda mask: attention(X, X, X, mask),
+    "readable": lambda mask: scaled_dot_product_attention(X, X, X, mask),
+    "multi-head": lambda mask: MultiHeadAttention(4, 2)(X[0], mask),
+    "weights to look at": lambda mask: MultiHeadAttention(4, 2).weights(X[0], mask),
+    "training with dropout": lambda mask: MultiHeadAttention(4, 2, dropout=0.5)(X[0], mask),
+    "combined": lambda mask: combine_masks(causal_mask(3), mask),
+}
+takers = pytest.mark.parametrize("taker", TAKERS)
+TRIANGLE = np.tril(np.ones((3, 3)))
+
+
+@takers
+@pytest.mark.parametrize("mask", [TRIANGLE, Tensor(TRIANGLE), TRIANGLE.tolist(), np.ones((3, 3), np.float16)])
+def test_a_floating_point_mask_of_zeros_and_ones_is_refused(taker: str, mask: Any) -> None:
+    with pytest.raises(ValueError, match=r"a floating-point mask of zeros and ones; .*hold 0 and -inf, give mask\.as"):
+        TAKERS[taker](mask)
+
+
+@takers
+def test_masks_of_other_floating_point_numbers_are_added(taker: str) -> None:
+    for mask in (np.zeros((3, 3)), np.where(TRIANGLE, 0, -np.inf), TRIANGLE - 1, 0.5 * TRIANGLE, 2 * TRIANGLE):
+        TAKERS[taker](mask)
+    TAKERS[taker](np.where(TRIANGLE, 1, -np.inf))
+
+
+@takers
+def test_masks_of_other_kinds_are_refused(taker: str) -> None:
+    with pytest.raises(TypeError, match="complex128; "):
+        TAKERS[taker](np.ones((3, 3), complex))
+
+
+def test_a_mask_of_zeros_and_ones_is_a_boolean_one_when_it_is_converted() -> None:
+    expected = attention(X, X, X, causal=True).data
+    for mask in (TRIANGLE.astype(bool), TRIANGLE.astype(int), causal_mask(3)):
+        np.testing.assert_allclose(attention(X, X, X, mask).data, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def test_products_depend_on_the_distance_only() -> None:
     assert product(3, 1) != pytest.approx(product(3, 2), abs=1e-3)
 
 
-def test_turning_keeps_lengths_and_leaves_position_zero() -> None:
+def test_rotating_keeps_lengths_and_leaves_position_zero() -> None:
     x = randn(2, 3, 5, 6, dtype="float64")
     turned = RotaryEmbedding(6)(x)
     np.testing.assert_allclose(np.linalg.norm(turned.data, axis=-1), np.linalg.norm(x.data, axis=-1))
@@ -51,12 +51,14 @@ def test_linear_scaling_slows_every_pair() -> None:
     np.testing.assert_allclose(slow(x, [4, 6]).data, RotaryEmbedding(4)(x, [2, 3]).data, atol=1e-15)
 
 
+LLAMA3 = {
+    "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}  # fmt: skip
+
+
 def test_llama3_scaling_slows_slow_pairs_only() -> None:
-    scaling = {
-        "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 8192,
-    }  # fmt: skip
-    rotary = RotaryEmbedding(128, base=500000.0, scaling=scaling)
+    rotary = RotaryEmbedding(128, base=500000.0, scaling=LLAMA3)
     cos, sin = rotary.tables(2, None, np.dtype(np.float64))
     plain = 500000.0 ** (-np.arange(0, 128, 2) / 128)
     for frequency, slowed in zip(plain, np.arctan2(sin[1], cos[1]), strict=True):
@@ -84,6 +86,12 @@ def test_gradients_equal_finite_differences() -> None:
         (lambda: RotaryEmbedding(3), "must be even"),
         (lambda: RotaryEmbedding(4, base=1.0), "above 1"),
         (lambda: RotaryEmbedding(4, scaling={"rope_type": "yarn"}), "'yarn'"),
+        (lambda: RotaryEmbedding(4, base=float("inf")), "above 1"),
+        (lambda: RotaryEmbedding(4, scaling={"type": "linear"}), "sets factor to None; it must be a number above 0"),
+        (lambda: RotaryEmbedding(4, scaling={"type": "linear", "factor": 0}), "sets factor to 0; "),
+        (lambda: RotaryEmbedding(4, scaling={"type": "linear", "factor": float("nan")}), "sets factor to nan; "),
+        (lambda: RotaryEmbedding(4, scaling={"type": "linear", "factor": True}), "sets factor to True; "),
+        (lambda: RotaryEmbedding(4, scaling={**LLAMA3, "high_freq_factor": 1.0}), "the first is smaller"),
         (lambda: RotaryEmbedding(4)(randn(1, 1, 2, 6)), "(B, H, T, 4)"),
         (lambda: RotaryEmbedding(4)(randn(1, 1, 2, 4), [0, 1, 2]), "give (T,) or (B, T)"),
         (lambda: RotaryEmbedding(4)(randn(1, 1, 2, 4), [-1, 0]), "count from 0"),
@@ -94,3 +102,11 @@ def test_wrong_arguments_are_refused(make: object, words: str) -> None:
     with pytest.raises((ValueError, TypeError)) as caught:
         make()  # type: ignore[operator]
     assert words in str(caught.value)
+
+
+def test_tables_follow_the_dtype_of_what_is_rotated() -> None:
+    x = randn(1, 2, 50, 8, dtype="float64")
+    rotary, exact = RotaryEmbedding(8), RotaryEmbedding(8)(x).data
+    assert rotary(x.astype("float32")).dtype == np.float32
+    assert np.array_equal(rotary(x).data, exact)
+    assert rotary(x.astype("float32")).dtype == np.float32

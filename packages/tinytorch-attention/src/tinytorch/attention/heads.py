@@ -1,11 +1,11 @@
-"""Cutting vectors into heads and joining them again. Both are views where memory allows it."""
+"""Cutting vectors into heads and joining them again: views, wherever memory allows it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tinytorch.autograd import defvjp
-from tinytorch.tensor import Array, primitive
+from tinytorch.tensor import Array, ShapeError, primitive
 
 
 @primitive
@@ -17,7 +17,7 @@ def split_heads(x: Array, /, num_heads: int) -> Array:
     (1, 2, 1, 2)
     """
     if x.ndim != 3 or num_heads < 1 or x.shape[-1] % num_heads:
-        raise ValueError(f"split_heads: {x.shape} into {num_heads} heads; the form is (B, T, D), D a multiple of heads")
+        raise ShapeError(f"split_heads: {x.shape} into {num_heads} heads; the form is (B, T, D), D a multiple of heads")
     B, T, D = x.shape
     return x.reshape(B, T, num_heads, D // num_heads).transpose(0, 2, 1, 3)
 
@@ -31,7 +31,7 @@ def merge_heads(x: Array, /) -> Array:
     (1, 5, 8)
     """
     if x.ndim != 4:
-        raise ValueError(f"merge_heads: shape {x.shape}; the form is (B, H, T, D)")
+        raise ShapeError(f"merge_heads: shape {x.shape}; the form is (B, H, T, D)")
     B, H, T, D = x.shape
     return x.transpose(0, 2, 1, 3).reshape(B, T, H * D)
 

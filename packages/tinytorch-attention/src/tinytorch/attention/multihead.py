@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tinytorch.layers import Linear, Module
 from tinytorch.layers import functional as F
 from tinytorch.layers.checks import probability
-from tinytorch.tensor import Tensor
+from tinytorch.tensor import ShapeError, Tensor
 
 from .fused import attention
 from .heads import merge_heads, split_heads
@@ -19,18 +19,18 @@ from .readable import repeat_heads, scaled_dot_product_attention
 from .rotary import RotaryEmbedding
 
 Core = Callable[[Tensor, Tensor, Tensor, Any, bool], Tensor]
-"""What attends: (q, k, v, mask, causal) -> (B, H, T, D), as `attention` does."""
+"""The function that attends: (q, k, v, mask, causal) -> (B, H, T, D), as `attention` does."""
 
 
 class MultiHeadAttention(Module):
     """Attention with several heads, each with its own projections: (B, T, embed_dim) -> (B, T, embed_dim).
 
     Keys and values have `num_kv_heads` heads, each shared by `num_heads / num_kv_heads` heads of queries; as many as
-    queries unless given. `head_dim` is embed_dim / num_heads unless given. `causal` lets a position see itself and
-    those before it. `rotary` turns queries and keys by their positions. `dropout` drops weights while training.
+    queries unless given. `head_dim` is embed_dim / num_heads unless given. With `causal` a position sees itself and
+    those before it. `rotary` rotates queries and keys by their positions. `dropout` drops weights while training.
 
-    The steps are public: `forward(x)` is `merge(attend(*project(x)))`. `core` is what attends; another callable of the
-    same form may be put there.
+    The steps are public: `forward(x)` is `merge(attend(*project(x)))`. `core` is the function that attends; another
+    one of the same form may be put there.
 
     Raises ValueError for sizes that do not fit.
 
@@ -76,15 +76,15 @@ class MultiHeadAttention(Module):
     def project(
         self, x: Tensor, positions: Any = None, kv_input: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries (B, H, T, Dh), keys and values (B, Hkv, S, Dh), turned by rotary positions where there are any.
+        """Queries (B, H, T, Dh), keys and values (B, Hkv, S, Dh), rotated by their positions if there is a `rotary`.
 
         Keys and values come from `kv_input` (B, S, embed_dim), or from `x` (B, T, embed_dim) when it is not given.
-        `positions` are (T,) or (B, T) integers, counted from 0 unless given.
+        `positions` are (T,) or (B, T) integers, 0 to T - 1 unless given.
         """
-        source = x if kv_input is None else kv_input
-        q = split_heads(self.q_proj(x), num_heads=self.num_heads)
-        k = split_heads(self.k_proj(source), num_heads=self.num_kv_heads)
-        v = split_heads(self.v_proj(source), num_heads=self.num_kv_heads)
+        source = x if kv_input is None else kv_input  # (B, S, D), or (B, T, D) and S is T
+        q = split_heads(self.q_proj(x), num_heads=self.num_heads)  # (B, T, D) -> (B, T, H Dh) -> (B, H, T, Dh)
+        k = split_heads(self.k_proj(source), num_heads=self.num_kv_heads)  # (B, S, D) -> (B, Hkv, S, Dh)
+        v = split_heads(self.v_proj(source), num_heads=self.num_kv_heads)  # (B, S, D) -> (B, Hkv, S, Dh)
         if self.rotary is None:
             return q, k, v
         if kv_input is not None:
@@ -94,25 +94,27 @@ class MultiHeadAttention(Module):
         return self.rotary(q, positions), self.rotary(k, positions), v
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Any = None) -> Tensor:
-        """What each query collects from the values: (B, H, T, Dh). `mask` broadcasts to (B, H, T, S)."""
+        """The values that each query attends to, averaged: (B, H, T, Dh). `mask` broadcasts to (B, H, T, S)."""
         if self.training and self.dropout:
-            _, weights = scaled_dot_product_attention(q, k, v, mask, self.causal)
-            return F.dropout(weights, self.dropout, True, self.generator) @ repeat_heads(v, q)
+            _, weights = scaled_dot_product_attention(q, k, v, mask, self.causal)  # (B, H, T, S)
+            weights = F.dropout(weights, self.dropout, True, self.generator)
+            return weights @ repeat_heads(v, q)  # (B, H, T, S) @ (B, H, S, Dh) -> (B, H, T, Dh)
         return self.core(q, k, v, mask, self.causal)
 
     def merge(self, heads: Tensor) -> Tensor:
         """Heads joined and projected: (B, H, T, Dh) -> (B, T, embed_dim)."""
-        return self.out_proj(merge_heads(heads))
+        return self.out_proj(merge_heads(heads))  # (B, H, T, Dh) -> (B, T, H Dh) -> (B, T, D)
 
     def forward(self, x: Tensor, mask: Any = None, positions: Any = None, kv_input: Tensor | None = None) -> Tensor:
         """x (B, T, embed_dim) -> (B, T, embed_dim); true in `mask` (B, H, T, S) is where a query may attend."""
         if x.ndim != 3 or x.shape[-1] != self.embed_dim:
-            raise ValueError(f"MultiHeadAttention: x is {x.shape}; the form is (B, T, {self.embed_dim})")
-        q, k, v = self.project(x, positions, kv_input)
-        return self.merge(self.attend(q, k, v, mask))
+            raise ShapeError(f"MultiHeadAttention: x is {x.shape}; the form is (B, T, {self.embed_dim})")
+        q, k, v = self.project(x, positions, kv_input)  # (B, T, D) -> (B, H, T, Dh), 2 x (B, Hkv, S, Dh)
+        heads = self.attend(q, k, v, mask)  # (B, H, T, Dh)
+        return self.merge(heads)  # (B, T, D)
 
     def weights(self, x: Tensor, mask: Any = None, positions: Any = None, kv_input: Tensor | None = None) -> Tensor:
-        """How much each query attends to each key, to look at: (B, H, T, S), rows that sum to 1."""
+        """How much each query attends to each key: (B, H, T, S), rows that sum to 1. For plots and probes."""
         q, k, v = self.project(x, positions, kv_input)
         return scaled_dot_product_attention(q, k, v, mask, self.causal)[1]
 

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from tinytorch.tensor import ShapeError
+
 
 def plot_attention(
     weights: Any, tokens: Sequence[str] | None = None, path: str | os.PathLike[str] | None = None
 ) -> Any:
-    """Draw weights (T, S), (H, T, S) or (1, H, T, S) as one image a head, and return the matplotlib figure.
+    """Draw weights (T, S), (H, T, S) or (1, H, T, S) as one image per head, and return the matplotlib figure.
 
     `tokens` label the keys, and the queries where there are as many. With `path` the picture is saved there, in the
-    format its ending names. Raises ImportError when matplotlib is missing, ValueError for other shapes.
+    format its ending names. Raises ImportError when matplotlib is missing, ShapeError for other shapes.
     """
     try:
         from matplotlib.figure import Figure
@@ -29,14 +31,14 @@ def plot_attention(
     if heads.ndim == 2:
         heads = heads[None]
     if heads.ndim != 3 or 0 in heads.shape:
-        raise ValueError(f"plot_attention: weights of shape {np.shape(weights)}; give (T, S), or (H, T, S) of one text")
+        raise ShapeError(f"plot_attention: weights of shape {np.shape(weights)}; give (T, S), or (H, T, S) of one text")
     H, T, S = heads.shape
     if tokens is not None and len(tokens) != S:
         raise ValueError(f"plot_attention: {len(tokens)} tokens for {S} keys; give one for each")
     figure = Figure(figsize=(1 + 3 * H, 3.4), layout="constrained")
-    for place, (axes, head) in enumerate(zip(figure.subplots(1, H, squeeze=False)[0], heads, strict=True)):
+    for index, (axes, head) in enumerate(zip(figure.subplots(1, H, squeeze=False)[0], heads, strict=True)):
         image = axes.imshow(head, vmin=0, vmax=max(float(head.max()), 1e-12), cmap="viridis")
-        axes.set(title=f"head {place}", xlabel="attends to")
+        axes.set(title=f"head {index}", xlabel="attends to")
         if tokens is not None:
             axes.set_xticks(range(S), tokens, rotation=90)
             if T == S:

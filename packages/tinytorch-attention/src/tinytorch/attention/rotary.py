@@ -1,6 +1,6 @@
-"""Rotary positions: queries and keys are turned by angles that grow with their place in the sequence.
+"""Rotary positions: queries and keys are rotated by angles that grow with their position in the sequence.
 
-The product of a query and a key then depends on how far apart they are, not on where they stand.
+The product of a query and a key then depends on the distance between them, not on where they are.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy as np
 
 from tinytorch.autograd import defvjp
 from tinytorch.layers import Module
-from tinytorch.tensor import Array, Tensor, primitive
+from tinytorch.tensor import Array, DTypeError, ShapeError, Tensor, array_of, primitive
 
 
 @primitive
 def rotate(x: Array, /, cos: Array, sin: Array) -> Array:
-    """Turn each pair (x[i], x[i + D/2]) of the last axis by an angle, given as cos and sin (..., T, D/2).
+    """Rotate each pair (x[i], x[i + D/2]) of the last axis by an angle: (..., T, D), cos and sin are (..., T, D/2).
 
     >>> from tinytorch.tensor import Tensor
     >>> rotate(Tensor([[1.0, 0.0]]), cos=np.array([[0.0]]), sin=np.array([[1.0]]))  # a quarter of a turn
@@ -34,21 +34,21 @@ def rotate(x: Array, /, cos: Array, sin: Array) -> Array:
     return out
 
 
-def _turn_back(g: Any, out: Any, x: Any, cos: Array, sin: Array) -> Any:
+def _rotate_back(g: Any, out: Any, x: Any, cos: Array, sin: Array) -> Any:
     return rotate.lift(g, cos=cos, sin=-sin)
 
 
-defvjp(rotate, _turn_back)
+defvjp(rotate, _rotate_back)
 
 
 class RotaryEmbedding(Module):
-    """Turns x (B, H, T, D) by the angles of its positions; pair i by position / base ** (2 i / D).
+    """Rotates x (B, H, T, D) by the angles of its positions; pair i by position / base ** (2 i / D).
 
     Pairs are (i, i + D/2), the layout of Llama checkpoints. `scaling` is what a Llama configuration calls rope_scaling:
     `{"rope_type": "linear", "factor": f}` divides all angles by f; `"llama3"` (with `factor`, `low_freq_factor`,
-    `high_freq_factor`, `original_max_position_embeddings`) only those that turn too slowly to have been learned.
+    `high_freq_factor`, `original_max_position_embeddings`) only those of pairs that turn slowly.
 
-    Raises ValueError for an odd `head_dim` and for kinds of scaling that are not known.
+    Raises ValueError for an odd `head_dim`, and for a scaling that is not known or lacks a number.
 
     Source: Su et al. 2021, RoFormer, equation 15; scaling: Llama 3.1's reference code.
 
@@ -60,21 +60,21 @@ class RotaryEmbedding(Module):
 
     def __init__(self, head_dim: int, base: float = 10000.0, scaling: Mapping[str, Any] | None = None) -> None:
         if head_dim < 2 or head_dim % 2:
-            raise ValueError(f"RotaryEmbedding: head_dim {head_dim}; it must be even, numbers are turned in pairs")
-        if not base > 1:
+            raise ValueError(f"RotaryEmbedding: head_dim {head_dim}; it must be even, numbers are rotated in pairs")
+        if not 1 < base < math.inf:
             raise ValueError(f"RotaryEmbedding: base {base}; it must be above 1, usually 10000")
         self.head_dim = head_dim
         self.base = base
         self.scaling = dict(scaling) if scaling else None
-        frequencies = base ** (-np.arange(0, head_dim, 2) / head_dim)  # radians a position, (D/2,)
-        self._frequencies = scaled(frequencies, self.scaling) if self.scaling else frequencies
-        self._tables = (np.empty((0, 0)), np.empty((0, 0)))
+        frequencies = base ** (-np.arange(0, head_dim, 2) / head_dim)  # radians per position, (D/2,)
+        self._frequencies = scale_frequencies(frequencies, self.scaling) if self.scaling else frequencies
+        self._tables: dict[np.dtype[Any], tuple[Array, Array]] = {}
 
     def forward(self, x: Any, positions: Any = None) -> Tensor:
-        """x at `positions`, (T,) or (B, T) integers, counted from 0 unless given."""
+        """x (B, H, T, D) at `positions`, (T,) or (B, T) integers, 0 to T - 1 unless given: (B, H, T, D)."""
         if x.ndim != 4 or x.shape[-1] != self.head_dim:
-            raise ValueError(f"RotaryEmbedding: x is {x.shape}; the form is (B, H, T, {self.head_dim})")
-        cos, sin = self.tables(x.shape[-2], positions, x.dtype)
+            raise ShapeError(f"RotaryEmbedding: x is {x.shape}; the form is (B, H, T, {self.head_dim})")
+        cos, sin = self.tables(x.shape[-2], positions, x.dtype)  # (T, D/2), or (B, 1, T, D/2)
         return rotate(x, cos=cos, sin=sin)
 
     def tables(self, length: int, positions: Any, dtype: np.dtype[Any]) -> tuple[Array, Array]:
@@ -82,17 +82,16 @@ class RotaryEmbedding(Module):
         if positions is None:
             cos, sin = self._up_to(length, dtype)
             return cos[:length], sin[:length]
-        where = as_positions("RotaryEmbedding", positions, length)
-        cos, sin = self._up_to(int(where.max(initial=-1)) + 1, dtype)
-        return (cos[where], sin[where]) if where.ndim == 1 else (cos[where][:, None], sin[where][:, None])
+        index = as_positions("RotaryEmbedding", positions, length)
+        cos, sin = self._up_to(int(index.max(initial=-1)) + 1, dtype)
+        return (cos[index], sin[index]) if index.ndim == 1 else (cos[index][:, None], sin[index][:, None])
 
     def _up_to(self, length: int, dtype: np.dtype[Any]) -> tuple[Array, Array]:
-        """The tables of at least `length` positions, made once and doubled when they are too short."""
-        cos, sin = self._tables
-        if len(cos) < length or cos.dtype != dtype:
-            places = np.arange(max(length, 2 * len(cos), 64))
-            angles = np.outer(places, self._frequencies)  # in float64: large angles need the digits
-            self._tables = cos, sin = np.cos(angles).astype(dtype), np.sin(angles).astype(dtype)
+        """The tables of at least `length` positions, kept per dtype and doubled when they are too short."""
+        cos, sin = self._tables.get(dtype, ((), ()))
+        if len(cos) < length:
+            angles = np.outer(np.arange(max(length, 2 * len(cos), 64)), self._frequencies)  # float64, for large angles
+            self._tables[dtype] = cos, sin = np.cos(angles).astype(dtype), np.sin(angles).astype(dtype)
         return cos, sin
 
     def extra_repr(self) -> str:
@@ -101,27 +100,42 @@ class RotaryEmbedding(Module):
 
 
 def as_positions(name: str, positions: Any, length: int) -> Array:
-    """`positions` as an array (T,) or (B, T) of integers from 0; raises ValueError or TypeError for anything else."""
-    where = np.asarray(positions)
-    if where.dtype.kind not in "iu":
-        raise TypeError(f"{name}: positions of dtype {where.dtype}; they are integers")
-    if where.ndim not in (1, 2) or where.shape[-1] != length:
-        raise ValueError(f"{name}: positions of shape {where.shape} for {length} tokens; give (T,) or (B, T)")
-    if where.size and where.min() < 0:
-        raise ValueError(f"{name}: position {where.min()}; positions count from 0")
-    return where
+    """`positions` as an array (T,) or (B, T) of integers from 0.
+
+    Raises DTypeError for other numbers, ShapeError for other shapes, ValueError for negative positions; messages begin
+    with `name`.
+    """
+    index = array_of(positions)
+    if index.dtype.kind not in "iu":
+        raise DTypeError(f"{name}: positions of dtype {index.dtype}; they are integers")
+    if index.ndim not in (1, 2) or index.shape[-1] != length:
+        raise ShapeError(f"{name}: positions of shape {index.shape} for {length} tokens; give (T,) or (B, T)")
+    if index.size and index.min() < 0:
+        raise ValueError(f"{name}: position {index.min()}; positions count from 0")
+    return index
 
 
-def scaled(frequencies: Array, scaling: Mapping[str, Any]) -> Array:
-    """Frequencies slowed down for contexts longer than those that a model was first trained on."""
+def scale_frequencies(frequencies: Array, scaling: Mapping[str, Any]) -> Array:
+    """Lower frequencies, for contexts longer than those that a model was first trained on."""
     kind = scaling.get("rope_type", scaling.get("type", "default"))
     if kind == "default":
         return frequencies
-    if kind == "linear":
-        return frequencies / scaling["factor"]
-    if kind != "llama3":
+    if kind not in ("linear", "llama3"):
         raise ValueError(f"RotaryEmbedding: scaling {kind!r}; known are 'default', 'linear' and 'llama3'")
-    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
-    turns = scaling["original_max_position_embeddings"] * frequencies / (2 * math.pi)  # within the first context
+    slow = frequencies / _positive(scaling, "factor")
+    if kind == "linear":
+        return slow
+    low, high = _positive(scaling, "low_freq_factor"), _positive(scaling, "high_freq_factor")
+    if low >= high:
+        raise ValueError(f"RotaryEmbedding: low_freq_factor {low} and high_freq_factor {high}; the first is smaller")
+    turns = _positive(scaling, "original_max_position_embeddings") * frequencies / (2 * math.pi)  # in the first context
     share = np.clip((turns - low) / (high - low), 0, 1)  # 1: fast, as it was; 0: slow, divided by the factor
-    return share * frequencies + (1 - share) * frequencies / scaling["factor"]
+    scaled: Array = share * frequencies + (1 - share) * slow
+    return scaled
+
+
+def _positive(scaling: Mapping[str, Any], name: str) -> float:
+    value = scaling.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"RotaryEmbedding: scaling sets {name} to {value!r}; it must be a number above 0")
+    return value

@@ -1,17 +1,20 @@
-"""What queries, keys, values and masks must look like to be put together."""
+"""How queries, keys, values and masks must fit together."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from tinytorch.tensor import DTypeError, ShapeError
 
-def check_shapes(name: str, q: Any, k: Any, v: Any, mask: Any = None) -> None:
-    """Raise ValueError or TypeError, in the words of `name`, when these cannot be attended with."""
+
+def check_shapes(name: str, q: Any, k: Any, v: Any, mask: Any, axes: int | None = None) -> None:
+    """Raise ShapeError or DTypeError, which begin with `name`, unless attention can be computed from these."""
     for letter, x in zip("qkv", (q, k, v), strict=True):
         if not hasattr(x, "dtype") or x.dtype.kind != "f":
-            raise TypeError(
+            raise DTypeError(
                 f"{name}: {letter} is {getattr(x, 'dtype', type(x).__name__)}; q, k and v are floating-point tensors"
             )
     qs, ks, vs = q.shape, k.shape, v.shape
@@ -23,10 +26,12 @@ def check_shapes(name: str, q: Any, k: Any, v: Any, mask: Any = None) -> None:
         and (len(qs) < 3 or (ks[-3] > 0 and qs[-3] % ks[-3] == 0))
     )
     if not fits:
-        raise ValueError(
+        raise ShapeError(
             f"{name}: q {qs}, k {ks}, v {vs}; the form is q (B, H, T, D), k (B, Hkv, S, D), v (B, Hkv, S, Dv), "
             "H a multiple of Hkv"
         )
+    if axes not in (None, len(qs)):
+        raise ShapeError(f"{name}: q has the shape {qs}; it is (B, H, T, D), add the axes that are missing")
     if mask is None:
         return
     shape, scores = np.shape(mask), (*qs[:-1], ks[-2])
@@ -35,7 +40,12 @@ def check_shapes(name: str, q: Any, k: Any, v: Any, mask: Any = None) -> None:
     except ValueError:
         fits = False
     if not fits:
-        raise ValueError(
+        raise ShapeError(
             f"{name}: a mask of shape {shape} for scores of shape {scores}; it must broadcast to (B, H, T, S), "
             "for (B, T) that is 1 where a token counts use padding_mask"
         )
+
+
+def scale_for(q: Any, scale: float | None) -> float:
+    """`scale`, or the 1 / sqrt(D) of equation 1 unless one is given. Without any numbers (D = 0) all scores are 0."""
+    return 1 / math.sqrt(max(q.shape[-1], 1)) if scale is None else scale
