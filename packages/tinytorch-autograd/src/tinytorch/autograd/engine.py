@@ -141,7 +141,7 @@ def _propagate(
     found: dict[Origin, Gradient] = {}
 
     arrivals: list[tuple[Origin, Gradient, bool]] = [  # where, what, and whether it is an array of our own
-        (origin(root), seed if create_graph else seed.data, False)
+        (origin(root), seed if create_graph else seed._data, False)
         for root, seed in roots
         if leading is None or origin(root) in leading
     ]
@@ -186,7 +186,7 @@ def _propagate(
             for each, place in zip(gradients, targets, strict=True):
                 if each is None or place is None:
                     continue
-                home = place if type(place) is Node else place.data  # type: ignore[union-attr]
+                home = place if type(place) is Node else place._data  # type: ignore[union-attr]
                 if type(each) is np.ndarray and each.shape == home.shape and each.dtype is home.dtype:
                     arrivals.append((place, each, new))
                 else:

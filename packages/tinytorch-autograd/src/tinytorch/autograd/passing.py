@@ -50,7 +50,7 @@ def through(node: Node, gradient: Array, needs: Sequence[bool]) -> Sequence[Grad
     # lists and foreign arrays too, as the forward saw them
     inputs: list[Any] = []
     for arg in args:
-        inputs.append(arg.data if isinstance(arg, Tensor) else arg if type(arg) is Node else unwrap(arg))
+        inputs.append(arg._data if isinstance(arg, Tensor) else arg if type(arg) is Node else unwrap(arg))
     if rule.fused is not None:
         return rule.fused(gradient, node.out, node.saved, needs, *inputs, **node.params)
     return _by_rule(node, gradient, needs, node.out, inputs)

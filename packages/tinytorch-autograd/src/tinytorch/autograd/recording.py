@@ -106,9 +106,9 @@ class Recorder:
         rule = rules.get(primitive) or rule_of(primitive)  # before the forward runs: it might write in place
         result = next(primitive, args, params)
         out, saved = result if primitive.fused else (result, None)
-        if rule.reason or out.data.dtype.kind != "f":
+        if rule.reason or out._data.dtype.kind != "f":
             return result
-        out.node = node = Node(primitive, args, params, origins, needs, out.data, saved, rule)
+        out.node = node = Node(primitive, args, params, origins, needs, out._data, saved, rule)
         out.requires_grad = True
         if _tracing.get():
             node.trace = traceback.extract_stack()[:-2]

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinytorch.tensor import Tensor
+from tinytorch.tensor.tensor import rebind
 
 from . import state, tree
 from .changes import count_change
@@ -267,7 +268,7 @@ class Module:
             raise TypeError(f"astype: parameters of dtype {dtype} cannot be learned; use float32 or float64")
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.dtype.kind == "f":
-                tensor.data = Tensor(tensor.data, wanted).data
+                rebind(tensor, Tensor(tensor.data, wanted).data)
                 if tensor.grad is not None:
                     tensor.grad = tensor.grad.astype(wanted)
         return self

@@ -2,6 +2,7 @@
 
 from .tensor import Tensor, array_of  # isort: skip  (first: tensors and operations are a circle)
 from . import numpy_table as _numpy_table  # noqa: F401
+from .checks import check_int
 from .creation import (
     arange,
     default_generator,
@@ -39,7 +40,7 @@ __version__ = "0.3.0"
 
 __all__ = [
     "KERNEL", "OBSERVE", "RECORD", "Array", "DTypeError", "FileFormatError", "Handler", "Primitive", "ShapeError",
-    "Tensor", "TinyTorchError", "arange", "array_of", "clock", "default_dtype", "default_generator", "empty",
+    "Tensor", "TinyTorchError", "arange", "array_of", "check_int", "clock", "default_dtype", "default_generator", "empty",
     "empty_like", "extend", "eye", "from_dlpack", "full", "full_like", "generator_for", "handlers", "handling",
     "keep_freed_memory", "linspace", "manual_seed", "note_write", "ones", "ones_like", "pop", "primitive", "push",
     "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "registry", "replacing", "retract",

@@ -12,62 +12,62 @@ from .dtypes import Array
 
 
 class ArrayLike:
-    """Something that holds `data`, an ndarray, and is read like one."""
+    """Something that holds an ndarray, and is read like one."""
 
     __slots__ = ()
 
-    data: Array
+    _data: Array
 
     __array_priority__ = 1000.0
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.data.shape
+        return self._data.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self.data.dtype
+        return self._data.dtype
 
     @property
     def ndim(self) -> int:
-        return self.data.ndim
+        return self._data.ndim
 
     @property
     def size(self) -> int:
-        return self.data.size
+        return self._data.size
 
     @property
     def nbytes(self) -> int:
-        return self.data.nbytes
+        return self._data.nbytes
 
     def __len__(self) -> int:
-        if self.data.ndim == 0:
+        if self._data.ndim == 0:
             raise TypeError("len: a 0-dimensional tensor has no length; use .item() for its value")
-        return len(self.data)
+        return len(self._data)
 
     def numpy(self) -> Array:
         """The array itself, sharing memory."""
-        return self.data
+        return self._data
 
     def item(self) -> Any:
         """The only element, as a Python number. Raises ValueError when there is not exactly one."""
-        if self.data.size != 1:
+        if self._data.size != 1:
             raise ValueError(f"item: the shape {self.shape} has {self.size} elements, not one; use .tolist()")
-        return self.data.item()
+        return self._data.item()
 
     def tolist(self) -> Any:
-        return self.data.tolist()
+        return self._data.tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.array(self.data, dtype=dtype, copy=copy)
+        return np.array(self._data, dtype=dtype, copy=copy)
 
     def __dlpack__(self, **kwargs: Any) -> Any:
-        if any(stride < 0 for stride in self.data.strides):  # PyTorch ends the process over them
-            raise BufferError(f"dlpack: strides {self.data.strides} run backwards; pass on a .copy()")
-        return self.data.__dlpack__(**kwargs)
+        if any(stride < 0 for stride in self._data.strides):  # PyTorch ends the process over them
+            raise BufferError(f"dlpack: strides {self._data.strides} run backwards; pass on a .copy()")
+        return self._data.__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> tuple[Any, Any]:
-        return self.data.__dlpack_device__()
+        return self._data.__dlpack_device__()
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return numpy_protocol.ufunc(ufunc, method, inputs, kwargs)
@@ -76,11 +76,11 @@ class ArrayLike:
         return numpy_protocol.function(function, args, kwargs)
 
     def __bool__(self) -> bool:
-        if self.data.size != 1:
+        if self._data.size != 1:
             raise ValueError(
                 f"bool: the truth of a tensor of shape {self.shape} is ambiguous; use .any() or .all(), or .item()"
             )
-        return bool(self.data)
+        return bool(self._data)
 
     def __float__(self) -> float:
         return float(self.item())
@@ -89,17 +89,17 @@ class ArrayLike:
         return int(self.item())
 
     def __index__(self) -> int:
-        if self.data.ndim or self.data.dtype.kind not in "iu":
+        if self._data.ndim or self._data.dtype.kind not in "iu":
             raise TypeError(f"a tensor of shape {self.shape} and dtype {self.dtype} is not an integer; use int(tensor)")
-        return int(self.data)
+        return int(self._data)
 
     def __format__(self, spec: str) -> str:
         """A single number is written as `spec` says (`f"{loss:.3f}"`); other tensors have only their `repr`."""
         if not spec:
             return str(self)
-        if self.data.ndim:
+        if self._data.ndim:
             raise TypeError(f"format: {spec!r} is for one number, the shape is {self.shape}; use .item() or .tolist()")
-        return format(self.data.item(), spec)
+        return format(self._data.item(), spec)
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self.data == np.asarray(value)).any())
+        return bool((self._data == np.asarray(value)).any())

@@ -218,19 +218,19 @@ def run(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> 
         # most have one input or two: spelled out, without a loop and without unpacking, these take half the time
         if len(args) == 1:
             x = args[0]
-            x = x.data if isinstance(x, Tensor) else (raw := given(primitive, 0, x))
+            x = x._data if isinstance(x, Tensor) else (raw := given(primitive, 0, x))
             out = forward(x, **params) if params else forward(x)
         elif len(args) == 2 and not params:
             x, y = args
             out = forward(
-                x.data if isinstance(x, Tensor) else x if type(x) in WEAK else (raw := given(primitive, 0, x)),
-                y.data if isinstance(y, Tensor) else y if type(y) in WEAK else (raw := given(primitive, 1, y)),
+                x._data if isinstance(x, Tensor) else x if type(x) in WEAK else (raw := given(primitive, 0, x)),
+                y._data if isinstance(y, Tensor) else y if type(y) in WEAK else (raw := given(primitive, 1, y)),
             )
         else:
             inputs: list[Any] = []
             for x in args:
                 if isinstance(x, Tensor):
-                    inputs.append(x.data)
+                    inputs.append(x._data)
                 else:
                     inputs.append(x if type(x) in WEAK else (raw := given(primitive, len(inputs), x)))
             out = forward(*inputs, **params)
@@ -252,7 +252,7 @@ def run(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> 
             raise
         raise no_array(primitive, out) from None
     result: Tensor = new(Tensor)  # what `wrap` does: the call would be a tenth of what dispatch costs
-    result.data = out if type(out) is ndarray else np.asarray(out)
+    result._data = out if type(out) is ndarray else np.asarray(out)
     result.grad = result.node = result.hooks = None
     result.requires_grad = False
     return (result, saved) if primitive.fused else result
@@ -267,7 +267,7 @@ WEAK = frozenset({int, float, bool})
 def unwrap(arg: Any) -> Any:
     """An input as the forward sees it: an array, a Python scalar or None."""
     if isinstance(arg, Tensor):
-        return arg.data
+        return arg._data
     if isinstance(arg, np.generic):
         return arg.item()  # np.sqrt(2) is a number like math.sqrt(2), and would lose digits as a float32 array
     return arg if arg is None or type(arg) in WEAK else as_numbers(arg)
@@ -318,11 +318,11 @@ def settle(primitive: Primitive, out: Array, args: tuple[Any, ...], params: dict
     """
     dtype = out.dtype
     for arg in args:
-        if isinstance(arg, Tensor) and arg.data.dtype is dtype:
+        if isinstance(arg, Tensor) and arg._data.dtype is dtype:
             return out
     if dtype.kind != "f" or "dtype" in params:
         return out
-    floats = [arg.data.dtype for arg in args if isinstance(arg, Tensor) and arg.data.dtype.kind == "f"]
+    floats = [arg._data.dtype for arg in args if isinstance(arg, Tensor) and arg._data.dtype.kind == "f"]
     wanted = np.result_type(*floats) if floats else default_dtype()
     if dtype.itemsize < wanted.itemsize and not floats and not primitive.fused:
         inputs = [unwrap(arg) for arg in args]

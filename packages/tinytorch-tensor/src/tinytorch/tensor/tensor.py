@@ -10,7 +10,9 @@ import numpy.typing as npt
 from numpy import ndarray
 
 from .dtypes import Array, as_array
+from .errors import DTypeError
 from .methods import Methods
+from .mutation import note_write
 
 
 class Tensor(Methods):
@@ -27,19 +29,19 @@ class Tensor(Methods):
     Tensor([3, 7])
     """
 
-    __slots__ = ("__weakref__", "data", "grad", "hooks", "node", "requires_grad")
+    __slots__ = ("__weakref__", "_data", "grad", "hooks", "node", "requires_grad")
 
-    data: Array
+    _data: Array  # the array itself, for code that runs at every operation; all other code reads `data`
     grad: Tensor | None
     node: Any  # where a recording handler keeps how this tensor was made
     hooks: Any  # and who wants to see its gradient
     requires_grad: bool
 
     def __init__(self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> None:
-        self.data = as_array(data.data if isinstance(data, Tensor) else data, dtype or _dtype_of(data))
-        if requires_grad and self.data.dtype.kind != "f":
+        self._data = as_array(data._data if isinstance(data, Tensor) else data, dtype or _dtype_of(data))
+        if requires_grad and self._data.dtype.kind != "f":
             raise TypeError(
-                f"Tensor: requires_grad with dtype {self.data.dtype}; only floating-point tensors have gradients, "
+                f"Tensor: requires_grad with dtype {self._data.dtype}; only floating-point tensors have gradients, "
                 "give dtype=float32"
             )
         self.grad = None
@@ -51,12 +53,38 @@ class Tensor(Methods):
 
         def __getattr__(self, name: str) -> Any: ...
 
+    @property
+    def data(self) -> Array:
+        """The array inside, sharing memory. It can be replaced by an array, or by that of a tensor, of the same dtype.
+
+        Setting it raises TypeError for anything else. What was computed from the tensor before cannot be
+        differentiated any more, as after any other write in place.
+
+        >>> x = Tensor([1.0, 2.0])
+        >>> x.data *= 2
+        >>> x.data = x.data - 1; x
+        Tensor([1., 3.])
+        """
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        array = value._data if isinstance(value, Tensor) else value
+        if not isinstance(array, ndarray | np.generic):
+            raise TypeError(f"data: {value!r:.40} is not an array; assign an ndarray or a tensor, such as Tensor(x)")
+        if array.dtype != self._data.dtype:
+            raise DTypeError(
+                f"data: an array of {array.dtype} for a tensor of {self._data.dtype}; "
+                f"convert it first, with .astype({self._data.dtype.name!r})"
+            )
+        rebind(self, array)
+
     # Views
 
     @property
     def T(self) -> Tensor:
         """The axes reversed."""
-        return ops.permute(self, axes=tuple(range(self.data.ndim))[::-1])
+        return ops.permute(self, axes=tuple(range(self._data.ndim))[::-1])
 
     @property
     def mT(self) -> Tensor:
@@ -69,7 +97,7 @@ class Tensor(Methods):
     __hash__ = object.__hash__
 
     def __iter__(self) -> Iterator[Tensor]:
-        if self.data.ndim == 0:
+        if self._data.ndim == 0:
             raise TypeError("iter: a 0-dimensional tensor has no elements to go through; use .item() for its value")
         return (self[i] for i in range(len(self)))
 
@@ -77,7 +105,7 @@ class Tensor(Methods):
         return self.copy()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        twin = wrap(self.data.copy())
+        twin = wrap(self._data.copy())
         twin.requires_grad = self.requires_grad
         return twin
 
@@ -198,7 +226,7 @@ class Tensor(Methods):
 def wrap(array: Any) -> Tensor:
     """A tensor around `array` as it is: the way results come back, without the checks of the constructor."""
     out: Tensor = _new(Tensor)
-    out.data = array if type(array) is ndarray else np.asarray(array)
+    out._data = array if type(array) is ndarray else np.asarray(array)
     out.grad = None
     out.node = None
     out.hooks = None
@@ -209,18 +237,24 @@ def wrap(array: Any) -> Tensor:
 _new = object.__new__
 
 
+def rebind(tensor: Tensor, array: Any) -> None:
+    """Give `tensor` another array, of any shape and dtype, and note the write: the way to convert it in place."""
+    tensor._data = np.asarray(array)
+    note_write(tensor._data)
+
+
 def array_of(data: Any) -> Array:
     """The array inside a tensor; anything else as the array that NumPy makes of it. Shares memory where it can.
 
     >>> array_of(Tensor([1, 2])), array_of([0.5])
     (array([1, 2]), array([0.5]))
     """
-    return data.data if isinstance(data, Tensor) else np.asarray(data)
+    return data._data if isinstance(data, Tensor) else np.asarray(data)
 
 
 def _dtype_of(data: Any) -> np.dtype[Any] | None:
     """A tensor made from a tensor keeps its dtype; a float64 array does not."""
-    return data.data.dtype if isinstance(data, Tensor) else None
+    return data._data.dtype if isinstance(data, Tensor) else None
 
 
 # Operations are made of tensors and tensors answer operations: the second half of that circle is closed here.

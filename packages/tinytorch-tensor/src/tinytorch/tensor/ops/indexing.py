@@ -19,7 +19,7 @@ def plain(index: Any) -> Any:
     """An index as NumPy wants it: tensors in it become arrays, lists stay what they are."""
     if isinstance(index, tuple):
         return tuple(plain(part) for part in index)
-    return index.data if isinstance(index, Tensor) else index
+    return index._data if isinstance(index, Tensor) else index
 
 
 def is_basic(index: Any) -> bool:
