@@ -13,7 +13,7 @@ from tinytorch.tensor import Tensor
 
 
 def layer() -> Linear:
-    made = Linear(4, 3)
+    made = Linear(4, 3).astype(np.float64)
     rng = np.random.default_rng(0)
     for p in made.parameters():
         p.data = rng.normal(size=p.shape)

@@ -40,8 +40,8 @@ __version__ = "0.3.0"
 
 __all__ = [
     "KERNEL", "OBSERVE", "RECORD", "Array", "DTypeError", "FileFormatError", "Handler", "Primitive", "ShapeError",
-    "Tensor", "TinyTorchError", "arange", "array_of", "check_int", "clock", "default_dtype", "default_generator", "empty",
-    "empty_like", "extend", "eye", "from_dlpack", "full", "full_like", "generator_for", "handlers", "handling",
+    "Tensor", "TinyTorchError", "arange", "array_of", "check_int", "clock", "default_dtype", "default_generator",
+    "empty", "empty_like", "extend", "eye", "from_dlpack", "full", "full_like", "generator_for", "handlers", "handling",
     "keep_freed_memory", "linspace", "manual_seed", "note_write", "ones", "ones_like", "pop", "primitive", "push",
     "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "registry", "replacing", "retract",
     "set_default_dtype", "written_since", "zeros", "zeros_like",
