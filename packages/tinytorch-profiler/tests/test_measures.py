@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,9 @@ from hypothesis import strategies as st
 
 import tinytorch.tensor as tt
 from tinytorch.autograd import is_grad_enabled
-from tinytorch.layers import Embedding, Linear, Module, ReLU, Sequential
-from tinytorch.profiler import Profiler
-from tinytorch.tensor import Tensor, handlers, primitive
+from tinytorch.layers import Dropout, Embedding, Linear, Module, ReLU, Sequential
+from tinytorch.profiler import Profiler, summary
+from tinytorch.tensor import Tensor, default_generator, handlers, manual_seed, note_write, primitive
 
 prof = Profiler()
 
@@ -103,3 +105,71 @@ def test_latency_takes_several_inputs_and_refuses_no_iterations() -> None:
     assert prof.measure_latency(lambda x, y: x @ y, (tt.ones(2, 3), tt.ones(3, 2)), 0, 1) > 0
     with pytest.raises(ValueError, match="iterations=0"):
         prof.measure_latency(lambda x: x, tt.ones(1), iterations=0)
+
+
+class Restless(Module):
+    """A forward that changes all that a forward can change."""
+
+    def __init__(self) -> None:
+        self.linear = Linear(4, 4)
+        self.dropout = Dropout(0.5)
+        self.generator = np.random.default_rng(1)
+        self.register_buffer("mean", tt.zeros(4))
+        self.calls = 0
+        self.seen: list[tuple[int, ...]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        self.seen.append(x.shape)
+        self.last = x
+        x = self.dropout(self.linear(x))
+        self.mean.data[...] += x.data.mean(axis=0) + self.generator.random()
+        note_write(self.mean.data)
+        return x
+
+
+QUESTIONS: dict[str, Callable[[Module], Any]] = {
+    "count_flops": lambda model: prof.count_flops(model, (8, 4), elementwise=True),
+    "measure_memory": lambda model: prof.measure_memory(model, (8, 4)),
+    "measure_latency": lambda model: prof.measure_latency(model, tt.ones(8, 4), 1, 2),
+    "summary": lambda model: summary(model, (8, 4)),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_leaves_every_attribute_of_the_model_and_the_generator_as_they_were(question: str) -> None:
+    manual_seed(0)
+    model = Restless()
+    generators = default_generator().bit_generator.state, model.generator.bit_generator.state
+    arrays = {name: tensor.data for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+    values = copy.deepcopy(arrays)
+    attributes = {name: dict(vars(module)) for name, module in model.named_modules()}
+    QUESTIONS[question](model)
+    assert {name: dict(vars(module)) for name, module in model.named_modules()} == attributes
+    assert (model.calls, model.seen) == (0, [])
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        assert tensor.data is arrays[name]
+        assert tensor.grad is None
+        np.testing.assert_array_equal(tensor.data, values[name])
+    assert (default_generator().bit_generator.state, model.generator.bit_generator.state) == generators
+
+
+def test_the_generator_is_as_it_was_after_an_error_too() -> None:
+    class Breaks(Module):
+        def forward(self, x: Tensor) -> Tensor:
+            tt.rand(3)
+            raise ArithmeticError("on purpose")
+
+    state = default_generator().bit_generator.state
+    with pytest.raises(ArithmeticError, match="on purpose"):
+        prof.count_flops(Breaks(), (2, 4))
+    assert default_generator().bit_generator.state == state
+
+
+def test_a_question_copies_no_parameter() -> None:
+    model = Linear(1024, 1024, bias=False)
+    tracemalloc.start()
+    prof.count_flops(model, (1, 1024))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < model.weight.nbytes / 4

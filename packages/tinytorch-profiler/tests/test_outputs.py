@@ -5,6 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import subprocess
+import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -206,6 +210,84 @@ def test_flame_boxes_lie_within_those_above(prof: Profiler) -> None:
     assert set(training.children) == {("phase", "forward"), ("phase", "backward")}
     model = training.children["phase", "backward"].children["module", "Language"]
     assert ("backward", "linear") in model.children["module", "head"].children
+
+
+def test_regions_without_primitives_have_their_time_in_the_flame_graph(tmp_path: Path) -> None:
+    from tinytorch.profiler.report.frames import frames
+
+    prof = Profiler()
+    prof._machine = Machine(peak=1e11, bandwidth=2e10)
+    with prof:
+        with prof.region("optimizer"):
+            time.sleep(0.01)
+            with prof.region("clipping"):
+                time.sleep(0.01)
+        tt.ones(3, 3).exp()
+    root = frames(prof.recording, "")
+    optimizer = root.children["region", "optimizer"]
+    clipping = optimizer.children["region", "clipping"]
+    assert (optimizer.count, clipping.count) == (1, 1)
+    assert optimizer.own_ns >= 10e6 <= clipping.own_ns
+    durations = {span.name: span.duration for span in prof.spans}
+    assert optimizer.total_ns == durations["optimizer"]
+    assert clipping.total_ns == durations["clipping"]
+    assert root.total_ns == prof.wall_ns
+    prof.report(tmp_path / "report.html")
+    assert ">optimizer</span>" in (tmp_path / "report.html").read_text()
+
+
+def test_time_in_a_module_outside_of_its_operations_is_its_own() -> None:
+    from tinytorch.profiler.report.frames import frames
+
+    class Slow(Module):
+        def forward(self, x: Tensor) -> Tensor:
+            time.sleep(0.01)
+            return x.exp()
+
+    model = Sequential(Slow())
+    with Profiler(model) as prof, prof.region("outside"):
+        model(tt.ones(2))
+    whole = frames(prof.recording, "Sequential").children["region", "outside"].children["phase", "forward"]
+    slow = whole.children["module", "Sequential"].children["module", "0"]
+    (exp,) = prof.events
+    span = next(span for span in prof.spans if span.name == "0")
+    assert slow.own_ns == span.duration - exp.duration >= 10e6
+
+
+def test_a_report_says_how_many_operations_are_missing(tmp_path: Path) -> None:
+    prof = Profiler(limit=2)
+    prof._machine = Machine(peak=1e11, bandwidth=2e10)
+    with prof:
+        for _ in range(5):
+            tt.ones(3, 3).exp()
+    prof.report(tmp_path / "report.html")
+    assert f"{prof.dropped} more are missing" in (tmp_path / "report.html").read_text()
+
+
+def test_points_of_the_roofline_are_reached_by_keyboard_and_say_their_numbers(prof: Profiler, tmp_path: Path) -> None:
+    prof.report(tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    points = re.findall(r'<circle class="(?:forward|backward)" [^>]*tabindex="0"[^>]* aria-label="([^"]*)"', text)
+    assert len(points) == len([row for row in prof.rows() if row.rate and row.intensity])
+    assert all(re.fullmatch(r".+: .+FLOP/s, \d+% of the roof at [\d.]+ FLOP per byte, .+", point) for point in points)
+
+
+def test_links_and_modes_of_replaced_files_stay(prof: Profiler, tmp_path: Path) -> None:
+    target, link = tmp_path / "target.json", tmp_path / "link.json"
+    target.write_text("old")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    prof.export_chrome_trace(link)
+    assert link.is_symlink()
+    assert json.loads(target.read_text())["traceEvents"]
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+def test_rich_is_imported_only_when_a_table_is_drawn() -> None:
+    code = "import sys; from tinytorch.profiler import Profiler; p = Profiler()\n"
+    code += "with p: pass\n"
+    code += "p.table(); assert 'rich' not in sys.modules; p.rich_table(); assert 'rich' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_draft(

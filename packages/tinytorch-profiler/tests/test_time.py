@@ -135,6 +135,75 @@ def test_operations_within_a_rule_are_parts_of_it() -> None:
     assert prof.total_ns <= prof.wall_ns
 
 
+def test_nested_operations_of_one_name_are_counted_once_in_the_total() -> None:
+    @primitive
+    def again(x: Any, /, depth: int = 0) -> Any:
+        return again(x, depth=depth - 1).tanh().data if depth else x + 1
+
+    with Profiler() as prof:
+        again(X, depth=2)
+    events = {event.params["depth"]: event for event in prof.events if event.name == "again"}
+    rows = {row.name: row for row in prof.rows()}
+    assert (rows["again"].count, rows["tanh"].count) == (3, 2)
+    assert rows["again"].total_ns == events[2].duration
+    assert rows["again"].self_ns == sum(event.self_ns for event in events.values())
+    assert rows["tanh"].total_ns == sum(event.duration for event in prof.events if event.name == "tanh")
+
+
+def test_operations_of_one_name_with_another_between_are_counted_once_too() -> None:
+    @primitive
+    def outer(x: Any, /, depth: int = 1) -> Any:
+        return inner(x, depth=depth).data
+
+    @primitive
+    def inner(x: Any, /, depth: int = 1) -> Any:
+        return outer(x, depth=depth - 1).data if depth else x + 1
+
+    with Profiler() as prof:
+        outer(X)
+    rows = {row.name: row for row in prof.rows()}
+    longest = {name: max(e.duration for e in prof.events if e.name == name) for name in ("outer", "inner")}
+    assert {name: row.total_ns for name, row in rows.items()} == longest
+
+
+def test_a_full_log_ends_the_recording_and_says_what_is_missing() -> None:
+    model = network()
+    with Profiler(model, limit=40) as prof:
+        for _ in range(20):
+            step(model)
+    assert len(prof.events) + prof.dropped == 20 * 8
+    assert 0 < len(prof.events) <= 40
+    assert f"{prof.dropped} later operations dropped" in prof.totals()
+    assert prof.total_ns <= prof.wall_ns
+    assert all(event.self_ns >= 0 for event in prof.events)
+    prof.reset()
+    assert prof.dropped == 0
+    with prof:
+        X.exp()
+    assert [event.name for event in prof.events] == ["exp"]
+
+
+def test_a_log_that_suffices_drops_nothing() -> None:
+    model = network()
+    with Profiler(model) as prof:
+        step(model)
+    assert prof.dropped == 0
+    assert "dropped" not in prof.totals()
+
+
+def test_a_full_log_grows_no_more() -> None:
+    model = network()
+    with Profiler(model, limit=10) as prof:
+        for _ in range(5):
+            step(model)
+            model.zero_grad()
+        full = len(prof._watch.log)
+        for _ in range(50):
+            step(model)
+            model.zero_grad()
+        assert len(prof._watch.log) == full
+
+
 def test_regions_are_named_and_may_lie_in_each_other() -> None:
     with Profiler() as prof:
         with prof.region("train"):

@@ -87,7 +87,9 @@ class Event(Span):
     @cached_property
     def traffic(self) -> tuple[int, int]:
         """Bytes read and written."""
-        return (0, 0) if self.nested else traffic(self)
+        if self.nested:
+            return 0, 0
+        return traffic(self.primitive, self.output, self.inputs, self.allocated, self.needs is not None)
 
 
 @dataclass
@@ -99,9 +101,11 @@ class Recording:
     """Blocks, modules and regions."""
     memory: list[tuple[int, int]]
     """(time, bytes alive) after every change."""
+    dropped: int = 0
+    """Operations that ran when the log was full."""
 
 
-def read(log: Log) -> Recording:
+def read(log: Log, dropped: int = 0) -> Recording:
     """Make sense of a log."""
     reader = _Reader()
     for entry in log:
@@ -114,7 +118,7 @@ def read(log: Log) -> Recording:
     reader.end()
     _nest([*reader.spans, *reader.events])
     _belong(reader.events)
-    return Recording(reader.events, sorted(reader.spans, key=lambda span: span.start), reader.memory)
+    return Recording(reader.events, sorted(reader.spans, key=lambda span: span.start), reader.memory, dropped)
 
 
 class _Reader:

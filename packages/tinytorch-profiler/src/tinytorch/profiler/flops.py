@@ -77,21 +77,10 @@ def arithmetic(
     primitive: Primitive, out: Any, inputs: tuple[Any, ...], params: dict[str, Any], needs: tuple[bool, ...] | None
 ) -> Arithmetic | None:
     """What the formulas say of one call, of its backward when there is `needs`; None where there is no formula."""
-    counts = [_count(table, primitive, out, inputs, params, needs) for table in (_products, _elementwise)]
+    counts: list[int | None] = []
+    for table in (_products, _elementwise):
+        rule = table.get(primitive) or table.get(primitive.name)
+        formula = None if rule is None else rule.forward if needs is None else rule.backward
+        first = (out,) if needs is None else (needs, out)
+        counts.append(None if formula is None else int(formula(*first, *inputs, **params)))
     return None if counts == [None, None] else Arithmetic(*(count or 0 for count in counts))
-
-
-def _count(
-    table: dict[Primitive | str, Rule],
-    primitive: Primitive,
-    out: Any,
-    inputs: tuple[Any, ...],
-    params: dict[str, Any],
-    needs: tuple[bool, ...] | None,
-) -> int | None:
-    rule = table.get(primitive) or table.get(primitive.name)
-    if rule is None:
-        return None
-    if needs is None:
-        return int(rule.forward(out, *inputs, **params))
-    return None if rule.backward is None else int(rule.backward(needs, out, *inputs, **params))

@@ -71,6 +71,16 @@ def by(events: Iterable[Event], key: Callable[[Event], str]) -> list[Row]:
     return list(rows.values())
 
 
+def total(events: Iterable[Event]) -> Row:
+    """Everything in one row."""
+    return next(iter(by(events, lambda event: "")), Row(""))
+
+
+def not_counted(events: Iterable[Event]) -> dict[str, int]:
+    """The operators without a FLOP formula, and how often they ran."""
+    return {row.name: row.count for row in by_operator([event for event in events if event.known is None])}
+
+
 def by_operator(events: Iterable[Event]) -> list[Row]:
     return by(events, lambda event: event.label)
 

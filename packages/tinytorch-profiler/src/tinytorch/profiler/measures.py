@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from statistics import median
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from tinytorch.autograd import enable_grad, no_grad
 from tinytorch.layers import Embedding, Module
-from tinytorch.tensor import Tensor, default_dtype, handling
+from tinytorch.tensor import Tensor, default_dtype, default_generator, handling
 
 from .events import read
 from .watch import Watch
 
 MIB = 2**20
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@contextmanager
+def trial(model: F) -> Iterator[F]:
+    """A copy of `model` to be tried out: neither it nor the default generator is changed by what the copy computes.
+
+    The copy shares the parameters, which a forward only reads. A function is not copied.
+    """
+    bits = default_generator().bit_generator
+    state = bits.state
+    try:
+        shared = {id(parameter): parameter for parameter in model.parameters()} if isinstance(model, Module) else {}
+        yield copy.deepcopy(model, shared) if isinstance(model, Module) else model
+    finally:
+        bits.state = state
 
 
 def count_parameters(model: Module) -> int:
@@ -52,8 +71,8 @@ def count_flops(
     """
     watch = Watch()
     x = example(model, input_shape, dtype)
-    with no_grad(), handling(watch):
-        model(x)
+    with trial(model) as tried, no_grad(), handling(watch):
+        tried(x)
     events = read(watch.log).events
     missing = sorted({event.name for event in events if event.known is None})
     if missing:
@@ -76,15 +95,15 @@ def measure_memory(model: Module, input_shape: Sequence[int], dtype: npt.DTypeLi
     """
     x = example(model, input_shape, dtype)
     parameters = sum(parameter.nbytes for parameter in model.parameters())
-    with enable_grad():
-        model(x)  # what is made on first use, such as a mask, is no part of a forward
+    with trial(model) as tried, enable_grad():
+        tried(x)  # what is made on first use, such as a mask, is not part of a forward
         gc.collect()
         watch = Watch()
         with handling(watch):
-            out = model(x)
+            out = tried(x)
         activations = (read(watch.log).memory or [(0, 0)])[-1][1]
         del out
-        peak = _traced_peak(lambda: model(x))
+        peak = _traced_peak(lambda: tried(x))
     return {
         "parameter_memory_mb": parameters / MIB,
         "activation_memory_mb": activations / MIB,
@@ -133,12 +152,12 @@ def measure_latency(model: Callable[..., Any], input: Any, warmup: int = 10, ite
         raise ValueError(f"measure_latency: warmup={warmup}, iterations={iterations}; at least 0 and 1 are needed")
     inputs = input if isinstance(input, tuple) else (input,)
     samples = []
-    with no_grad():
+    with trial(model) as tried, no_grad():
         for _ in range(warmup):
-            model(*inputs)
+            tried(*inputs)
         for _ in range(iterations):
             start = perf_counter_ns()
-            model(*inputs)
+            tried(*inputs)
             samples.append((perf_counter_ns() - start) / 1e6)
     return Latency(samples)
 

@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from os import PathLike
-
-from rich.table import Table
+from typing import TYPE_CHECKING, TypeAlias
 
 from tinytorch.autograd import observe_backward
 from tinytorch.layers import Module
-from tinytorch.tensor import handling
+from tinytorch.tensor import handling, replacing
 
 from . import measures
 from .events import Event, Recording, Span, read, wall
-from .files import write_text
-from .grouping import Row, by_module, by_operator, by_region, by_shape
+from .grouping import Row, by_module, by_operator, by_region, by_shape, not_counted, total
 from .machine import Machine, measure_machine
 from .report import page
 from .table import NARROW, rich_table, text_table
 from .trace import chrome_trace
 from .units import duration, short, size
-from .watch import BLOCK, MODULE, REGION, Watch
+from .watch import BLOCK, LIMIT, MODULE, REGION, Watch
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Columns: TypeAlias = Sequence[str] | None
 
 
 class Profiler:
@@ -29,6 +32,9 @@ class Profiler:
 
     `with Profiler(model) as prof:` may be entered again, which adds to what was measured, and inside itself or another
     profiler. Everything is installed on entering and removed on leaving, whatever happens in between.
+
+    The log takes about half a kilobyte per operation. When it holds `limit` entries (operations, calls of modules,
+    freed arrays) the recording ends there, and `dropped` counts the operations that are missing.
 
     Raises TypeError for a model that is not a Module.
 
@@ -39,14 +45,14 @@ class Profiler:
     (48, ['matmul'])
     """
 
-    def __init__(self, model: Module | None = None) -> None:
+    def __init__(self, model: Module | None = None, limit: int = LIMIT) -> None:
         if model is not None and not isinstance(model, Module):
             raise TypeError(f"Profiler: model is a {type(model).__name__}; it must be a Module, or left out")
         self.model = model
-        self._watch = Watch()
+        self._watch = Watch(limit)
         self._depth = 0
         self._installed = ExitStack()
-        self._read: tuple[int, Recording] | None = None
+        self._read: tuple[tuple[int, int], Recording] | None = None
         self._machine: Machine | None = None
 
     # Measuring
@@ -87,17 +93,22 @@ class Profiler:
         """Forget what was measured. Raises RuntimeError while measuring."""
         if self._depth:
             raise RuntimeError("reset: this profiler is measuring; leave its with block first")
-        self._watch, self._read = Watch(), None
+        self._watch, self._read = Watch(self._watch.limit), None
 
     # What was measured
 
     @property
     def recording(self) -> Recording:
         """Events, spans and memory, made from the log when first asked for."""
-        length = len(self._watch.log)
-        if self._read is None or self._read[0] != length:
-            self._read = length, read(self._watch.log[:length])
+        now = length, dropped = len(self._watch.log), self._watch.dropped
+        if self._read is None or self._read[0] != now:
+            self._read = now, read(self._watch.log[:length], dropped)
         return self._read[1]
+
+    @property
+    def dropped(self) -> int:
+        """How many operations are missing because the log was full when they ran."""
+        return self._watch.dropped
 
     @property
     def events(self) -> list[Event]:
@@ -112,7 +123,7 @@ class Profiler:
     @property
     def total_ns(self) -> int:
         """Nanoseconds in primitives and gradient rules: the sum of all self times."""
-        return sum(event.self_ns for event in self.events)
+        return total(self.events).self_ns
 
     @property
     def wall_ns(self) -> int:
@@ -122,22 +133,22 @@ class Profiler:
     @property
     def flops(self) -> int:
         """FLOPs of products (matrix products, convolutions, attention), a multiply-add as 2, forward and backward."""
-        return sum(event.work.products for event in self.events)
+        return total(self.events).flops
 
     @property
     def macs(self) -> int:
         """Multiply-adds of products."""
-        return self.flops // 2
+        return total(self.events).macs
 
     @property
     def elementwise_flops(self) -> int:
         """FLOPs of everything that is not a product."""
-        return sum(event.work.elementwise for event in self.events)
+        return total(self.events).elementwise
 
     @property
     def not_counted(self) -> dict[str, int]:
         """The operators that no FLOP formula is known of, with how often they ran; `flops_of` gives them one."""
-        return {row.name: row.count for row in by_operator([event for event in self.events if event.known is None])}
+        return not_counted(self.events)
 
     @property
     def memory_timeline(self) -> list[tuple[int, int]]:
@@ -169,11 +180,7 @@ class Profiler:
         return grouped[group_by]()
 
     def table(
-        self,
-        sort_by: str = "self",
-        limit: int | None = None,
-        group_by: str = "operator",
-        columns: Sequence[str] | None = None,
+        self, sort_by: str = "self", limit: int | None = None, group_by: str = "operator", columns: Columns = None
     ) -> str:
         """The rows as text, the largest of a column first, the first `limit` of them.
 
@@ -184,11 +191,7 @@ class Profiler:
         return f"{text_table(rows, sort_by, limit, columns)}\n{self.totals()}"
 
     def rich_table(
-        self,
-        sort_by: str = "self",
-        limit: int | None = None,
-        group_by: str = "operator",
-        columns: Sequence[str] | None = NARROW,
+        self, sort_by: str = "self", limit: int | None = None, group_by: str = "operator", columns: Columns = NARROW
     ) -> Table:
         """The same for `rich.print`."""
         rows = self._titled(self.rows(group_by))
@@ -204,6 +207,8 @@ class Profiler:
             f"{short(self.elementwise_flops, 'FLOP')} elementwise",
             f"peak {size(self.peak_memory)}",
         ]
+        if self.dropped:
+            counted.append(f"{self.dropped:,} later operations dropped, the log is full")
         if self.not_counted:
             counted.append(f"not counted: {', '.join(sorted(self.not_counted))}")
         inside = f"{duration(self.total_ns)} in {len(self.events)} operations, {duration(self.wall_ns)} in all"
@@ -229,14 +234,14 @@ class Profiler:
 
     def export_chrome_trace(self, path: str | PathLike[str]) -> None:
         """Write a trace that https://ui.perfetto.dev and chrome://tracing open; an existing file is replaced."""
-        write_text(path, chrome_trace(self.recording))
+        _write(path, chrome_trace(self.recording))
 
     def report(self, path: str | PathLike[str]) -> None:
         """Write one HTML page that needs no network; an existing file is replaced.
 
         It holds a flame graph, operators, the module tree, memory over time, and the roofline of this `machine()`.
         """
-        write_text(path, page(self, self.machine()))
+        _write(path, page(self.recording, self.model, self.machine()))
 
     # Questions about a model
 
@@ -244,3 +249,8 @@ class Profiler:
     count_flops = staticmethod(measures.count_flops)
     measure_memory = staticmethod(measures.measure_memory)
     measure_latency = staticmethod(measures.measure_latency)
+
+
+def _write(path: str | PathLike[str], text: str) -> None:
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8", newline="\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +14,10 @@ from tinytorch.layers import Module
 from tinytorch.tensor import Tensor
 
 from .grouping import inside
-from .measures import count_parameters, example
+from .measures import count_parameters, example, trial
 from .profiler import Profiler
 from .shaped import Shaped
+from .table import align
 from .units import short, size
 
 
@@ -60,15 +60,7 @@ class Summary:
                     short(layer.flops) if layer.flops else "-",
                 )
             )
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            "  ".join(
-                cell.rjust(n) if place > 2 else cell.ljust(n)
-                for place, (cell, n) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in cells
-        ]
-        lines.insert(1, "  ".join("-" * width for width in widths))
+        lines = align(cells, left=3)
         lines.append(
             f"{self.parameters:,} parameters ({self.trainable:,} trainable, {size(self.parameter_bytes)}), "
             f"{short(self.flops, 'FLOP')} in products"
@@ -97,13 +89,12 @@ def summary(model: Module, input_size: Sequence[int], dtype: npt.DTypeLike | Non
     layers = {
         name: Layer(name, type(module).__name__, count_parameters(module)) for name, module in model.named_modules()
     }
-    prof = Profiler(model)
-    with ExitStack() as installed, no_grad():
-        for name, module in model.named_modules():
-            installed.callback(module.register_forward_hook(_Shapes(layers[name])).remove)
-        x = example(model, input_size, dtype)
-        with prof:
-            model(x)
+    x = example(model, input_size, dtype)
+    with trial(model) as tried, no_grad():
+        for name, module in tried.named_modules():
+            module.register_forward_hook(_Shapes(layers[name]))
+        with Profiler(tried) as prof:
+            tried(x)
     rows = prof.rows("module")
     for layer in layers.values():
         layer.flops = sum(row.flops for row in rows if inside(row.name, layer.name))

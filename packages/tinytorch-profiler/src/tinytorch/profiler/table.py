@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
-
-from rich.table import Table
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .grouping import Row
 from .units import duration, short, size
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 class Column(NamedTuple):
@@ -57,23 +58,31 @@ def arranged(
 def text_table(
     rows: list[Row], sort_by: str = "self", limit: int | None = None, chosen: Sequence[str] | None = None
 ) -> str:
-    """Aligned text, a row a line."""
+    """Aligned text, one row per line."""
     shown, columns = arranged(rows, sort_by, limit, chosen)
     cells = [[column.title for column in columns]]
     cells += [[column.text(column.value(row)) for column in columns] for row in shown]
+    return "\n".join(align(cells))
+
+
+def align(cells: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Lines with columns of equal width and a rule below the titles; all but the first `left` columns stand right."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
-    for first, *others in cells:
-        aligned = [other.rjust(width) for other, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *aligned]).rstrip())
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)
+    for row in cells:
+        padded = [cell.ljust(n) for cell, n in zip(row[:left], widths, strict=False)]
+        padded += [cell.rjust(n) for cell, n in zip(row[left:], widths[left:], strict=True)]
+        lines.append("  ".join(padded).rstrip())
+    lines.insert(1, "  ".join("-" * n for n in widths))
+    return lines
 
 
 def rich_table(
     rows: list[Row], sort_by: str, limit: int | None, chosen: Sequence[str] | None, title: str, caption: str
 ) -> Table:
     """The same for `rich.print`."""
+    from rich.table import Table  # imported where it is drawn: measuring does not need it
+
     shown, columns = arranged(rows, sort_by, limit, chosen)
     table = Table(title=title, caption=caption, header_style="bold", title_justify="left", caption_justify="left")
     for place, column in enumerate(columns):

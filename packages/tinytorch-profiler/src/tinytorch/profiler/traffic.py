@@ -8,28 +8,25 @@ Source: Williams, Waterman, Patterson 2009, Roofline: an insightful visual perfo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import tinytorch.tensor as tt
 from tinytorch.layers import functional as F
+from tinytorch.tensor import Primitive
 
 from .shaped import Shaped
-
-if TYPE_CHECKING:
-    from .events import Event
 
 LOOKUPS = frozenset({tt.getitem, tt.gather, F.embedding})
 """They read, of their first input, as much as they give; their backward reads only the gradient."""
 
 
-def traffic(event: Event) -> tuple[int, int]:
-    """Bytes read and written by one event."""
-    if not event.allocated:
+def traffic(
+    primitive: Primitive, output: Shaped, inputs: tuple[Any, ...], allocated: int, backward: bool
+) -> tuple[int, int]:
+    """Bytes read and written by one forward, or by its `backward`, which also reads the gradient of the output."""
+    if not allocated:
         return 0, 0
-    arrays = [x for x in event.inputs if isinstance(x, Shaped)]
-    read = sum(x.nbytes for x in arrays)
-    if event.primitive in LOOKUPS:
-        read += (event.output.nbytes if event.needs is None else 0) - arrays[0].nbytes
-    if event.needs is not None:
-        read += event.output.nbytes  # its gradient
-    return read, event.allocated
+    sizes = [x.nbytes for x in inputs if isinstance(x, Shaped)]
+    if primitive in LOOKUPS:
+        sizes[0] = 0 if backward else output.nbytes
+    return sum(sizes) + (output.nbytes if backward else 0), allocated

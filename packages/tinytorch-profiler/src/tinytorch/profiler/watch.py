@@ -39,14 +39,19 @@ Log = list[Entry]
 SCALARS = frozenset({int, float, bool, type(None)})
 PLAIN = SCALARS | {str}
 
+LIMIT = 1_000_000
+"""Entries that a log holds: an operation with its end, a module entered or left, an array freed. About 130 MB."""
+
 
 class Watch:
     """A handler around every primitive and an observer of every backward rule, which write into one log."""
 
     level = OBSERVE
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = LIMIT) -> None:
         self.log: Log = []
+        self.limit = limit
+        self.dropped = 0  # operations that ran when the log was full
         self._append = self.log.append
         self._births: set[int] = set()  # of the nodes whose forward is in the log
 
@@ -54,6 +59,9 @@ class Watch:
     # much as all the rest of its line, and looks first for what is most common: a result with memory of its own.
 
     def __call__(self, next: Any, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        if len(self.log) >= self.limit:
+            self.dropped += 1
+            return next(primitive, args, params)
         start = perf_counter_ns()
         result = next(primitive, args, params)
         stop = perf_counter_ns()
@@ -85,6 +93,9 @@ class Watch:
         return result
 
     def backward(self, next: Step, node: Node, gradient: Any, needs: Sequence[bool]) -> Sequence[Any]:
+        if len(self.log) >= self.limit:
+            self.dropped += 1
+            return next(node, gradient, needs)
         start = perf_counter_ns()
         gradients = next(node, gradient, needs)
         stop = perf_counter_ns()
@@ -109,15 +120,18 @@ class Watch:
 
     def hooks(self, kind: str, name: str) -> tuple[Callable[..., None], Callable[..., None]]:
         """Two functions that note that a module, a region or a block is entered, and left."""
-        append = self._append
 
         def enter(*_: Any) -> None:
-            append((ENTER, kind, name, perf_counter_ns(), get_ident()))
+            self._edge(ENTER, kind, name)
 
         def leave(*_: Any) -> None:
-            append((LEAVE, kind, name, perf_counter_ns(), get_ident()))
+            self._edge(LEAVE, kind, name)
 
         return enter, leave
+
+    def _edge(self, edge: str, kind: str, name: str) -> None:
+        if len(self.log) < self.limit:
+            self._append((edge, kind, name, perf_counter_ns(), get_ident()))
 
     def _fresh(self, value: Any, inputs: Sequence[Any]) -> tuple[Any, ...]:
         """A reference to the array that owns the memory of `value`, unless an input or an earlier result owns it."""

@@ -12,89 +12,73 @@ from ..flops import flops_of
 from ..shaped import Shaped
 from .products import held, pairs
 
+PER_OUTPUT: dict[tuple[int, ...], tuple[Primitive | str, ...]] = {
+    (0,): (
+        tt.alias, tt.all, tt.any, tt.argmax, tt.argmin, tt.argsort, tt.argwhere, tt.astype, tt.bitwise_and,
+        tt.bitwise_or, tt.bitwise_xor, tt.broadcast_to, tt.concat_parts, tt.copy, tt.equal, tt.flip, tt.greater,
+        tt.greater_equal, tt.invert, tt.isfinite, tt.isinf, tt.isnan, tt.less, tt.less_equal, tt.logical_and,
+        tt.logical_not, tt.logical_or, tt.logical_xor, tt.median_indices, tt.not_equal, tt.pad, tt.permute, tt.reshape,
+        tt.roll, tt.setitem, tt.topk_indices, tt.tril, tt.triu, tt.where, "split_heads", "merge_heads",
+    ),
+    (1, 0): (tt.sign, tt.floor, tt.ceil, tt.round),
+    (1, 1): (tt.negative, tt.exp, tt.log, F.relu, F.leaky_relu),
+    (1, 2): (
+        tt.abs, tt.sqrt, tt.sin, tt.sinh, tt.cosh, tt.square, tt.expm1, tt.log1p, tt.log2, tt.log10,
+    ),
+    (1, 3): (tt.tanh, tt.cos, tt.tan, tt.arctan),
+    (1, 5): (tt.arcsin, F.erf),
+    (1, 6): (tt.arccos,),
+    (2, 0): (tt.clip,),
+    (2, 2): (F.keep, "floored_log"),
+    (3, 3): ("rotate",),
+    (4, 3): (F.sigmoid,),
+    (5, 9): (F.silu,),
+    (6, 5): ("softplus",),
+    (1, 0, 0): (tt.add, tt.floor_divide),
+    (1, 0, 1): (tt.subtract,),
+    (1, 0, 3): (tt.remainder,),
+    (1, 1, 1): (tt.multiply, tt.maximum, tt.minimum),
+    (1, 1, 3): (tt.divide,),
+    (1, 3, 3): (tt.power,),
+    (1, 5, 6): (tt.arctan2,),
+}  # fmt: skip
+"""Operations per element of the result: of the forward, then of the gradient of each input."""
 
-def made(primitive: Primitive | str, forward: int, *backward: int) -> None:
-    """So many for each element of the result, and of the gradient of each input."""
-    flops_of(
-        primitive,
-        lambda needs, out, *inputs, **params: (
-            out.size * sum(n for n, needed in zip(backward, needs, strict=False) if needed)
-        ),
-        elementwise=True,
-    )(lambda out, *inputs, **params: forward * out.size)
+PER_INPUT: dict[tuple[int, int], tuple[Primitive, ...]] = {
+    (1, 0): (tt.sum,),
+    (1, 1): (tt.mean, tt.cumsum),
+    (1, 2): (tt.max, tt.min),
+    (1, 3): (tt.prod,),
+    (1, 4): (tt.cumprod,),
+    (2, 2): (tt.norm,),
+    (4, 3): (tt.logsumexp, F.softmax_cross_entropy),
+    (4, 4): (tt.var, tt.std),
+    (4, 8): (F.rms_norm,),
+    (5, 4): (F.softmax, F.log_softmax),
+    (7, 12): (F.layer_norm,),
+}
+"""Operations per element of the first input: of the forward, then of its gradient."""
 
 
-def folded(primitive: Primitive | str, forward: int, backward: int) -> None:
-    """So many for each element of the first input, and of its gradient."""
+def count_per_output(primitive: Primitive | str, forward: int, *backward: int) -> None:
+    def of_gradients(needs: tuple[bool, ...], out: Shaped, *inputs: Any, **params: Any) -> int:
+        return out.size * sum(n for n, needed in zip(backward, needs, strict=False) if needed)
+
+    flops_of(primitive, of_gradients, elementwise=True)(lambda out, *inputs, **params: forward * out.size)
+
+
+def count_per_input(primitive: Primitive, forward: int, backward: int) -> None:
     flops_of(primitive, lambda needs, out, x, *rest, **params: backward * x.size, elementwise=True)(
         lambda out, x, *rest, **params: forward * x.size
     )
 
 
-# The result, and the rule of each input as it stands in the stage that defines it.
-made(tt.add, 1, 0, 0)
-made(tt.subtract, 1, 0, 1)
-made(tt.multiply, 1, 1, 1)
-made(tt.divide, 1, 1, 3)
-made(tt.floor_divide, 1, 0, 0)
-made(tt.remainder, 1, 0, 3)
-made(tt.power, 1, 3, 3)
-made(tt.maximum, 1, 1, 1)
-made(tt.minimum, 1, 1, 1)
-made(tt.clip, 2, 0)
-made(tt.negative, 1, 1)
-made(tt.abs, 1, 2)
-made(tt.sign, 1, 0)
-made(tt.floor, 1, 0)
-made(tt.ceil, 1, 0)
-made(tt.round, 1, 0)
-made(tt.exp, 1, 1)
-made(tt.log, 1, 1)
-made(tt.sqrt, 1, 2)
-made(tt.tanh, 1, 3)
-made(tt.sin, 1, 2)
-made(tt.cos, 1, 3)
-made(tt.tan, 1, 3)
-made(tt.arcsin, 1, 5)
-made(tt.arccos, 1, 6)
-made(tt.arctan, 1, 3)
-made(tt.arctan2, 1, 5, 6)
-made(tt.sinh, 1, 2)
-made(tt.cosh, 1, 2)
-made(tt.square, 1, 2)
-made(tt.expm1, 1, 2)
-made(tt.log1p, 1, 2)
-made(tt.log2, 1, 2)
-made(tt.log10, 1, 2)
-
-folded(tt.sum, 1, 0)
-folded(tt.mean, 1, 1)
-folded(tt.var, 4, 4)
-folded(tt.std, 4, 4)
-folded(tt.prod, 1, 3)
-folded(tt.max, 1, 2)
-folded(tt.min, 1, 2)
-folded(tt.cumsum, 1, 1)
-folded(tt.cumprod, 1, 4)
-folded(tt.logsumexp, 4, 3)
-folded(tt.norm, 2, 2)
-
-
-# Fused primitives, by the operations of their forward and backward.
-made(F.relu, 1, 1)
-made(F.leaky_relu, 1, 1)
-made(F.sigmoid, 4, 3)
-made(F.silu, 5, 9)
-made(F.erf, 1, 5)
-made(F.keep, 2, 2)
-folded(F.softmax, 5, 4)
-folded(F.log_softmax, 5, 4)
-folded(F.softmax_cross_entropy, 4, 3)
-folded(F.layer_norm, 7, 12)
-folded(F.rms_norm, 4, 8)
-made("softplus", 6, 5)
-made("floored_log", 2, 2)
-made("rotate", 3, 3)
+for costs, primitives in PER_OUTPUT.items():
+    for each in primitives:
+        count_per_output(each, *costs)
+for (forward, backward), reductions in PER_INPUT.items():
+    for reduction in reductions:
+        count_per_input(reduction, forward, backward)
 
 
 def _gelu(out: Shaped, x: Shaped, approximate: str = "tanh") -> int:
@@ -108,38 +92,30 @@ def _gelu_backward(needs: tuple[bool, ...], out: Shaped, x: Shaped, approximate:
 flops_of(F.gelu, _gelu_backward, elementwise=True)(_gelu)
 
 
-def _bias(out: Shaped, x: Shaped, weight: Shaped, bias: Shaped | None) -> int:
+def _bias(out: Shaped, x: Shaped, weight: Shaped, bias: Shaped | None = None, **params: Any) -> int:
+    """Added to each element of the result of a linear layer or a convolution."""
     return 0 if bias is None else out.size
 
 
-def _bias_backward(needs: tuple[bool, ...], out: Shaped, *inputs: Any) -> int:
-    return out.size if needs[2] else 0
+def _bias_backward(needs: tuple[bool, ...], out: Shaped, *inputs: Any, **params: Any) -> int:
+    return out.size if len(needs) > 2 and needs[2] else 0
 
 
-flops_of(F.linear, _bias_backward, elementwise=True)(_bias)
+for biased in (F.linear, "conv2d"):
+    flops_of(biased, _bias_backward, elementwise=True)(_bias)
 
 
 def _added(needs: tuple[bool, ...], out: Shaped, x: Any, *rest: Any, **params: Any) -> int:
-    """Gradients of elements that were read are added up where they came from."""
+    """The gradients of elements that were read are added up in their places."""
     return out.size
 
 
-for reading in (tt.getitem, tt.gather, tt.repeat):
+for reading in (tt.getitem, tt.gather, tt.repeat, F.embedding):
     flops_of(reading, _added, elementwise=True)(lambda out, *inputs, **params: 0)
-flops_of(F.embedding, _added, elementwise=True)(lambda out, *inputs, **params: 0)
 flops_of(tt.unindex, lambda needs, out, g, **params: 0, elementwise=True)(lambda out, g, **params: g.size)
 flops_of(tt.scatter_add, lambda needs, *shapes, **params: 0, elementwise=True)(
     lambda out, x, index, source, **params: source.size
 )
-
-for nothing in (
-    tt.alias, tt.all, tt.any, tt.argmax, tt.argmin, tt.argsort, tt.argwhere, tt.astype, tt.bitwise_and, tt.bitwise_or,
-    tt.bitwise_xor, tt.broadcast_to, tt.concat_parts, tt.copy, tt.equal, tt.flip, tt.greater, tt.greater_equal,
-    tt.invert, tt.isfinite, tt.isinf, tt.isnan, tt.less, tt.less_equal, tt.logical_and, tt.logical_not, tt.logical_or,
-    tt.logical_xor, tt.median_indices, tt.not_equal, tt.pad, tt.permute, tt.reshape, tt.roll, tt.setitem,
-    tt.topk_indices, tt.tril, tt.triu, tt.where, "split_heads", "merge_heads",
-):  # fmt: skip
-    made(nothing, 0)
 
 
 def _attention(out: Shaped, q: Shaped, k: Shaped, *rest: Any, **params: Any) -> int:
@@ -147,13 +123,9 @@ def _attention(out: Shaped, q: Shaped, k: Shaped, *rest: Any, **params: Any) -> 
     return 4 * pairs(q, k.shape[-2])
 
 
-def _attention_backward(needs: tuple[bool, ...], out: Shaped, q: Shaped, k: Shaped, *rest: Any, **params: Any) -> int:
-    return 4 * pairs(q, k.shape[-2])
-
-
 def _cached_attention(out: Shaped, q: Shaped, k: Shaped, *rest: Any, cache: Any, **params: Any) -> int:
     return 4 * pairs(q, held(cache, k.shape[-2]))
 
 
-flops_of("attention", _attention_backward, elementwise=True)(_attention)
+flops_of("attention", lambda needs, *shapes, **params: _attention(*shapes), elementwise=True)(_attention)
 flops_of("cached_attention", elementwise=True)(_cached_attention)

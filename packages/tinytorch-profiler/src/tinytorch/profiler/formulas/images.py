@@ -1,4 +1,4 @@
-"""What a later stage does with images besides products: pooling, batch norm and the bias of a convolution."""
+"""What a later stage does with images besides products: pooling and batch norm."""
 
 from __future__ import annotations
 
@@ -7,17 +7,6 @@ from typing import Any
 
 from ..flops import flops_of
 from ..shaped import Shaped
-
-
-def _bias(out: Shaped, x: Shaped, weight: Shaped, bias: Shaped | None = None, **params: Any) -> int:
-    return 0 if bias is None else out.size
-
-
-def _bias_backward(needs: tuple[bool, ...], out: Shaped, *inputs: Any, **params: Any) -> int:
-    return out.size if len(needs) > 2 and needs[2] else 0
-
-
-flops_of("conv2d", _bias_backward, elementwise=True)(_bias)
 
 
 def _taps(kernel_size: int | tuple[int, int]) -> int:
@@ -37,7 +26,7 @@ flops_of("max_pool2d", _max_pool_backward, elementwise=True)(_max_pool)
 
 
 def _avg_pool(out: Shaped, x: Shaped, kernel_size: Any, **params: Any) -> int:
-    """One addition a tap and a division; backward one division, and an addition a tap."""
+    """An addition per tap and a division; backward a division, and an addition per tap."""
     return out.size * (_taps(kernel_size) + 1)
 
 
@@ -45,7 +34,7 @@ flops_of("avg_pool2d", lambda needs, *shapes, **params: _avg_pool(*shapes, **par
 
 
 def _adaptive(out: Shaped, x: Shaped, **params: Any) -> int:
-    """Rows are averaged, then columns: an addition for each number read, a division for each written; so backward."""
+    """Rows are averaged, then columns: an addition per number read, a division per number written; backward too."""
     N, C, _, W = x.shape
     between = N * C * out.shape[2] * W
     return x.size + 2 * between + out.size
@@ -55,7 +44,7 @@ flops_of("adaptive_avg_pool2d", lambda needs, *shapes, **params: _adaptive(*shap
 
 
 def _batch_norm(out: Shaped, x: Shaped, *rest: Any, training: bool = False, **params: Any) -> int:
-    """Centred, scaled, moved; and two sums and a square where the statistics are those of the batch."""
+    """Center, scale, shift; with the statistics of the batch also two sums and a square."""
     return x.size * (6 if training else 3)
 
 

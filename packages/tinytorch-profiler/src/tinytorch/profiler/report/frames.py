@@ -42,22 +42,24 @@ def frames(recording: Recording, model: str) -> Frame:
     """All time in the profiled blocks; what is in no frame below the root is Python outside of operations."""
     root = Frame("everything", "root", count=1)
     called = {span.name for span in recording.spans if span.kind == MODULE}
-    python: Counter[Span] = Counter()
+    inner: Counter[Span | None] = Counter()  # of a region or module, the time that belongs to what lies inside
     for event in recording.events:
         phase = BACKWARD if event.kind == BACKWARD or event.within(BACKWARD) else FORWARD
         operator = (phase, event.name)
         frame = root.at([*_regions(event), ("phase", phase), *_modules(event.module, called, model), operator])
         frame.own_ns += event.self_ns
         frame.count += 1
-        module = event.within(MODULE)
-        if module is not None:
-            python[module] -= event.self_ns
-    for span in recording.spans:
+        inner[event.within(MODULE, REGION)] += event.self_ns
+    held = [span for span in recording.spans if span.kind in (MODULE, REGION)]
+    for span in held:
+        inner[span.within(MODULE, REGION)] += span.duration
+    for span in held:
+        path = [("region", span.name)]
         if span.kind == MODULE:
-            path = [*_regions(span), ("phase", FORWARD), *_modules(span.name, called, model)]
-            frame = root.at(path)
-            frame.own_ns += max(0, span.self_ns + python[span])
-            frame.count += 1
+            path = [("phase", FORWARD), *_modules(span.name, called, model)]
+        frame = root.at([*_regions(span), *path])
+        frame.own_ns += max(0, span.duration - inner[span])
+        frame.count += 1
     root.own_ns = max(0, wall(recording.spans) - root.total_ns)
     return root
 

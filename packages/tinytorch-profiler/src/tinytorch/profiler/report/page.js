@@ -14,6 +14,13 @@ for (const flame of document.querySelectorAll(".flame")) {
   });
 }
 
+// The numbers of a point of the roofline, below it, when the point is clicked or reached with the tab key.
+for (const tip of document.querySelectorAll(".tip")) {
+  for (const point of tip.parentElement.querySelectorAll("circle[tabindex]")) {
+    point.addEventListener("focus", () => (tip.textContent = point.getAttribute("aria-label")));
+  }
+}
+
 // A click on a title sorts by it, a second one the other way round.
 for (const table of document.querySelectorAll(".sortable")) {
   const titles = [...table.querySelectorAll("th")];

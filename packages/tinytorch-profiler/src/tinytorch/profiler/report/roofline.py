@@ -57,8 +57,8 @@ def roofline(rows: list[Row], machine: Machine) -> str:
             f"at {row.intensity:.2f} FLOP per byte, {duration(row.self_ns)}"
         )
         parts.append(
-            f'<circle class="{kind}" cx="{x(row.intensity):.1f}" cy="{y(row.rate):.1f}" r="{radius:.1f}">'
-            f"<title>{escape(tip)}</title></circle>"
+            f'<circle class="{kind}" cx="{x(row.intensity):.1f}" cy="{y(row.rate):.1f}" r="{radius:.1f}" '
+            f'tabindex="0" role="img" aria-label="{escape(tip)}"><title>{escape(tip)}</title></circle>'
         )
         if place < NAMED:
             parts.append(_label(x(row.intensity), y(row.rate), radius, row.name, taken))

@@ -16,7 +16,7 @@ def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
 
 def picture(width: float, height: float, label: str, parts: list[str]) -> str:
     """A drawing that scales with the page; `label` is what it shows, in words."""
-    return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
+    return f'<svg viewBox="0 0 {width:g} {height:g}" role="group" aria-label="{escape(label)}">{"".join(parts)}</svg>'
 
 
 def ticks(largest: float, count: int = 4, base: float = 10) -> list[float]:
