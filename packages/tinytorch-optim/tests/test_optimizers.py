@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinytorch.layers import Linear, Parameter
-from tinytorch.optim import SGD, Adam, AdamW, Lion, Muon, Optimizer, RMSprop, blocks, orthogonalize
-from tinytorch.tensor import Array, Tensor
+from tinytorch.layers import Linear, Module, Parameter
+from tinytorch.optim import SGD, Adam, AdamW, Lion, Muon, Optimizer, RMSprop, buckets, orthogonalize
+from tinytorch.tensor import Array, ShapeError, Tensor
 from tinytorch.tensor.tensor import rebind
 
 Make = Callable[..., Optimizer]
@@ -53,11 +53,11 @@ def values(params: list[Parameter]) -> list[bytes]:
 
 @every
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_blocks_change_no_bit(make: Make, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_buckets_change_no_bit(make: Make, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = [(7, 5), (3,), (), (40,), (0, 2), (2, 2)]
     together, apart = params_of(shapes, dtype=dtype), params_of(shapes, dtype=dtype)
     run(make, together, range(5))
-    monkeypatch.setattr(blocks, "BLOCK", 6)  # some parameters are pooled, others are cut
+    monkeypatch.setattr(buckets, "SIZE", 6)  # some parameters share a bucket, others are cut
     run(make, apart, range(5))
     assert values(together) == values(apart)
 
@@ -131,6 +131,10 @@ def spoiled(saved: dict[str, Any], how: str) -> Any:
         arrays["0.v"] = arrays["0.v"].astype(np.float32)
     elif how == "other optimizer":
         meta["kind"] = "SGD"
+    elif how == "other names":
+        meta["groups"][0]["params"][:2] = ["bias", "weight"]
+    elif how == "half a group":
+        del meta["groups"][0]["steps"]
     elif how == "other parameters":
         meta["groups"][0]["shapes"][0] = [2, 2]
     elif how == "group more":
@@ -145,13 +149,15 @@ def spoiled(saved: dict[str, Any], how: str) -> Any:
 @pytest.mark.parametrize(
     "how",
     [
-        "missing array", "array more", "wrong shape", "wrong dtype", "other optimizer", "other parameters",
+        "missing array", "array more", "wrong shape", "wrong dtype", "other optimizer", "other names",
+        "half a group", "other parameters",
         "group more", "option out of range", "something else",
     ],
 )  # fmt: skip
 def test_a_state_that_does_not_fit_changes_nothing(how: str) -> None:
-    params = params_of([(3,), (2,)])
-    optimizer = run(EVERY["AdamW"], params, range(3))
+    weight, bias = params_of([(3,), (3,)])
+    make: Make = lambda params: AdamW({"weight": weight, "bias": bias}.items())  # type: ignore[arg-type]  # noqa: E731
+    optimizer = run(make, [weight, bias], range(3))
     before = optimizer.state_dict()
     with pytest.raises(ValueError, match="AdamW"):
         optimizer.load_state_dict(spoiled(before, how))
@@ -159,6 +165,73 @@ def test_a_state_that_does_not_fit_changes_nothing(how: str) -> None:
     assert after["meta"] == before["meta"]
     for name, array in before["arrays"].items():
         np.testing.assert_array_equal(after["arrays"][name], array)
+
+
+class Pair(Module):
+    """Two parameters of one shape, made in either order."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        for name in names:
+            setattr(self, name, Parameter([1.0, 2.0]))
+
+
+def test_a_state_goes_to_the_parameters_of_the_names_it_was_saved_with() -> None:
+    saved = Adam(Pair("first", "second")).state_dict()
+    with pytest.raises(ValueError, match=r"state of 'first' would go to 'second'; .* in the order"):
+        Adam(Pair("second", "first")).load_state_dict(saved)
+    Adam(Pair("second", "first").parameters()).load_state_dict(saved)  # without names the order is all there is
+
+
+def test_momentum_is_switched_on_or_off_by_the_state_that_is_loaded() -> None:
+    for there, here in ((0.0, 0.9), (0.9, 0.0)):
+        whole, half = params_of([(3,)]), params_of([(3,)])
+        run(lambda params, m=there: SGD(params, momentum=m), whole, range(4))
+        saved = run(lambda params, m=there: SGD(params, momentum=m), half, range(2)).state_dict()
+        resumed = run(lambda params, m=here: SGD(params, momentum=m), params_of([(3,)]), range(2))
+        resumed.load_state_dict(saved)
+        assert resumed.param_groups[0]["momentum"] == there
+        for p, q in zip(resumed.param_groups[0]["params"], half, strict=True):
+            p.data = q.data
+        run(SGD, resumed.param_groups[0]["params"], range(2, 4), resumed)
+        assert values(resumed.param_groups[0]["params"]) == values(whole)
+
+
+def test_a_state_whose_momentum_was_switched_off_keeps_its_velocity() -> None:
+    optimizer = run(lambda params: SGD(params, momentum=0.5), params_of([(3,)]), range(2))
+    optimizer.param_groups[0]["momentum"] = 0.0
+    saved = optimizer.state_dict()
+    fresh = SGD(params_of([(3,)]))
+    fresh.load_state_dict(saved)
+    np.testing.assert_array_equal(fresh.state_dict()["arrays"]["0.velocity"], saved["arrays"]["0.velocity"])
+
+
+def test_a_state_without_what_its_options_need_is_refused() -> None:
+    saved = SGD(params_of([(3,)])).state_dict()
+    saved["meta"]["groups"][0]["options"]["momentum"] = 0.5
+    with pytest.raises(ValueError, match="the state has no 'velocity'"):
+        SGD(params_of([(3,)])).load_state_dict(saved)
+
+
+def test_the_learning_rate_is_that_of_the_first_group_and_set_for_all() -> None:
+    optimizer = SGD([{"params": params_of([(2,)]), "lr": 0.5}, {"params": params_of([(3,)])}], lr=0.25)
+    assert optimizer.lr == 0.5
+    optimizer.lr = 0.125
+    assert [group["lr"] for group in optimizer.param_groups] == [0.125, 0.125]
+    with pytest.raises(ValueError, match="lr=-1"):
+        optimizer.lr = -1
+    assert optimizer.lr == 0.125
+
+
+@pytest.mark.parametrize(("name", "way"), [
+    ("momentum", r"set group\['momentum'\]"),
+    ("weight_decay", r"set group\['weight_decay'\]"),
+    ("learning_rate", r"set optimizer\.lr"),
+])  # fmt: skip
+def test_an_option_set_where_it_has_no_effect_is_refused(name: str, way: str) -> None:
+    optimizer = SGD(params_of([(2,)]))
+    with pytest.raises(AttributeError, match=f"SGD: {name} would have no effect.*{way}"):
+        setattr(optimizer, name, 0.5)
 
 
 @every
@@ -252,9 +325,30 @@ def test_what_cannot_be_updated_is_refused_before_anything_is() -> None:
     with pytest.raises(ValueError, match="read-only"):
         optimizer.step()
     rebind(bad, bad.data.astype(np.float32))
-    with pytest.raises(ValueError, match="was float64 and is float32"):
+    with pytest.raises(ValueError, match=r"was \(2, 3\) float64 and is \(2, 3\) float32"):
         optimizer.step()
     np.testing.assert_array_equal(good.data, before)
+
+
+def test_a_parameter_whose_shape_changed_is_refused_before_its_neighbor_is_touched() -> None:
+    changed, neighbor = params_of([(4,), (3,)])
+    optimizer = run(EVERY["Adam"], [changed, neighbor], range(2))
+    before = neighbor.data.copy()
+    for array in (np.ones(6), np.ones((2, 2))):
+        changed.data = array
+        give_gradients([changed, neighbor], 2)
+        with pytest.raises(ShapeError, match=r"parameter 0 \(4,\) was \(4,\) float64 and is"):
+            optimizer.step()
+    np.testing.assert_array_equal(neighbor.data, before)
+    assert optimizer.state_dict()["meta"]["groups"][0]["steps"] == [2, 2]
+
+
+def test_a_gradient_that_is_not_a_tensor_is_refused_in_words() -> None:
+    (p,) = params_of([(2,)])
+    with pytest.raises(TypeError, match=r"gradient .* must be a Tensor"):
+        p.grad = np.ones(2)  # type: ignore[assignment]
+        SGD([p]).step()
+    assert values([p]) == values(params_of([(2,)]))
 
 
 @pytest.mark.parametrize(
@@ -267,8 +361,18 @@ def test_what_cannot_be_updated_is_refused_before_anything_is() -> None:
         (lambda p: SGD([{"lr": 1}]), "needs 'params'"),
         (lambda p: SGD([p], lr=-1), "lr=-1"),
         (lambda p: SGD([p], nesterov=True), "nesterov needs"),
+        (lambda p: SGD([p], lr=True), "lr=True"),
+        (lambda p: SGD([p], lr="0.1"), "lr='0.1'"),
+        (lambda p: SGD([p], lr=float("inf")), "lr=inf; it must be a finite number"),
+        (lambda p: SGD([p], momentum=float("inf")), "momentum=inf"),
+        (lambda p: SGD([p], momentum=0.9, dampening=float("nan")), "dampening=nan"),
+        (lambda p: AdamW([p], weight_decay=float("inf")), "weight_decay=inf"),
+        (lambda p: Signs([p], {"lr": 0.1, "weight_decay": -1.0}), "weight_decay=-1.0"),
         (lambda p: Adam([p], betas=(0.9, 1.0)), "below 1"),
+        (lambda p: Adam([p], betas=(0.9,)), r"betas=\(0.9,\); give 2"),
+        (lambda p: Lion([p], betas=0.9), "betas=0.9; give 2"),
         (lambda p: Adam([p], eps=float("nan")), "eps=nan"),
+        (lambda p: Adam([p], eps=float("inf")), "eps=inf"),
         (lambda p: RMSprop([p], alpha=1.5), "alpha=1.5"),
         (lambda p: Muon([p]), r"shape \(2,\); it optimizes matrices"),
         (lambda p: SGD([p * 2]), "was computed"),
@@ -315,7 +419,7 @@ class Signs(Optimizer):
         return ()
 
     def update(
-        self, change: Array, g: Array, state: dict[str, Array], spare: Array, step: int, group: dict[str, Any]
+        self, change: Array, g: Array, state: dict[str, Array], scratch: Array, step: int, group: dict[str, Any]
     ) -> None:
         np.sign(g, out=change)
         change *= group["lr"]

@@ -83,7 +83,10 @@ def test_the_state_of_another_schedule_is_refused() -> None:
     ("make", "message"),
     [
         (lambda: StepSchedule(optimizer(), 0), "step_size=0"),
+        (lambda: StepSchedule(optimizer(), 1, gamma=float("inf")), "gamma=inf"),
         (lambda: CosineSchedule(optimizer(), 0), "total_steps=0"),
+        (lambda: CosineSchedule(optimizer(), 2.5), "total_steps=2.5"),
+        (lambda: CosineSchedule(optimizer(), 3, min_lr=-0.1), "min_lr=-0.1"),
         (lambda: WarmupSchedule(optimizer(), 3, after=StepSchedule(optimizer(), 1)), "another optimizer"),
         (lambda: OneCycleSchedule(optimizer(), 1.0, 10), "no momentum to cycle"),
         (lambda: OneCycleSchedule(optimizer(momentum=0.9), 1.0, 10, warmup_fraction=2.0), "warmup_fraction=2.0"),
@@ -99,6 +102,15 @@ def test_a_wrong_argument_is_named(make: Any, message: str) -> None:
 def test_one_cycle_stays_within_its_bounds_for_any_length(total: int, fraction: float) -> None:
     schedule = OneCycleSchedule(Adam([Parameter([1.0])]), max_lr=1.0, total_steps=total, warmup_fraction=fraction)
     assert all(0 < rate <= 1.0 for rate in rates(schedule, total + 3))
+
+
+def test_a_group_added_later_joins_the_schedule_at_its_own_rate() -> None:
+    attached = optimizer(lr=1.0)
+    schedule = StepSchedule(attached, step_size=1, gamma=0.5)
+    schedule.step()
+    attached.add_param_group({"params": [Parameter([1.0])], "lr": 0.1})
+    schedule.step()
+    assert [group["lr"] for group in attached.param_groups] == [0.25, 0.025]
 
 
 def with_gradients(*gradients: Any, dtype: Any = np.float32) -> list[Parameter]:
@@ -129,6 +141,22 @@ def test_a_norm_that_is_not_finite_is_refused_when_asked() -> None:
         clip_grad_norm(params, 1.0, error_if_nonfinite=True)
     assert params[1].grad is not None
     assert params[1].grad.tolist() == [2.0]
+
+
+@pytest.mark.parametrize("value", [3.0, np.inf])
+def test_only_a_norm_that_is_not_finite_is_refused_and_only_when_asked(value: float) -> None:
+    assert clip_grad_norm(with_gradients([value]), 1.0) == value
+    assert clip_grad_norm(with_gradients([3.0]), 1.0, error_if_nonfinite=True) == 3.0
+
+
+@pytest.mark.parametrize("clip", [clip_grad_norm, clip_grad_value])
+def test_clipping_nothing_is_refused(clip: Any) -> None:
+    params = iter(with_gradients([3.0]))
+    clip(params, 1.0)
+    with pytest.raises(ValueError, match="no parameters; give a list, because an iterator can be read only once"):
+        clip(params, 1.0)
+    with pytest.raises(TypeError, match=r"got a float; parameters and their gradients are tensors"):
+        clip([1.0], 1.0)
 
 
 def test_clipping_without_gradients_gives_zero() -> None:

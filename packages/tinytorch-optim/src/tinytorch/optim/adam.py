@@ -8,8 +8,9 @@ import numpy as np
 
 from tinytorch.tensor import Array
 
-from .blocks import State
-from .optimizer import Group, Optimizer, Parameters, at_least_zero, below_one
+from .buckets import State
+from .optimizer import Group, Optimizer, Parameters
+from .options import check_at_least_zero, check_averages
 
 
 class Adam(Optimizer):
@@ -44,13 +45,13 @@ class Adam(Optimizer):
         super().__init__(params, options, check_finite)
 
     def validate(self, group: Group) -> None:
-        at_least_zero(self.kind, group, "lr", "eps", "weight_decay")
-        below_one(self.kind, "betas", *group["betas"])
+        check_at_least_zero(self.kind, group, "lr", "eps", "weight_decay")
+        check_averages(self.kind, "betas", group["betas"], count=2)
 
     def states(self, group: Group) -> tuple[str, ...]:
         return ("m", "v", "v_max") if group["amsgrad"] else ("m", "v")
 
-    def update(self, change: Array, g: Array, state: State, spare: Array, step: int, group: Group) -> None:
+    def update(self, change: Array, g: Array, state: State, scratch: Array, step: int, group: Group) -> None:
         beta1, beta2 = group["betas"]
         m, v = state["m"], state["v"]
         np.subtract(g, m, out=change)

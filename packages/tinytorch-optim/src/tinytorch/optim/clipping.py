@@ -1,4 +1,4 @@
-"""Keeping gradients within bounds."""
+"""Gradients kept within bounds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def clip_grad_norm(
     """Scale all gradients, in place, so that their norm as one long vector is at most `max_norm`; the norm it was.
 
     Parameters without a gradient are passed over. With `error_if_nonfinite` a norm that is NaN or infinite raises
-    FloatingPointError and changes nothing.
+    FloatingPointError and changes nothing. Raises ValueError when there are no parameters, as in a used-up iterator.
 
     Source: Pascanu et al., "On the difficulty of training recurrent neural networks" (2013), algorithm 1, with the
     1e-6 that PyTorch adds to the norm.
@@ -28,16 +28,16 @@ def clip_grad_norm(
     """
     if not max_norm >= 0 or not norm_type > 0:
         raise ValueError(f"clip_grad_norm: max_norm={max_norm}, norm_type={norm_type}; give at least 0, and above 0")
-    gradients = _gradients(parameters)
-    with np.errstate(over="ignore"):  # what overflows is computed again, in float64
+    gradients = _gradients("clip_grad_norm", parameters)
+    with np.errstate(over="ignore", invalid="ignore"):  # a square that overflows is computed again, in float64
         norm = _norm([_norm_of(g, norm_type) for g in gradients], norm_type)
-    if error_if_nonfinite and not isfinite(norm):
-        raise FloatingPointError(f"clip_grad_norm: the norm of the gradients is {norm}; they were not changed")
-    scale = max_norm / (norm + 1e-6)
-    if not scale >= 1:  # a norm of NaN makes every gradient NaN
-        for g in gradients:
-            np.multiply(g, scale, out=g, casting="same_kind")
-            note_write(g)
+        if error_if_nonfinite and not isfinite(norm):
+            raise FloatingPointError(f"clip_grad_norm: the norm of the gradients is {norm}; they were not changed")
+        scale = max_norm / (norm + 1e-6)
+        if not scale >= 1:  # infinite gradients become NaN, and a norm of NaN makes all of them NaN, as in PyTorch
+            for g in gradients:
+                np.multiply(g, scale, out=g, casting="same_kind")
+                note_write(g)
     return norm
 
 
@@ -51,13 +51,19 @@ def clip_grad_value(parameters: Iterable[Tensor] | Tensor, clip_value: float) ->
     """
     if not clip_value >= 0:
         raise ValueError(f"clip_grad_value: clip_value={clip_value}; it must be at least 0")
-    for g in _gradients(parameters):
+    for g in _gradients("clip_grad_value", parameters):
         np.clip(g, -clip_value, clip_value, out=g)
         note_write(g)
 
 
-def _gradients(parameters: Iterable[Tensor] | Tensor) -> list[Array]:
-    tensors = [parameters] if isinstance(parameters, Tensor) else parameters
+def _gradients(function: str, parameters: Iterable[Tensor] | Tensor) -> list[Array]:
+    tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    if not tensors:
+        raise ValueError(f"{function}: no parameters; give a list, because an iterator can be read only once")
+    for p in tensors:
+        if not isinstance(p, Tensor) or not isinstance(p.grad, Tensor | None):
+            what = f"a gradient is a {type(p.grad).__name__}" if isinstance(p, Tensor) else f"got a {type(p).__name__}"
+            raise TypeError(f"{function}: {what}; parameters and their gradients are tensors")
     return [p.grad.data for p in tensors if p.grad is not None]
 
 

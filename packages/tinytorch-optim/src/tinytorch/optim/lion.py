@@ -6,8 +6,9 @@ import numpy as np
 
 from tinytorch.tensor import Array
 
-from .blocks import State
-from .optimizer import Group, Optimizer, Parameters, at_least_zero, below_one
+from .buckets import State
+from .optimizer import Group, Optimizer, Parameters
+from .options import check_at_least_zero, check_averages
 
 
 class Lion(Optimizer):
@@ -38,19 +39,19 @@ class Lion(Optimizer):
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay}, check_finite)
 
     def validate(self, group: Group) -> None:
-        at_least_zero(self.kind, group, "lr", "weight_decay")
-        below_one(self.kind, "betas", *group["betas"])
+        check_at_least_zero(self.kind, group, "lr", "weight_decay")
+        check_averages(self.kind, "betas", group["betas"], count=2)
 
     def states(self, group: Group) -> tuple[str, ...]:
         return ("m",)
 
-    def update(self, change: Array, g: Array, state: State, spare: Array, step: int, group: Group) -> None:
+    def update(self, change: Array, g: Array, state: State, scratch: Array, step: int, group: Group) -> None:
         (beta1, beta2), m = group["betas"], state["m"]
         np.multiply(m, beta1, out=change)
-        np.multiply(g, 1 - beta1, out=spare)
-        change += spare
+        np.multiply(g, 1 - beta1, out=scratch)
+        change += scratch
         np.sign(change, out=change)
         change *= group["lr"]
         m *= beta2
-        np.multiply(g, 1 - beta2, out=spare)
-        m += spare
+        np.multiply(g, 1 - beta2, out=scratch)
+        m += scratch

@@ -7,10 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from tinytorch.tensor import Array, Tensor
+from tinytorch.tensor import Array
 
-from .blocks import State
-from .optimizer import Group, Optimizer, Parameters, at_least_zero
+from .buckets import Memory, State
+from .optimizer import Group, Optimizer, Parameters
+from .options import check_at_least_zero
 
 
 class Muon(Optimizer):
@@ -48,38 +49,33 @@ class Muon(Optimizer):
         check_finite: bool = False,
     ) -> None:
         options = {
-            "lr": lr,
-            "momentum": momentum,
-            "nesterov": nesterov,
-            "weight_decay": weight_decay,
-            "adjust": adjust,
-            "ns_steps": ns_steps,
-        }
+            "lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay,
+            "adjust": adjust, "ns_steps": ns_steps,
+        }  # fmt: skip
         super().__init__(params, options, check_finite)
 
     def validate(self, group: Group) -> None:
-        at_least_zero(self.kind, group, "lr", "momentum", "weight_decay", "ns_steps")
+        check_at_least_zero(self.kind, group, "lr", "momentum", "weight_decay", "ns_steps")
         if group["adjust"] not in ("original", "match_rms_adamw"):
             raise ValueError(f"{self.kind}: adjust={group['adjust']!r}; it is 'original' or 'match_rms_adamw'")
 
-    def _check_params(self, names: list[str], params: list[Tensor]) -> None:
-        for name, p in zip(names, params, strict=True):
-            if p.ndim != 2:
-                raise ValueError(
-                    f"{self.kind}: {name} has shape {p.shape}; it optimizes matrices, give the others to AdamW"
-                )
+    def check_params(self, memory: Memory) -> None:
+        for member, shape in enumerate(memory.shapes):
+            if len(shape) != 2:
+                label = memory.label(member)
+                raise ValueError(f"{self.kind}: {label} has shape {shape}; it optimizes matrices, give AdamW the rest")
 
     def states(self, group: Group) -> tuple[str, ...]:
         return ("momentum",)
 
-    def update(self, change: Array, g: Array, state: State, spare: Array, step: int, group: Group) -> None:
+    def update(self, change: Array, g: Array, state: State, scratch: Array, step: int, group: Group) -> None:
         momentum, mean = group["momentum"], state["momentum"]
         np.subtract(g, mean, out=change)
         change *= 1 - momentum
         mean += change
         ahead = mean
         if group["nesterov"]:
-            ahead = np.subtract(mean, g, out=spare)
+            ahead = np.subtract(mean, g, out=scratch)
             ahead *= momentum
             ahead += g
         rows, columns = g.shape

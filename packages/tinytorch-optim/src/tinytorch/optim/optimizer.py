@@ -10,12 +10,13 @@ import numpy as np
 
 from tinytorch.autograd import enable_grad
 from tinytorch.layers import Module
-from tinytorch.tensor import Array, Tensor, note_write
+from tinytorch.tensor import Array, ShapeError, Tensor, note_write
 
 from . import state
-from .blocks import Rows, State
+from .buckets import Memory, State
+from .options import check_at_least_zero
+from .state import Group
 
-Group: TypeAlias = dict[str, Any]
 Gathered: TypeAlias = tuple[list[Array | None], list[Array]]
 """The arrays of one group's parameters, None where there is no gradient, and the arrays of their gradients."""
 Parameters: TypeAlias = Module | Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
@@ -30,8 +31,8 @@ class Optimizer:
     with `"params"` and options that differ from the others. With `check_finite` a step that meets a NaN or an infinity
     in a gradient raises FloatingPointError, which names the parameter, and changes nothing.
 
-    Raises ValueError for no parameters, one given twice, an unknown option or one out of range; TypeError for what is
-    no floating-point tensor.
+    Raises ValueError for no parameters, one given twice, an unknown option or one out of range; TypeError for anything
+    but floating-point tensors.
     """
 
     whole: ClassVar[bool] = False  # whether `update` needs each parameter in its own shape
@@ -42,8 +43,7 @@ class Optimizer:
         self.defaults = defaults
         self.check_finite = check_finite
         self.param_groups: list[Group] = []
-        self.rows: list[Rows] = []
-        self.names: list[list[str]] = []
+        self.memories: list[Memory] = []
         listed: list[Any] = list(params.named_parameters() if isinstance(params, Module) else params)
         if not listed:
             raise ValueError(f"{self.kind}: no parameters; give model.parameters() of a model that has some")
@@ -54,21 +54,38 @@ class Optimizer:
     def kind(self) -> str:
         return type(self).__name__
 
+    @property
+    def lr(self) -> float:
+        """The learning rate of the first group. Setting it sets that of every group; a schedule sets it again."""
+        return float(self.param_groups[0]["lr"])
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        check_at_least_zero(self.kind, {"lr": value}, "lr")
+        for group in self.param_groups:
+            group["lr"] = value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "learning_rate" or (name != "lr" and name in self.__dict__.get("defaults", ())):
+            way = "optimizer.lr" if name == "learning_rate" else f"group[{name!r}] for every group of param_groups"
+            raise AttributeError(f"{self.kind}: {name} would have no effect, options are in the groups; set {way}")
+        super().__setattr__(name, value)
+
     def states(self, group: Group) -> tuple[str, ...]:
         """The names of what is remembered for every number of a parameter; each starts at zero."""
         raise NotImplementedError(f"{self.kind} has no states(group); define it in the class")
 
-    def update(self, change: Array, g: Array, state: State, spare: Array, step: int, group: Group) -> None:
-        """Write into `change` what is to be taken off the parameters, given their gradient `g`, which is left alone.
+    def update(self, change: Array, g: Array, state: State, scratch: Array, step: int, group: Group) -> None:
+        """Write into `change` what is subtracted from the parameters, given their gradient `g`, which is left as it is.
 
-        The arrays of `state` are changed in place. All arrays have one shape; `spare` is one more for intermediate
-        results. `step` counts from 1. Weight decay is not its business.
+        The arrays of `state` are changed in place. All arrays have one shape; `scratch` is one more for intermediate
+        results. `step` counts from 1. Weight decay is applied by the caller.
         """
         raise NotImplementedError(f"{self.kind} has no update; define it in the class")
 
     def validate(self, group: Group) -> None:
         """Raise ValueError for an option out of range."""
-        at_least_zero(self.kind, group, "lr", *({"weight_decay"} & group.keys()))
+        check_at_least_zero(self.kind, group, "lr", *({"weight_decay"} & group.keys()))
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Optimize more parameters, `group["params"]`; options left out are the optimizer's own."""
@@ -79,19 +96,24 @@ class Optimizer:
             hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(self.defaults)}"
             problem = f"a group has no option {name!r}{hint}" if unknown else "a group needs 'params'"
             raise ValueError(f"{self.kind}: {problem}")
-        names, params = _named(self.kind, group["params"], sum(map(len, self.names)))
-        known = [p for other in self.param_groups for p in other["params"]]
-        for place, (name, p) in enumerate(zip(names, params, strict=True)):
-            if any(p is other for other in (*known, *params[:place])):
-                raise ValueError(f"{self.kind}: {name} is given twice; each parameter belongs to one group, once")
+        first = sum(len(memory.params) for memory in self.memories)
+        names, params = _name_tensors(self.kind, group["params"], first)
+        memory = Memory(params, names, first, self.whole)
+        known = {id(p) for other in self.memories for p in other.params}
+        for member, p in enumerate(params):
+            if id(p) in known:
+                raise ValueError(
+                    f"{self.kind}: {memory.label(member)} is given twice; each parameter belongs to one group, once"
+                )
+            known.add(id(p))
         full = {**self.defaults, **group, "params": params}
         self.validate(full)
-        self._check_params(names, params)
+        self.check_params(memory)
+        memory.keep(self.states(full))
         self.param_groups.append(full)
-        self.rows.append(Rows(params, self.states(full), self.whole))
-        self.names.append(names)
+        self.memories.append(memory)
 
-    def _check_params(self, names: list[str], params: list[Tensor]) -> None:
+    def check_params(self, memory: Memory) -> None:
         """Refuse parameters that this optimizer cannot update."""
 
     def zero_grad(self) -> None:
@@ -103,8 +125,8 @@ class Optimizer:
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; with `closure`, compute the loss first and return it.
 
-        Raises ValueError for a gradient or parameter whose shape or dtype is not what it was, and FloatingPointError
-        with `check_finite`; nothing is updated then.
+        Raises ValueError for a gradient or parameter whose shape or dtype is not what it was, TypeError for a gradient
+        that is not a tensor, and FloatingPointError with `check_finite`; nothing is updated then.
         """
         loss = None
         if closure is not None:
@@ -115,71 +137,83 @@ class Optimizer:
 
     def gather(self) -> list[Gathered]:
         """The first half of a step: the gradients of every group, checked. Raises what `step` raises."""
-        return [self._gradients(place) for place in range(len(self.param_groups))]
+        return [self._gradients(memory) for memory in self.memories]
 
     def apply(self, found: list[Gathered]) -> None:
         """The second half: update every parameter for which `gather` found a gradient."""
-        for group, rows, (arrays, gradients) in zip(self.param_groups, self.rows, found, strict=True):
-            rows.allot(self.states(group))
+        for group, memory, (arrays, gradients) in zip(self.param_groups, self.memories, found, strict=True):
+            memory.keep(self.states(group))
             decay, keep = group.get("weight_decay", 0.0), 1.0
             if self.decoupled:
                 decay, keep = 0.0, 1 - group["lr"] * decay
-            for block in rows.blocks(arrays):
-                g = block.gradient(gradients, decay)
-                self.update(block.change, g, block.state, block.spare, rows.steps[block.members[0]] + 1, group)
-                block.apply(keep)
-            rows.advance(arrays)
+            for bucket in memory.buckets(arrays):
+                g = bucket.gradient(gradients, decay)
+                self.update(bucket.change, g, bucket.state, bucket.extra, memory.steps[bucket.members[0]] + 1, group)
+                bucket.apply(keep)
+            memory.advance(arrays)
             note_write(*[array for array in arrays if array is not None])
 
-    def _gradients(self, place: int) -> Gathered:
-        rows = self.rows[place]
+    def _gradients(self, memory: Memory) -> Gathered:
         arrays: list[Array | None] = []
         gradients: list[Array] = []
-        for member, p in enumerate(rows.params):
-            if p.grad is None:
+        shapes, dtypes, planned = memory.shapes, memory.dtypes, memory.planned
+        for member, p in enumerate(memory.params):
+            grad = p.grad
+            if grad is None:
                 arrays.append(None)
                 gradients.append(_NOTHING)
                 continue
-            data, g = p.data, p.grad.data
-            if data.dtype != rows.dtypes[member] or g.dtype != data.dtype or g.shape != data.shape:
-                raise self._misfit(place, member)
+            if not isinstance(grad, Tensor):
+                raise _misfit(self.kind, memory, member)
+            data, g, shape, dtype = p.data, grad.data, shapes[member], dtypes[member]
+            known = data is planned[member] or (data.shape == shape and data.dtype == dtype)
+            if not known or g.shape != shape or g.dtype != dtype:
+                raise _misfit(self.kind, memory, member)
             if not data.flags.writeable:
-                raise ValueError(f"{self.kind}: {self.names[place][member]} is read-only; give it a copy of its array")
+                raise ValueError(f"{self.kind}: {memory.label(member)} is read-only; give it a copy of its array")
             if self.check_finite and not np.isfinite(g).all():
                 raise FloatingPointError(
-                    f"{self.kind}: the gradient of {self.names[place][member]} has "
-                    f"{np.count_nonzero(~np.isfinite(g))} of {g.size} numbers NaN or infinite; no parameter was changed"
+                    f"{self.kind}: the gradient of {memory.label(member)} has {np.count_nonzero(~np.isfinite(g))} of "
+                    f"{g.size} numbers NaN or infinite; no parameter was changed"
                 )
             arrays.append(data)
             gradients.append(g if g.flags.c_contiguous else np.ascontiguousarray(g))
         return arrays, gradients
-
-    def _misfit(self, place: int, member: int) -> ValueError:
-        rows, name = self.rows[place], self.names[place][member]
-        p = rows.params[member]
-        if p.dtype != rows.dtypes[member]:
-            return ValueError(
-                f"{self.kind}: {name} was {rows.dtypes[member]} and is {p.dtype}; "
-                "make the optimizer after converting the model"
-            )
-        assert p.grad is not None
-        return ValueError(
-            f"{self.kind}: {name} is {p.shape} {p.dtype}, its gradient {p.grad.shape} {p.grad.dtype}; they must agree"
-        )
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything a step depends on besides the parameters: `{"arrays": …, "meta": …}`.
 
         `arrays` maps flat names (`"0.m"`: the state `m` of parameter 0) to arrays; `meta` holds what JSON can hold.
         """
-        return state.collect(self)
+        return state.collect(self.kind, self.param_groups, self.memories)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Continue, bit for bit, where `state_dict` was taken, on an optimizer with the same groups of parameters.
 
-        Raises ValueError, and changes nothing, for the state of another optimizer or of other parameters.
+        Raises ValueError, and changes nothing, for the state of another optimizer or of other parameters: their names,
+        where both sides know them, shapes and dtypes are compared.
         """
-        state.restore(self, saved)
+        self.restore(self.read_state(saved))
+
+    def read_state(self, saved: Mapping[str, Any]) -> list[Any]:
+        """The first half of loading: what was saved, checked. Raises what `load_state_dict` raises."""
+        groups = state.read(self.kind, saved, self.param_groups, self.memories)
+        for group, found in zip(self.param_groups, groups, strict=True):
+            merged = {**group, **found.options}
+            self.validate(merged)
+            missing = set(self.states(merged)).difference(*found.arrays[:1])
+            if missing:
+                raise ValueError(f"{self.kind}: the state has no {min(missing)!r}; nothing was loaded")
+        return groups
+
+    def restore(self, found: list[Any]) -> None:
+        """The second half: take over what `read_state` found."""
+        for group, memory, saved in zip(self.param_groups, self.memories, found, strict=True):
+            group.update(saved.options)
+            memory.restart(saved.arrays[0] if saved.arrays else (), saved.steps)
+            for member, arrays in enumerate(saved.arrays):
+                for name, array in arrays.items():
+                    memory.view(member, name)[...] = array
 
     def __repr__(self) -> str:
         counts = [sum(p.size for p in group["params"]) for group in self.param_groups]
@@ -190,22 +224,20 @@ class Optimizer:
 _NOTHING: Array = np.empty(0)
 
 
-def at_least_zero(kind: str, group: Group, *names: str) -> None:
-    """Raise ValueError unless the options are numbers of at least 0."""
-    for name in names:
-        if not group[name] >= 0:
-            raise ValueError(f"{kind}: {name}={group[name]}; it must be at least 0")
+def _misfit(kind: str, memory: Memory, member: int) -> Exception:
+    p, name, shape, dtype = memory.params[member], memory.label(member), memory.shapes[member], memory.dtypes[member]
+    if not isinstance(p.grad, Tensor):
+        return TypeError(f"{kind}: the gradient of {name} is a {type(p.grad).__name__}; it must be a Tensor, or None")
+    error = ValueError if p.shape == p.grad.shape == shape else ShapeError
+    if p.shape != shape or p.dtype != dtype:
+        seen = f"was {shape} {dtype} and is {p.shape} {p.dtype}; make the optimizer after changing the model"
+    else:
+        seen = f"is {shape} {dtype}, its gradient {p.grad.shape} {p.grad.dtype}; they must agree"
+    return error(f"{kind}: {name} {seen}")
 
 
-def below_one(kind: str, name: str, *values: float) -> None:
-    """Raise ValueError unless each value is at least 0 and below 1: how much of an average is kept."""
-    for value in values:
-        if not 0 <= value < 1:
-            raise ValueError(f"{kind}: {name}={value}; it must be at least 0 and below 1")
-
-
-def _named(kind: str, params: Any, first: int) -> tuple[list[str], list[Tensor]]:
-    """Names and tensors out of tensors or `(name, tensor)` pairs."""
+def _name_tensors(kind: str, params: Any, first: int) -> tuple[list[str], list[Tensor]]:
+    """Names, empty where there is none, and tensors out of tensors or `(name, tensor)` pairs."""
     if isinstance(params, Module):
         params = params.named_parameters()
     elif isinstance(params, Tensor):
@@ -219,6 +251,6 @@ def _named(kind: str, params: Any, first: int) -> tuple[list[str], list[Tensor]]
             raise TypeError(f"{kind}: parameter {first + place} is {what}; parameters are floating-point tensors")
         if p.node is not None:
             raise ValueError(f"{kind}: parameter {first + place} was computed; optimize what it was computed from")
-        names.append(name or f"parameter {first + place} {p.shape}")
+        names.append(name)
         tensors.append(p)
     return names, tensors

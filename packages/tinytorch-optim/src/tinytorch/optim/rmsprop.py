@@ -6,8 +6,9 @@ import numpy as np
 
 from tinytorch.tensor import Array
 
-from .blocks import State
-from .optimizer import Group, Optimizer, Parameters, at_least_zero, below_one
+from .buckets import State
+from .optimizer import Group, Optimizer, Parameters
+from .options import check_at_least_zero, check_averages
 
 
 class RMSprop(Optimizer):
@@ -39,23 +40,19 @@ class RMSprop(Optimizer):
         check_finite: bool = False,
     ) -> None:
         options = {
-            "lr": lr,
-            "alpha": alpha,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "momentum": momentum,
-            "centered": centered,
-        }
+            "lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay,
+            "momentum": momentum, "centered": centered,
+        }  # fmt: skip
         super().__init__(params, options, check_finite)
 
     def validate(self, group: Group) -> None:
-        at_least_zero(self.kind, group, "lr", "eps", "weight_decay", "momentum")
-        below_one(self.kind, "alpha", group["alpha"])
+        check_at_least_zero(self.kind, group, "lr", "eps", "weight_decay", "momentum")
+        check_averages(self.kind, "alpha", group["alpha"])
 
     def states(self, group: Group) -> tuple[str, ...]:
         return ("v", *(["mean"] if group["centered"] else []), *(["velocity"] if group["momentum"] else []))
 
-    def update(self, change: Array, g: Array, state: State, spare: Array, step: int, group: Group) -> None:
+    def update(self, change: Array, g: Array, state: State, scratch: Array, step: int, group: Group) -> None:
         alpha, v = group["alpha"], state["v"]
         np.multiply(g, g, out=change)
         change *= 1 - alpha

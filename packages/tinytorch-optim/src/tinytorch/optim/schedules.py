@@ -7,13 +7,14 @@ from math import cos, pi
 from typing import Any
 
 from .optimizer import Optimizer
+from .options import check_at_least_zero, check_steps
 
 
 class Schedule:
     """Base of all schedules: a subclass gives `rate`. Attached, it sets the rate of step 0 at once.
 
-    Call `step()` after each step of the optimizer. The rates that the groups have when the first schedule is attached
-    are what schedules start from.
+    Call `step()` after each step of the optimizer. Schedules start from the rates that the groups have when the first
+    schedule is attached, or when a group is added later.
 
     >>> class Halving(Schedule):
     ...     def rate(self, base, step):
@@ -28,8 +29,6 @@ class Schedule:
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
         self.step_count = 0
-        for group in optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])
         self.apply()
 
     def rate(self, base: float, step: int) -> float:
@@ -44,12 +43,13 @@ class Schedule:
     def apply(self) -> None:
         """Give every group its rate of the current step."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(group["initial_lr"], self.step_count)
+            base = group.setdefault("initial_lr", group["lr"])
+            group["lr"] = self.rate(base, self.step_count)
 
     @property
     def lr(self) -> float:
         """The current learning rate of the first group."""
-        return float(self.optimizer.param_groups[0]["lr"])
+        return self.optimizer.lr
 
     def state_dict(self) -> dict[str, Any]:
         """Where the schedule stands, as JSON can hold it; initial rates are part of the optimizer's state."""
@@ -76,7 +76,8 @@ class StepSchedule(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
-        at_least_one("StepSchedule", "step_size", step_size)
+        check_steps("StepSchedule", "step_size", step_size)
+        check_at_least_zero("StepSchedule", {"gamma": gamma}, "gamma")
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer)
 
@@ -97,7 +98,8 @@ class CosineSchedule(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, total_steps: int, min_lr: float = 0.0) -> None:
-        at_least_one("CosineSchedule", "total_steps", total_steps)
+        check_steps("CosineSchedule", "total_steps", total_steps)
+        check_at_least_zero("CosineSchedule", {"min_lr": min_lr}, "min_lr")
         self.total_steps, self.min_lr = total_steps, min_lr
         super().__init__(optimizer)
 
@@ -122,7 +124,7 @@ class WarmupSchedule(Schedule):
     def __init__(
         self, optimizer: Optimizer, warmup_steps: int, start_factor: float = 0.0, after: Schedule | None = None
     ) -> None:
-        at_least_one("WarmupSchedule", "warmup_steps", warmup_steps)
+        check_steps("WarmupSchedule", "warmup_steps", warmup_steps)
         if after is not None and after.optimizer is not optimizer:
             raise ValueError("WarmupSchedule: `after` belongs to another optimizer; attach both to the same one")
         self.warmup_steps, self.start_factor, self.after = warmup_steps, start_factor, after
@@ -163,7 +165,7 @@ class OneCycleSchedule(Schedule):
         base_momentum: float = 0.85,
         max_momentum: float = 0.95,
     ) -> None:
-        at_least_one("OneCycleSchedule", "total_steps", total_steps)
+        check_steps("OneCycleSchedule", "total_steps", total_steps)
         if not 0 <= warmup_fraction <= 1:
             raise ValueError(f"OneCycleSchedule: warmup_fraction={warmup_fraction}; it is a part of 1")
         if cycle_momentum and not all("betas" in group or group.get("momentum") for group in optimizer.param_groups):
@@ -203,9 +205,3 @@ class OneCycleSchedule(Schedule):
 def between(first: float, last: float, part: float) -> float:
     """From `first` to `last` along half a cosine, as `part` goes from 0 to 1."""
     return last + (first - last) * (1 + cos(pi * part)) / 2
-
-
-def at_least_one(kind: str, name: str, count: int) -> None:
-    """Raise ValueError unless there is at least one step."""
-    if count < 1:
-        raise ValueError(f"{kind}: {name}={count}; it counts steps, give at least 1")

@@ -6,8 +6,9 @@ import numpy as np
 
 from tinytorch.tensor import Array
 
-from .blocks import State
-from .optimizer import Group, Optimizer, Parameters, at_least_zero
+from .buckets import State
+from .optimizer import Group, Optimizer, Parameters
+from .options import check_at_least_zero
 
 
 class SGD(Optimizer):
@@ -37,23 +38,20 @@ class SGD(Optimizer):
         check_finite: bool = False,
     ) -> None:
         options = {
-            "lr": lr,
-            "momentum": momentum,
-            "nesterov": nesterov,
-            "weight_decay": weight_decay,
-            "dampening": dampening,
-        }
+            "lr": lr, "momentum": momentum, "nesterov": nesterov,
+            "weight_decay": weight_decay, "dampening": dampening,
+        }  # fmt: skip
         super().__init__(params, options, check_finite)
 
     def validate(self, group: Group) -> None:
-        at_least_zero(self.kind, group, "lr", "momentum", "weight_decay")
+        check_at_least_zero(self.kind, group, "lr", "momentum", "weight_decay", "dampening")
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ValueError(f"{self.kind}: nesterov needs a momentum above 0 and no dampening")
 
     def states(self, group: Group) -> tuple[str, ...]:
         return ("velocity",) if group["momentum"] else ()
 
-    def update(self, change: Array, g: Array, state: State, spare: Array, step: int, group: Group) -> None:
+    def update(self, change: Array, g: Array, state: State, scratch: Array, step: int, group: Group) -> None:
         momentum = group["momentum"]
         if momentum:
             velocity = state["velocity"]

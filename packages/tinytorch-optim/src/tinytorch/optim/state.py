@@ -1,95 +1,98 @@
-"""What an optimizer remembers, as flat names and arrays, and back: all of it or nothing."""
+"""What an optimizer remembers, as flat names and arrays, and back: first everything is checked, then it is taken."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinytorch.tensor import Array
+from tinytorch.tensor import Array, ShapeError
 
-from .blocks import Rows
+from .buckets import Memory
 
-if TYPE_CHECKING:
-    from .optimizer import Optimizer
+Group = dict[str, Any]
 
 
-def collect(optimizer: Optimizer) -> dict[str, Any]:
+class Saved(NamedTuple):
+    """One group out of a file, which fits: its options, and per parameter the steps behind it and its arrays."""
+
+    options: Group
+    steps: list[int]
+    arrays: list[dict[str, Array]]
+
+
+def collect(kind: str, groups: Sequence[Group], memories: Sequence[Memory]) -> dict[str, Any]:
     arrays: dict[str, Array] = {}
-    groups = []
-    first = 0
-    for group, rows, names in zip(optimizer.param_groups, optimizer.rows, optimizer.names, strict=True):
-        for member in range(len(rows.params)):
-            for name in rows.rows:
-                arrays[f"{first + member}.{name}"] = rows.state_of(member, name).copy()
-        options = {name: value for name, value in group.items() if name != "params"}
-        shapes = [list(p.shape) for p in rows.params]
-        groups.append({"options": options, "params": list(names), "shapes": shapes, "steps": list(rows.steps)})
-        first += len(rows.params)
-    return {"arrays": arrays, "meta": {"kind": optimizer.kind, "groups": groups}}
+    entries = []
+    for group, memory in zip(groups, memories, strict=True):
+        for member in range(len(memory.params)):
+            for name in memory.state:
+                arrays[f"{memory.first + member}.{name}"] = memory.view(member, name).copy()
+        entries.append({
+            "options": {name: value for name, value in group.items() if name != "params"},
+            "params": list(memory.names),
+            "shapes": [list(shape) for shape in memory.shapes],
+            "states": list(memory.state),
+            "steps": list(memory.steps),
+        })  # fmt: skip
+    return {"arrays": arrays, "meta": {"kind": kind, "groups": entries}}
 
 
-def restore(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
-    kind = optimizer.kind
-    entries, arrays = _opened(kind, saved)
-    if len(entries) != len(optimizer.rows):
-        raise ValueError(f"{kind}: the state has {len(entries)} groups, the optimizer {len(optimizer.rows)}")
-    expected: set[str] = set()
-    options = []
-    first = 0
-    for number, (entry, rows) in enumerate(zip(entries, optimizer.rows, strict=True)):
-        shapes = [list(p.shape) for p in rows.params]
-        if entry["shapes"] != shapes or len(entry["steps"]) != len(shapes):
-            raise ValueError(
-                f"{kind}: group {number} of the state has parameters of shapes {entry['shapes']}, here {shapes}"
-            )
-        group = optimizer.param_groups[number]
-        options.append({name: _like(group.get(name), value) for name, value in entry["options"].items()})
-        merged = {**group, **options[-1]}
-        optimizer.validate(merged)
-        for member in range(len(rows.params)):
-            for name in {*optimizer.states(merged), *rows.rows}:
-                expected.add(f"{first + member}.{name}")
-                _check(kind, arrays, f"{first + member}.{name}", rows, member, optimizer.names[number][member])
-        first += len(rows.params)
-    if arrays.keys() - expected:
-        raise ValueError(f"{kind}: the state has {min(arrays.keys() - expected)!r}, which this optimizer does not keep")
-
-    first = 0
-    for group, rows, entry, chosen in zip(optimizer.param_groups, optimizer.rows, entries, options, strict=True):
-        group.update(chosen)
-        rows.allot(optimizer.states(group))
-        for member in range(len(rows.params)):
-            for name in rows.rows:
-                rows.state_of(member, name)[...] = arrays[f"{first + member}.{name}"]
-        rows.steps = list(entry["steps"])
-        rows.forget_plan()
-        first += len(rows.params)
-
-
-def _opened(kind: str, saved: Mapping[str, Any]) -> tuple[list[dict[str, Any]], Mapping[str, Array]]:
+def open_state(kind: str, saved: Any, part: str) -> tuple[list[dict[str, Any]], dict[str, Array]]:
+    """The entries under `part` and the arrays of what `state_dict()` of an optimizer of this kind gave."""
     try:
-        meta, arrays = saved["meta"], saved["arrays"]
-        there, entries = meta["kind"], list(meta["groups"])
-        complete = all({"options", "shapes", "steps"} <= entry.keys() for entry in entries)
-    except (KeyError, TypeError, AttributeError):
-        complete = False
-    if not complete:
-        raise ValueError(f"{kind}: this is not what state_dict() of an optimizer gave; nothing was loaded")
-    if there != kind:
-        raise ValueError(f"{kind}: the state is of {there}; make the optimizer that it was taken from")
+        found, entries, arrays = saved["meta"]["kind"], saved["meta"].get(part), dict(saved["arrays"])
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise ValueError(f"{kind}: this is not what state_dict() of an optimizer gave; nothing was loaded") from None
+    if found != kind or not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError(f"{kind}: the state was saved by {found}; load it into an optimizer of that kind")
     return entries, arrays
 
 
-def _check(kind: str, arrays: Mapping[str, Array], key: str, rows: Rows, member: int, label: str) -> None:
-    shape, dtype = rows.params[member].shape, rows.dtypes[member]
-    value = arrays.get(key)
+def read(kind: str, saved: Any, groups: Sequence[Group], memories: Sequence[Memory]) -> list[Saved]:
+    """The groups of a state, when they fit those that are here; options are not checked. Changes nothing."""
+    entries, arrays = open_state(kind, saved, "groups")
+    if len(entries) != len(memories):
+        raise ValueError(f"{kind}: the state has {len(entries)} groups, the optimizer {len(memories)}")
+    found = []
+    for number, (entry, group, memory) in enumerate(zip(entries, groups, memories, strict=True)):
+        missing = {"options", "params", "shapes", "states", "steps"} - entry.keys()
+        if missing:
+            raise ValueError(f"{kind}: group {number} of the state lacks {min(missing)!r}; nothing was loaded")
+        shapes = [list(shape) for shape in memory.shapes]
+        if entry["shapes"] != shapes or not len(entry["params"]) == len(entry["steps"]) == len(shapes):
+            raise ShapeError(
+                f"{kind}: group {number} of the state has parameters of shapes {entry['shapes']}, here {shapes}"
+            )
+        for there, here in zip(entry["params"], memory.names, strict=True):
+            if there and here and there != here:
+                raise ValueError(
+                    f"{kind}: the state of {there!r} would go to {here!r}; give the parameters in the order in which "
+                    "they were saved"
+                )
+        options = {name: _as_here(group.get(name), value) for name, value in entry["options"].items()}
+        parts = [
+            {name: _take(kind, arrays, memory, member, name) for name in entry["states"]}
+            for member in range(len(shapes))
+        ]
+        found.append(Saved(options, list(entry["steps"]), parts))
+    if arrays:
+        raise ValueError(f"{kind}: the state has {min(arrays)!r}, which this optimizer does not keep")
+    return found
+
+
+def _take(kind: str, arrays: dict[str, Array], memory: Memory, member: int, name: str) -> Array:
+    key, shape, dtype = f"{memory.first + member}.{name}", memory.shapes[member], memory.dtypes[member]
+    value = arrays.pop(key, None)
     if value is None or np.shape(value) != shape or value.dtype != dtype:
         seen = "missing" if value is None else f"{np.shape(value)} {value.dtype}"
-        raise ValueError(f"{kind}: state {key} is {seen}, {label} is {shape} {dtype}; nothing was loaded")
+        raise ValueError(
+            f"{kind}: state {key} is {seen}, {memory.label(member)} is {shape} {dtype}; nothing was loaded"
+        )
+    return value
 
 
-def _like(here: Any, value: Any) -> Any:
-    """JSON knows no tuples: what was one becomes one again."""
+def _as_here(here: Any, value: Any) -> Any:
+    """JSON has no tuples: what was one becomes one again."""
     return tuple(value) if isinstance(here, tuple) else value
