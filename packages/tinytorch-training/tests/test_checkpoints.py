@@ -176,7 +176,7 @@ def test_a_damaged_checkpoint_is_a_clear_error_and_changes_nothing(
 def test_a_damaged_checkpoint_is_not_resumed_and_not_overwritten(tmp_path: Path) -> None:
     _, path, whole = good(tmp_path)
     path.write_bytes(whole[:-7])
-    with pytest.raises(ValueError, match="truncated or no safetensors file"):
+    with pytest.raises(ValueError, match="truncated or not a safetensors file"):
         trainer(checkpoint=path).fit(pairs(), steps=9, resume=True, progress=False)
     with pytest.raises(FileExistsError, match=r"run\.safetensors.*\n.*not replaced"):
         trainer(checkpoint=path).fit(pairs(), steps=9, progress=False)

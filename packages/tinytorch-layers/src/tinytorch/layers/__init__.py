@@ -7,6 +7,7 @@ from .activations import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softm
 from .basic import Dropout, Embedding, Flatten, Identity, Linear
 from .changes import changes
 from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
+from .errors import StateError
 from .files import load, load_metadata, load_tensors, save, save_tensors
 from .hooks import HookHandle
 from .losses import (
@@ -23,6 +24,7 @@ from .module import Module
 from .norms import LayerNorm, RMSNorm
 from .parameter import Parameter
 from .state import Mismatch
+from .tensor_file import TensorFile
 
 __version__ = "0.3.0"
 
@@ -30,8 +32,8 @@ __all__ = [
     "BCEWithLogitsLoss", "BinaryCrossEntropyLoss", "CrossEntropyLoss", "Dropout", "Embedding", "Flatten", "GELU",
     "HookHandle", "HuberLoss", "Identity", "L1Loss", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss",
     "Mismatch", "Module", "ModuleDict", "ModuleList", "NLLLoss", "Parameter", "ParameterDict", "ParameterList",
-    "RMSNorm", "ReLU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Tanh", "changes", "checks", "functional", "init",
-    "load", "load_metadata", "load_tensors", "lower", "lowers", "save", "save_tensors",
+    "RMSNorm", "ReLU", "Sequential", "SiLU", "Sigmoid", "Softmax", "StateError", "Tanh", "TensorFile", "changes",
+    "checks", "functional", "init", "load", "load_metadata", "load_tensors", "lower", "lowers", "save", "save_tensors",
 ]  # fmt: skip
 
 enable_autograd()

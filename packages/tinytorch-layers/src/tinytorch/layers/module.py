@@ -224,7 +224,7 @@ class Module:
     def load_state_dict(self, values: Mapping[str, Any], strict: bool = True) -> state.Mismatch:
         """Copy values (tensors or arrays, by dotted name) into the parameters and persistent buffers.
 
-        Nothing is changed unless everything fits. Raises ValueError that lists all missing and unexpected names
+        Nothing is changed unless everything fits. Raises StateError that lists all missing and unexpected names
         (unless `strict` is false, when they are returned), wrong shapes, and dtypes that would lose precision.
         """
         return state.load(self, values, strict)

@@ -9,6 +9,8 @@ import numpy as np
 
 from tinytorch.tensor import Array, Tensor, note_write
 
+from .errors import StateError
+
 if TYPE_CHECKING:
     from .module import Module
 
@@ -47,7 +49,7 @@ def load(module: Module, values: Mapping[str, Any], strict: bool) -> Mismatch:
     if strict:
         wrong = [f"missing: {name}" for name in missing] + [f"unexpected: {name}" for name in unexpected] + wrong
     if wrong:
-        raise ValueError(
+        raise StateError(
             f"load_state_dict: {type(module).__name__} was left as it was, "
             f"{len(wrong)} {'entry does' if len(wrong) == 1 else 'entries do'} not fit\n  " + "\n  ".join(wrong)
         )
