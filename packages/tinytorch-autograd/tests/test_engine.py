@@ -14,6 +14,7 @@ import pytest
 
 import tinytorch.tensor as tt
 from tinytorch.autograd import (
+    GraphError,
     defconst,
     defvjp,
     detect_anomaly,
@@ -237,6 +238,59 @@ def test_a_primitive_without_a_rule_is_refused_by_name() -> None:
     assert mystery(Tensor([1.0])).tolist() == [2.0]
     defconst(mystery, reason="a test")
     assert not mystery(leaf(1.0)).requires_grad
+
+
+@primitive
+def scaled(x: Any, /, by: Any = 1.0) -> Any:
+    return x * (by.data if isinstance(by, Tensor) else by)
+
+
+defvjp(scaled, lambda g, out, x, by=1.0: g * by)
+
+
+def test_a_parameter_that_requires_gradients_is_refused_by_name() -> None:
+    for wrong in (leaf(2.0), [leaf(2.0)], (Tensor(1.0), leaf(2.0))):
+        with pytest.raises(GraphError, match=r"scaled: by requires gradients, but only inputs get them(.|\n)*detach"):
+            scaled(Tensor([1.0]), by=wrong)
+    with no_grad():
+        assert scaled(Tensor([1.0]), by=leaf(2.0)).tolist() == [2.0]
+    assert scaled(leaf(1.0), by=Tensor([2.0])).tolist() == [2.0]
+
+
+UNKEPT: list[Callable[..., Any]] = [
+    lambda g, out, x: g * x,
+    lambda g, out, x: 2 * x,
+    lambda g, out, x: g * out,
+    lambda g, out, x: x.sum(),
+    lambda g, out, x: g * np.exp(x),
+    lambda g, out, x: np.sum(x),
+    lambda g, out, x: np.where(x, g, 0.0),
+    lambda g, out, x: g * (x > 0),
+    lambda g, out, x: x[0],
+]
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("rule", UNKEPT)
+def test_a_rule_that_reads_what_was_not_kept_is_named(rule: Callable[..., Any], create_graph: bool) -> None:
+    @primitive
+    def hasty(x: Any, /) -> Any:
+        return x * 1
+
+    defvjp(hasty, rule, keep=())
+    x = leaf(1.0, 2.0)
+    with pytest.raises(GraphError, match=r"rule of hasty reads values that were not kept(.|\n)*keep="):
+        hasty(x * 1).sum().backward(create_graph=create_graph)
+
+
+def test_an_attribute_error_of_a_rule_stays_what_it_is() -> None:
+    @primitive
+    def faulty(x: Any, /) -> Any:
+        return x * 1
+
+    defvjp(faulty, lambda g, out, x: g.nothing)
+    with pytest.raises(AttributeError, match="nothing"):
+        faulty(leaf(1.0)).backward()
 
 
 BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [

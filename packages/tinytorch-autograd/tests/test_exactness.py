@@ -18,7 +18,7 @@ import pytest
 
 import tinytorch.tensor as tt
 from tinytorch.autograd import (
-    chosen,
+    GraphError,
     defvjp,
     disable_autograd,
     enable_autograd,
@@ -29,6 +29,7 @@ from tinytorch.autograd import (
     no_grad,
     observe_backward,
     rules,
+    select,
 )
 from tinytorch.tensor import Tensor, primitive
 
@@ -186,11 +187,11 @@ def test_the_variance_of_too_few_elements_has_no_slope() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_chosen_is_where_to_the_bit(dtype: str) -> None:
+def test_select_is_where_to_the_bit(dtype: str) -> None:
     g = np.array([[1.5, -0.0, INF, NAN, -INF, 1e-7]] * 2, dtype)[:, ::-1]
     for mask in (g > 0, np.array([True, False] * 3), np.bool_(False), ~np.isnan(g.T).T):
         expected = np.where(mask, g, np.zeros((), dtype))
-        found = chosen(mask, g)
+        found = select(mask, g)
         assert found.dtype == expected.dtype
         assert found.tobytes() == expected.tobytes()
 
@@ -426,17 +427,34 @@ def test_a_gradient_asked_for_twice_is_given_twice() -> None:
     assert other.tolist() == [2.0, 4.0]
 
 
-def test_a_gradient_set_by_hand_is_added_to_or_refused() -> None:
+def test_a_gradient_set_by_hand_is_added_to() -> None:
     x = leaf(1.0, 2.0)
-    fixed = np.ones(2)
+    fixed = np.ones(2, np.float32)
     fixed.flags.writeable = False
-    x.grad = Tensor(fixed, "float64")
+    for by_hand in (Tensor(fixed), fixed, np.ones(2), [1, 1]):
+        x.grad = by_hand
+        assert isinstance(x.grad, Tensor)
+        x.sum().backward()
+        assert (x.grad.dtype, x.grad.tolist()) == (np.float32, [2.0, 2.0])
+
+
+def test_a_gradient_that_became_too_large_is_refused() -> None:
+    x = leaf(1.0, 2.0)
     x.sum().backward()
-    assert x.grad.tolist() == [2.0, 2.0]
-    for wrong in (np.zeros(2), leaf(1.0), Tensor([1, 2])):
-        x.grad = wrong  # type: ignore[assignment]
-        with pytest.raises(RuntimeError, match=r"the .grad of a tensor of shape \(2,\) float32 is"):
-            x.sum().backward()
+    x.data = x.data[:1]
+    with pytest.raises(GraphError, match=r"the .grad of a tensor of shape \(1,\) float32 is one of shape \(2,\)"):
+        x.sum().backward()
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_the_gradient_of_a_result_is_not_the_array_of_its_seed(create_graph: bool) -> None:
+    x, seed = leaf(1.0, 2.0), Tensor([3.0, 4.0])
+    for result in (x, x * 2):
+        found = grad(result, result, seed, create_graph=create_graph)
+        found.data[:] = 0.0
+        assert seed.tolist() == [3.0, 4.0]
+    x.backward(seed, create_graph=create_graph)
+    assert not np.shares_memory(x.grad.data, seed.data)
 
 
 def test_halves_are_summed_over_what_was_broadcast_in_single_precision() -> None:
@@ -481,21 +499,21 @@ def test_what_a_rule_gives_and_somebody_keeps_is_not_written_to() -> None:
     assert not np.shares_memory(x.grad.data, x.data)
 
 
-def test_observers_may_keep_what_they_see() -> None:
+def test_what_observers_copy_is_what_every_rule_returned() -> None:
     kept: list[Any] = []
-    before: list[Any] = []
 
     def keep(next: Any, node: Any, gradient: Any, needs: Any) -> Any:
-        kept.append(next(node, gradient, needs))
-        before.append(deepcopy(kept[-1]))
-        return kept[-1]
+        gradients = next(node, gradient, needs)
+        kept.append((node.primitive.name, deepcopy([each for each in gradients if each is not None])))
+        return gradients
 
     x = leaf(1.0, 2.0, 3.0)
     h = x * 2
     with observe_backward(keep):
         (h * h + h * 3 + x * 4).sum().backward()
     assert x.grad.tolist() == [18.0, 26.0, 34.0]
-    np.testing.assert_equal(kept, before)
+    found = [[each.tolist() for each in gradients] for name, gradients in kept if name == "multiply"]
+    assert found == [[[4.0] * 3], [[3.0] * 3], [[2.0, 4.0, 6.0]] * 2, [[14.0, 22.0, 30.0]]]
 
 
 def test_a_rule_may_give_a_tensor() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tinytorch.autograd import Node, Step, defvjp, grad, observe_backward
-from tinytorch.autograd.observing import observed
+from tinytorch.autograd.observing import observe
 from tinytorch.tensor import Tensor, primitive
 
 
@@ -83,7 +83,7 @@ def test_an_error_leaves_no_observer_behind() -> None:
 
     with pytest.raises(ZeroDivisionError), observe_backward(Note()):
         raise ZeroDivisionError
-    assert observed(step) is step
+    assert observe(step) is step
 
 
 def test_an_error_of_a_rule_passes_through_observers() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tinytorch.tensor as tt
-from tinytorch.tensor import Tensor
+from tinytorch.tensor import DTypeError, ShapeError, Tensor
 
 
 def test_memory_is_shared_where_the_dtype_allows_it() -> None:
@@ -267,3 +267,27 @@ def test_operations_without_parameters_take_none() -> None:
         tt.exp(Tensor([1.0]), where=False)
     with pytest.raises(TypeError, match="add: unknown argument 'out'"):
         tt.add(Tensor([1.0]), 1, out=np.zeros(1))
+
+
+def test_a_gradient_is_checked_where_it_is_set() -> None:
+    t = Tensor([1.0, 2.0], requires_grad=True)
+    for gradient in (np.ones(2), [1, 1], Tensor([1.0, 1.0])):
+        t.grad = gradient
+        assert isinstance(t.grad, Tensor)
+        assert (t.grad.dtype, t.grad.tolist()) == (np.float32, [1.0, 1.0])
+    t.grad = None
+    assert t.grad is None
+    with pytest.raises(ShapeError, match=r"a gradient \(3,\) float32 for a tensor \(2,\) float32; they must agree"):
+        t.grad = np.ones(3)
+    with pytest.raises(DTypeError, match=r"a gradient \(2,\) float64 for a tensor \(2,\) float32"):
+        t.grad = Tensor(np.ones(2), "float64")
+    with pytest.raises(TypeError):
+        t.grad = "one"
+    assert t.grad is None
+
+
+def test_reading_a_gradient_where_none_can_arrive_warns() -> None:
+    t = Tensor([1.0])
+    t.node = object()
+    with pytest.warns(UserWarning, match=r"was computed, and gradients are kept in leaves only"):
+        assert t.grad is None

@@ -2,8 +2,9 @@
 
 from .anomaly import detect_anomaly
 from .drawing import Graph, draw_graph
-from .engine import backward, grad
+from .errors import GraphError
 from .gradcheck import gradcheck, gradgradcheck
+from .gradients import backward, grad
 from .hooks import HookHandle, register_hook
 from .modes import enable_grad, no_grad
 from .observing import Observer, Step, observe_backward
@@ -11,12 +12,12 @@ from .recording import Node, is_grad_enabled
 from .registry import Rule, defconst, defrefused, defvjp, refusals, rules
 from .switch import disable_autograd, enable_autograd
 from .vjps import elementwise, indexing, products, reductions, shaping  # noqa: F401
-from .vjps.elementwise import chosen
+from .vjps.elementwise import select
 
 __version__ = "0.3.0"
 
 __all__ = [
-    "Graph", "HookHandle", "Node", "Observer", "Rule", "Step", "backward", "chosen", "defconst", "defrefused", "defvjp",
-    "detect_anomaly", "disable_autograd", "draw_graph", "enable_autograd", "enable_grad", "grad", "gradcheck",
-    "gradgradcheck", "is_grad_enabled", "no_grad", "observe_backward", "refusals", "register_hook", "rules",
+    "Graph", "GraphError", "HookHandle", "Node", "Observer", "Rule", "Step", "backward", "defconst", "defrefused",
+    "defvjp", "detect_anomaly", "disable_autograd", "draw_graph", "enable_autograd", "enable_grad", "grad", "gradcheck",
+    "gradgradcheck", "is_grad_enabled", "no_grad", "observe_backward", "refusals", "register_hook", "rules", "select",
 ]  # fmt: skip

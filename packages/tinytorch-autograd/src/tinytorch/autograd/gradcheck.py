@@ -9,7 +9,7 @@ import numpy as np
 
 from tinytorch.tensor import Array, Tensor, handlers
 
-from .engine import grad
+from .gradients import grad
 from .modes import enable_grad
 from .recording import recorder
 

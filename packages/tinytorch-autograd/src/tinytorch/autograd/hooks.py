@@ -8,6 +8,7 @@ from collections.abc import Callable
 from tinytorch.tensor import Tensor
 from tinytorch.tensor.tensor import wrap
 
+from .errors import GraphError
 from .recording import origin
 from .registry import Gradient
 
@@ -37,7 +38,7 @@ def register_hook(tensor: Tensor, hook: Hook) -> HookHandle:
     >>> handle.remove()
     """
     if not tensor.requires_grad:
-        raise RuntimeError("register_hook: this tensor does not require gradients; set requires_grad=True first")
+        raise GraphError("register_hook: this tensor does not require gradients; set requires_grad=True first")
     if not callable(hook):
         raise TypeError(f"register_hook: the hook is a {type(hook).__name__}; it is called with the gradient")
     place = origin(tensor)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
-from tinytorch.tensor import RECORD, Array, Primitive, Tensor, handlers, mutation
+from tinytorch.tensor import RECORD, Array, Primitive, Tensor, handlers, mutation, written_since
 
+from .errors import GraphError
 from .modes import modes
 from .registry import Rule, rule_of, rules
 
@@ -56,10 +57,36 @@ class Node:
         self.hooks: list[Callable[[Tensor], Tensor | None]] | None = None
         self.trace: list[traceback.FrameSummary] | None = None
 
+    def check_usable(self) -> None:
+        """Raise GraphError when what was kept has been freed, or written to since."""
+        if self.args is None:
+            raise GraphError(
+                f"backward: what {self.primitive.name} kept was freed by an earlier backward pass; "
+                "pass retain_graph=True to the earlier one, or compute the result again"
+            )
+        if self.moment != mutation.now:
+            arrays = [arg._data for arg in self.args if self.rule.keeps_inputs and isinstance(arg, Tensor)]
+            if self.rule.reads_params:
+                arrays += [each._data for each in _tensors_in(self.params.values())]
+            if any(written_since(array, self.moment) for array in (*arrays, self.out) if array is not None):
+                raise GraphError(
+                    f"backward: an input or the result of {self.primitive.name} was changed in place after it was "
+                    "computed; change a .copy() instead, or change it after backward()"
+                )
+
     def free(self) -> None:
         """Let go of everything that was kept for the backward pass."""
         self.args = self.out = self.saved = None
         self.origins = []
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise AttributeError("a node has no values", name="values", obj=self)  # the pass says whose rule asked for them
+
+    __array__ = __array_ufunc__ = __array_function__ = __getitem__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = (
+        _refuse
+    )
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __matmul__ = _refuse
+    __rmatmul__ = __pow__ = __rpow__ = __mod__ = __rmod__ = __abs__ = __float__ = _refuse
 
     def __repr__(self) -> str:
         return f"<node {self.birth}: {self.primitive.name}>"
@@ -84,6 +111,25 @@ def _standing(args: tuple[Any, ...], origins: list[Origin | None]) -> tuple[Any,
     return tuple([arg if where is None else where for arg, where in zip(args, origins, strict=True)])
 
 
+def _check_params(primitive: Primitive, params: dict[str, Any]) -> None:
+    """Refuse a parameter that requires gradients: none would reach it. Raises GraphError."""
+    for name, value in params.items():
+        for each in value if type(value) is tuple or type(value) is list else (value,):
+            if isinstance(each, Tensor) and each.requires_grad:
+                raise GraphError(
+                    f"{primitive.name}: {name} requires gradients, but only inputs get them and {name} is a parameter; "
+                    "declare it before the / of the primitive, or pass it .detach()ed"
+                )
+
+
+def _tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, tuple | list):
+            yield from _tensors_in(value)
+
+
 class Recorder:
     """The handler: runs the primitive and, when a gradient may pass through it, hangs a node on the result."""
 
@@ -92,6 +138,8 @@ class Recorder:
     def __call__(self, next: Any, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         if not modes.get()[-1]:
             return next(primitive, args, params)
+        if params:
+            _check_params(primitive, params)
         origins: list[Origin | None] = []
         needs: list[bool] = []
         for arg in args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinytorch.tensor import Primitive, Tensor
@@ -14,7 +14,17 @@ Vjp = Callable[..., Gradient]
 class Rule:
     """What is known of a primitive's gradient: a function per input, one for all, a fused one; or why there is none."""
 
-    __slots__ = ("composition", "fused", "jointly", "keeps_inputs", "keeps_out", "reads_params", "reason", "vjps")
+    __slots__ = (
+        "composition",
+        "fused",
+        "jointly",
+        "keeps_inputs",
+        "keeps_out",
+        "new",
+        "reads_params",
+        "reason",
+        "vjps",
+    )
 
     def __init__(
         self,
@@ -24,6 +34,7 @@ class Rule:
         composition: Callable[..., Tensor] | None = None,
         reason: str = "",
         keep: tuple[str, ...] = (),
+        new: bool = False,
     ) -> None:
         self.vjps = vjps
         self.jointly = jointly
@@ -33,6 +44,16 @@ class Rule:
         self.keeps_inputs = "inputs" in keep
         self.keeps_out = "out" in keep
         self.reads_params = "params" in keep
+        self.new = new or fused is not None
+
+    def __call__(self, g: Gradient, out: Any, needs: Any, inputs: Any, params: dict[str, Any]) -> Sequence[Gradient]:
+        """The gradients of all inputs, by a rule that is not fused: `g` and they are arrays, or tensors."""
+        if self.jointly is not None:
+            return self.jointly(g, out, *inputs, **params)
+        return [
+            vjp(g, out, *inputs, **params) if needed and vjp is not None else None
+            for vjp, needed in zip(self.vjps, needs, strict=True)
+        ]
 
     @property
     def constant(self) -> bool:
@@ -53,22 +74,27 @@ def defvjp(
     fused: Vjp | None = None,
     composition: Callable[..., Tensor] | None = None,
     keep: tuple[str, ...] = ("inputs", "out"),
+    new: bool = False,
 ) -> None:
     """Say how gradients pass back through `primitive`. Exactly one of three forms:
 
     - one function per input, `vjp(g, out, *inputs, **params)`: the gradient of that input, given the gradient `g` of
       the output; None for an input that has none. Axes that the forward broadcast are summed away afterwards.
     - `jointly(g, out, *inputs, **params)`: the gradients of all inputs at once, where their number varies.
-    - `fused(g, out, saved, needs, *inputs, **params)`: the gradients of all inputs of a fused primitive, as new
-      arrays, None where `needs` is false; with `composition(*inputs, **params)`, the same result made of simple
-      primitives, which is the definition to read and what second derivatives go through.
+    - `fused(g, out, saved, needs, *inputs, **params)`: the gradients of all inputs of a fused primitive, None where
+      `needs` is false; with `composition(*inputs, **params)`, the same result made of simple primitives, which is the
+      definition to read and what second derivatives go through.
 
     The first two are written with operators and NumPy functions, so that they run on arrays (fast) and on tensors (so
     that the gradient can be differentiated again).
 
     `keep` says whose values the rule reads; what it does not name need not stay in memory until the backward pass, and
     may be written to before. `"params"` stands for tensors among the parameters, such as an index.
-    Without `"inputs"` an input may be a stand-in that has a `shape` and a `dtype`; without `"out"` the output is None.
+    Without `"inputs"` an input may be a stand-in that has a `shape` and a `dtype`, and without `"out"` the output is.
+
+    A fused rule returns new arrays, which share memory with nothing: not with `g`, the inputs, the output, `saved`,
+    each other, or what the rule keeps; other gradients are added to them in place. Any other rule may return `g`, a
+    view of it, or one array twice, unless `new=True` promises the same of it.
 
     Source: the registration form is that of HIPS autograd.
 
@@ -93,7 +119,7 @@ def defvjp(
             f"defvjp: {primitive.name}: keep={keep}; it names 'inputs', 'out' and 'params', "
             "and a composition needs the inputs"
         )
-    rules[primitive] = Rule(vjps, jointly, fused, composition, keep=keep)
+    rules[primitive] = Rule(vjps, jointly, fused, composition, keep=keep, new=new)
 
 
 def defconst(*primitives: Primitive, reason: str) -> None:

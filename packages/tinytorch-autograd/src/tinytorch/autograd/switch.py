@@ -7,7 +7,7 @@ from typing import Any
 
 from tinytorch.tensor import Tensor, alias, extend, handlers, keep_freed_memory, pop, push, retract
 
-from .engine import backward
+from .gradients import backward
 from .hooks import register_hook
 from .modes import no_grad
 from .recording import recorder
@@ -26,7 +26,7 @@ def _detach(self: Tensor) -> Tensor:
 
 def _zero_grad(self: Tensor) -> None:
     """Forget the gradient."""
-    self.grad = None
+    self._grad = None
 
 
 _switching = Lock()

@@ -226,8 +226,7 @@ _NOTHING: Array = np.empty(0)
 
 def _misfit(kind: str, memory: Memory, member: int) -> Exception:
     p, name, shape, dtype = memory.params[member], memory.label(member), memory.shapes[member], memory.dtypes[member]
-    if not isinstance(p.grad, Tensor):
-        return TypeError(f"{kind}: the gradient of {name} is a {type(p.grad).__name__}; it must be a Tensor, or None")
+    assert p.grad is not None
     error = ValueError if p.shape == p.grad.shape == shape else ShapeError
     if p.shape != shape or p.dtype != dtype:
         seen = f"was {shape} {dtype} and is {p.shape} {p.dtype}; make the optimizer after changing the model"

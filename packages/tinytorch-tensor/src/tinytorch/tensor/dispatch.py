@@ -253,7 +253,7 @@ def run(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> 
         raise no_array(primitive, out) from None
     result: Tensor = new(Tensor)  # what `wrap` does: the call would be a tenth of what dispatch costs
     result._data = out if type(out) is ndarray else np.asarray(out)
-    result.grad = result.node = result.hooks = None
+    result._grad = result.node = result.hooks = None
     result.requires_grad = False
     return (result, saved) if primitive.fused else result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from numpy import ndarray
 
 from .dtypes import Array, as_array
-from .errors import DTypeError
+from .errors import DTypeError, ShapeError
 from .methods import Methods
 from .mutation import note_write
 
@@ -29,10 +30,10 @@ class Tensor(Methods):
     Tensor([3, 7])
     """
 
-    __slots__ = ("__weakref__", "_data", "grad", "hooks", "node", "requires_grad")
+    __slots__ = ("__weakref__", "_data", "_grad", "hooks", "node", "requires_grad")
 
     _data: Array  # the array itself, for code that runs at every operation; all other code reads `data`
-    grad: Tensor | None
+    _grad: Tensor | None
     node: Any  # where a recording handler keeps how this tensor was made
     hooks: Any  # and who wants to see its gradient
     requires_grad: bool
@@ -44,7 +45,7 @@ class Tensor(Methods):
                 f"Tensor: requires_grad with dtype {self._data.dtype}; only floating-point tensors have gradients, "
                 "give dtype=float32"
             )
-        self.grad = None
+        self._grad = None
         self.node = None
         self.hooks = None
         self.requires_grad = bool(requires_grad)
@@ -78,6 +79,34 @@ class Tensor(Methods):
                 f"convert it first, with .astype({self._data.dtype.name!r})"
             )
         rebind(self, array)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that has arrived at this leaf, a tensor of its shape and dtype; None where none has.
+
+        It may be set to such a tensor, to an array or list of its shape, or to None. Raises ShapeError or DTypeError
+        for anything else. Reading it where nothing can arrive, on a tensor that was computed, warns.
+        """
+        if self._grad is None and self.node is not None:
+            warnings.warn(
+                "grad: this tensor was computed, and gradients are kept in leaves only; update a weight in place "
+                "(`with no_grad(): w -= lr * w.grad`), and get other gradients from grad(loss, tensor)",
+                stacklevel=2,
+            )
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None:
+            value = value if isinstance(value, Tensor) else Tensor(value, self._data.dtype)
+            seen = (
+                f"grad: a gradient {value.shape} {value.dtype} for a tensor {self.shape} {self.dtype}; they must agree"
+            )
+            if value.shape != self.shape:
+                raise ShapeError(seen)
+            if value.dtype != self.dtype:
+                raise DTypeError(seen)
+        self._grad = value
 
     # Views
 
@@ -227,7 +256,7 @@ def wrap(array: Any) -> Tensor:
     """A tensor around `array` as it is: the way results come back, without the checks of the constructor."""
     out: Tensor = _new(Tensor)
     out._data = array if type(array) is ndarray else np.asarray(array)
-    out.grad = None
+    out._grad = None
     out.node = None
     out.hooks = None
     out.requires_grad = False

@@ -8,7 +8,7 @@ import tinytorch.tensor as tt
 
 from ..registry import defconst, defrefused, defvjp
 
-defvjp(tt.getitem, lambda g, out, x, index: tt.unindex.lift(g, shape=x.shape, index=index), keep=("params",))
+defvjp(tt.getitem, lambda g, out, x, index: tt.unindex.lift(g, shape=x.shape, index=index), keep=("params",), new=True)
 defvjp(tt.unindex, lambda g, out, x, shape, index: tt.getitem.lift(g, index=index), keep=("params",))
 defvjp(
     tt.gather,

@@ -69,5 +69,5 @@ def _distinct(term: str, sizes: dict[str, int], dtype: Any) -> tuple[str, list[t
     return letters, extras
 
 
-defvjp(tt.matmul, _left, _right, keep=("inputs",))
+defvjp(tt.matmul, _left, _right, keep=("inputs",), new=True)
 defvjp(tt.einsum_of, jointly=_einsum, keep=("inputs",))

@@ -10,7 +10,7 @@ import numpy as np
 import tinytorch.tensor as tt
 
 from ..registry import Gradient, defconst, defvjp
-from .elementwise import SHAPES, chosen
+from .elementwise import SHAPES, select
 from .running import before
 
 Axis = Any
@@ -63,7 +63,7 @@ def _std(
     g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False, correction: int = 0
 ) -> Gradient:
     # where all elements are equal the slope is undefined, and taken as 0: the rule of PyTorch
-    spread = chosen(out != 0, g) / np.where(out == 0, 1.0, out)
+    spread = select(out != 0, g) / np.where(out == 0, 1.0, out)
     return unfold(shared(spread, count(x.shape, axis) - correction), x.shape, axis) * _centred(x, axis)
 
 
@@ -71,7 +71,7 @@ def _extreme(g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bo
     """To the largest (or smallest), or to the NaN that the result is; equal ones share."""
     best = (x == unfold(out, x.shape, axis)) | (x != x)
     ties = np.sum(best, axis=axis, keepdims=True)
-    return chosen(best, (unfold(g, x.shape, axis) / ties).astype(g.dtype))
+    return select(best, (unfold(g, x.shape, axis) / ties).astype(g.dtype))
 
 
 def _prod(g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False) -> Gradient:
@@ -97,7 +97,7 @@ def _norm(g: Gradient, out: Gradient, x: Any, ord: float = 2, axis: Axis = None,
     if ord == np.inf:
         return _extreme(g, out, np.abs(x), axis, keepdims) * np.sign(x)
     # a vector of zeros has no direction, and gets 0: the rule of PyTorch
-    return unfold(chosen(out != 0, g) / np.where(out == 0, 1.0, out), x.shape, axis) * x
+    return unfold(select(out != 0, g) / np.where(out == 0, 1.0, out), x.shape, axis) * x
 
 
 defvjp(tt.sum, _sum, keep=SHAPES)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch.autograd import chosen, defvjp
+from tinytorch.autograd import defvjp, select
 from tinytorch.tensor import Array, primitive
 
 
@@ -22,7 +22,7 @@ def relu(x: Array, /) -> Array:
     return x.clip(0.0, np.inf) if x.dtype.kind == "f" else np.maximum(x, 0)  # clip is vectorised, maximum(x, 0) is not
 
 
-defvjp(relu, lambda g, out, x: chosen(out != 0, g), keep=("out",))
+defvjp(relu, lambda g, out, x: select(out != 0, g), keep=("out",))
 
 
 @primitive
