@@ -265,7 +265,7 @@ def test_a_file_of_another_model_is_refused_by_name(tmp_path: Path) -> None:
         StateError, match=r"(?s)other: load_state_dict: Sequential was left as it was.*missing: 0.weight"
     ):
         load(model(), tmp_path / "other")
-    assert load(model(), tmp_path / "other", strict=False).unexpected_keys == ["weight", "bias"]
+    assert load(model(), tmp_path / "other", strict=False).unexpected_keys == ["bias", "weight"]
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
@@ -362,7 +362,9 @@ def test_numbers_that_numpy_does_not_have_are_refused(tmp_path: Path, dtype: str
     shape = [8] if dtype == "F4" else [4]
     header = json.dumps({"x": {"dtype": dtype, "shape": shape, "data_offsets": [0, 4]}}).encode()
     (tmp_path / "narrow").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
-    with pytest.raises(FileFormatError, match=f"x has dtype {dtype}, which NumPy does not have"):
+    # older versions of safetensors do not know F4 themselves
+    unknown = "|not a safetensors file" if dtype == "F4" else ""
+    with pytest.raises(FileFormatError, match=f"x has dtype {dtype}, which NumPy does not have{unknown}"):
         load_tensors(tmp_path / "narrow")
 
 

@@ -1,14 +1,11 @@
-"""The safetensors format: eight bytes for the length of a header, the header in JSON, and the numbers row by row.
-
-It holds nothing that could be executed. Source: https://huggingface.co/docs/safetensors, section Format.
-"""
+"""An open safetensors file as a mapping of arrays. The format holds numbers and nothing that could be executed."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -18,31 +15,16 @@ from tinytorch.tensor import Array, FileFormatError
 
 PathLike = str | os.PathLike[str]
 
-DTYPES = {
-    "F64": "f8", "F32": "f4", "F16": "f2", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1",
-    "U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1", "BOOL": "b1",
-}  # fmt: skip
-NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
-BFLOAT16 = "BF16"
-SIZES = {BFLOAT16: 2} | {name: np.dtype(dtype).itemsize for name, dtype in DTYPES.items()}
-LONGEST_HEADER = 100_000_000
-
 
 def write(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str] | None) -> None:
-    """Write arrays by name, the widest numbers first, so that all lie at multiples of their size."""
-    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
-    names, end = sorted(arrays, key=lambda name: -arrays[name].dtype.itemsize), 0
-    for name in names:
-        array, start = arrays[name], end
-        end += array.nbytes
-        header[name] = {"dtype": NAMES[array.dtype], "shape": array.shape, "data_offsets": (start, end)}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for name in names:
-            array = arrays[name]
-            file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+    """Write arrays by name. Raises OSError when that fails."""
+    from safetensors import SafetensorError  # only where a file is touched: the stages import without it
+    from safetensors.numpy import save_file
+
+    try:
+        save_file({name: np.require(array, requirements="C") for name, array in arrays.items()}, path, metadata)
+    except SafetensorError as error:
+        raise OSError(f"save: {error}") from None
 
 
 class TensorFile(Mapping[str, Array]):
@@ -63,9 +45,6 @@ class TensorFile(Mapping[str, Array]):
     ({'unit': 'mm'}, {'mean': (2,)}, array([1., 2.]))
     """
 
-    metadata: dict[str, str]
-    shapes: dict[str, tuple[int, ...]]
-
     def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
         if self.path.is_dir():
@@ -74,61 +53,62 @@ class TensorFile(Mapping[str, Array]):
             raise FileNotFoundError(f"load: there is no file {path}; save(module, path) writes one")
         if not self.path.is_file():
             raise FileFormatError(f"load: {path} is a device or pipe; it must be a file")
-        self._file = open(self.path, "rb")  # noqa: SIM115  closed by __exit__
-        size = os.fstat(self._file.fileno()).st_size
-        try:
-            self._entries, self._start = self._read_header(self._file, size)
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            self._file.close()
-            raise FileFormatError(
-                f"load: {path} ({size:,} bytes) is truncated or not a safetensors file: {error}"
-            ) from None
-
-    def _read_header(self, file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
-        """What the header says of each array, and where the numbers begin. They fill the rest without gaps."""
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= min(size - 8, LONGEST_HEADER):
-            raise ValueError(f"a header of {length:,} bytes")
-        header = {**json.loads(file.read(length).decode())}
-        self.metadata = {**(header.pop("__metadata__", None) or {})}
-        if not all(isinstance(text, str) for text in self.metadata.values()):
-            raise ValueError("metadata that is not text")
-        self.shapes, end = {}, 0
-        for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-            shape, (start, stop), dtype = tuple(entry["shape"]), entry["data_offsets"], entry["dtype"]
-            possible = len(shape) <= 64 and all(type(n) is int and 0 <= n < 2**63 for n in (*shape, stop - start))
-            fits = dtype not in SIZES or (possible and math.prod(shape) * SIZES[dtype] == stop - start)
-            if start != end or not possible or not fits:
-                raise ValueError(f"the shape or place of {name!r:.99}")
-            self.shapes[name], end = shape, stop
-        if end != size - 8 - length:
-            raise ValueError(f"{size - 8 - length:,} bytes of numbers, and the header describes {end:,}")
-        return header, 8 + length
+        self._raw, self._file = _open(self.path)
+        self.metadata: dict[str, str] = dict(self._file.metadata() or {})
+        slices = {name: self._file.get_slice(name) for name in self._file.keys()}  # noqa: SIM118  it is not a dict
+        self.shapes = {name: tuple(each.get_shape()) for name, each in slices.items()}
+        self._dtypes = {name: each.get_dtype() for name, each in slices.items()}
 
     def __getitem__(self, name: str) -> Array:
-        entry = self._entries[name]
-        dtype, (start, stop), shape = entry["dtype"], entry["data_offsets"], self.shapes[name]
-        if dtype not in SIZES:
+        dtype = self._dtypes[name]
+        if dtype == "F4" or dtype.startswith(("F4_", "F6_", "F8_")):
             raise FileFormatError(
                 f"load: {self.path}: {name} has dtype {dtype}, which NumPy does not have; convert the file to float32"
             )
-        raw = np.empty(stop - start, np.uint8)
-        self._file.seek(self._start + start)
-        if self._file.readinto(raw.data) != raw.size:
-            raise FileFormatError(f"load: {self.path} was truncated while it was read")
-        if dtype == BFLOAT16:  # the upper half of a float32
-            return (raw.view("<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
-        array = raw.view("<" + DTYPES[dtype])
-        return array.astype(array.dtype.newbyteorder("="), copy=False).reshape(shape)
+        if dtype != "BF16":
+            return self._file.get_tensor(name)
+        start, end = self._places[name]
+        self._raw.seek(start)
+        upper = np.frombuffer(self._raw.read(end - start), "<u2").astype(np.uint32)
+        return (upper << 16).view(np.float32).reshape(self.shapes[name])
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, int]]:
+        """Where the numbers of each array stand; `safe_open` has checked the header."""
+        self._raw.seek(0)
+        length = int.from_bytes(self._raw.read(8), "little")
+        header: dict[str, Any] = json.loads(self._raw.read(length))
+        offsets = {name: header[name]["data_offsets"] for name in self.shapes}
+        return {name: (8 + length + start, 8 + length + end) for name, (start, end) in offsets.items()}
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        return iter(self.shapes)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.shapes)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._raw.close()
+        self._file.__exit__(None, None, None)
+
+
+def _open(path: Path) -> tuple[BinaryIO, Any]:
+    """The bytes of a file, and its arrays; both of one file, although each opens the path for itself."""
+    from safetensors import SafetensorError, safe_open
+
+    while True:
+        raw = open(path, "rb")  # noqa: SIM115  closed by the TensorFile
+        try:
+            file: Any = safe_open(path, framework="numpy")
+        except SafetensorError as error:
+            size = os.fstat(raw.fileno()).st_size
+            raw.close()
+            raise FileFormatError(
+                f"load: {path} ({size:,} bytes) is truncated or not a safetensors file: {error}"
+            ) from None
+        if os.path.samestat(os.fstat(raw.fileno()), os.stat(path)):
+            return raw, file
+        raw.close()  # another file was moved to the path between the two
