@@ -198,7 +198,7 @@ def test_norms_over_several_axes_are_norms_over_these_axes_joined(norm: Any) -> 
 @pytest.mark.parametrize("norm", [nn.LayerNorm, nn.RMSNorm])
 def test_norms_without_weights_normalize_and_still_check_their_size(norm: Any) -> None:
     plain = norm(4, elementwise_affine=False)
-    assert list(plain.parameters()) == []
+    assert plain.parameters() == []
     x = randn(3, 4)
     np.testing.assert_array_equal(plain(x).data, norm(4)(x).data)
     with pytest.raises(ValueError, match=r"x of shape \(3, 5\) for features 4"):

@@ -143,12 +143,15 @@ class Holder(Module):
         ({"a": Linear(1, 1)}, "make it a ModuleDict"),
         ([Parameter([1.0])], "make it a ParameterList"),
         ({"a": Parameter([1.0])}, "make it a ParameterDict"),
+        ([[Linear(1, 1)], [Linear(1, 1)]], "make it a ModuleList"),
+        ([("first", Linear(1, 1))], "make it a ModuleList"),
+        ({"a": [Parameter([1.0])]}, "make it a ParameterDict"),
     ],
 )
 def test_parts_that_would_never_be_learned_are_refused(held: Any, way_out: str) -> None:
     whole = Sequential(Linear(1, 1), Holder(held))
     looks: list[Callable[[], Any]] = [
-        lambda: list(whole.parameters()), whole.state_dict, whole.zero_grad, whole.num_parameters
+        whole.parameters, whole.state_dict, whole.zero_grad, whole.num_parameters
     ]  # fmt: skip
     for look in looks:
         with pytest.raises(TypeError, match=way_out) as error:
@@ -162,5 +165,5 @@ def test_lists_of_what_is_found_elsewhere_are_nobodys_business() -> None:
     module.first, module.second = Linear(1, 1), Linear(1, 1)  # type: ignore[attr-defined]
     module.held = [module.first, module.second]  # type: ignore[attr-defined]
     module.numbers, module.hidden = [1, 2], lambda: Linear(1, 1)  # type: ignore[attr-defined]
-    assert len(list(module.parameters())) == 4
-    assert list(module.parameters(recurse=False)) == []
+    assert len(module.parameters()) == 4
+    assert module.parameters(recurse=False) == []

@@ -58,7 +58,7 @@ def test_a_shared_parameter_counts_once_and_keeps_both_names_in_the_state() -> N
     names = [name for name, _ in model.named_parameters()]
     assert "embed.weight" in names
     assert "head.weight" not in names
-    assert len(list(model.parameters())) == len(names) == len({id(p) for p in model.parameters()})
+    assert len(model.parameters()) == len(names) == len({id(p) for p in model.parameters()})
     assert {"embed.weight", "head.weight"} <= model.state_dict().keys()
     model(np.array([[1, 2]])).sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
@@ -72,12 +72,22 @@ def test_a_shared_module_is_listed_once() -> None:
     assert sorted(model.state_dict()) == ["0.bias", "0.weight", "2.bias", "2.weight"]
 
 
+def test_what_a_module_lists_can_be_counted_joined_and_gone_through_twice() -> None:
+    model = Sequential(Linear(2, 2), Linear(2, 2))
+    parts = (
+        model.parameters(), model.named_parameters(), model.buffers(), model.named_buffers(), model.children(),
+        model.named_children(), model.modules(), model.named_modules(),
+    )  # fmt: skip
+    assert [len(part) for part in parts] == [4, 4, 0, 0, 2, 2, 3, 3]
+    assert all(type(part) is list for part in parts)
+
+
 def test_assigning_none_and_deleting_take_a_parameter_away() -> None:
     layer = Linear(2, 2)
     layer.bias = None
     assert [name for name, _ in layer.named_parameters()] == ["weight"]
     del layer.weight
-    assert list(layer.parameters()) == []
+    assert layer.parameters() == []
 
 
 def test_a_plain_tensor_cannot_take_the_place_of_a_parameter() -> None:
@@ -130,7 +140,7 @@ def test_apply_visits_parts_before_the_whole_in_order() -> None:
     assert visited[-1] is model
     assert visited[0] is model.embed
     assert visited.index(model.blocks[0]) < visited.index(model.blocks[1]) < visited.index(model.blocks)
-    assert len(visited) == len(list(model.modules()))
+    assert len(visited) == len(model.modules())
 
 
 def test_astype_converts_parameters_buffers_and_gradients() -> None:
@@ -226,7 +236,7 @@ def test_buffers_are_tensors_under_free_names() -> None:
         with pytest.raises(TypeError, match="must be a Tensor"):
             module.register_buffer("buffer", wrong)  # type: ignore[arg-type]
     module.register_buffer("later", None)
-    assert list(module.buffers()) == []
+    assert module.buffers() == []
     module.register_buffer("later", zeros(2))
     assert module.state_dict().keys() == {"later"}
 
@@ -301,7 +311,7 @@ def test_a_buffer_stays_a_tensor_becomes_a_parameter_or_goes() -> None:
     assert [name for name, _ in block.named_buffers()] == ["scratch"]
     assert "seen" in dict(block.named_parameters())
     del block.scratch
-    assert list(block.buffers()) == []
+    assert block.buffers() == []
     assert "scratch" not in block.state_dict()
     other = Block()
     del other.seen
@@ -319,7 +329,7 @@ def test_parts_are_registered_and_reached_by_computed_names() -> None:
     assert module.get_parameter("layer0.bias") is layer.bias
     assert module.get_buffer("seen") is seen
     assert [name for name, _ in module.named_parameters(recurse=False)] == ["scale"]
-    assert list(module.buffers(recurse=False)) == [seen]
+    assert module.buffers(recurse=False) == [seen]
     module.add_module("layer0", nn.Identity())
     assert module.num_parameters() == 2
     for name in ("forward", "a.b", ""):

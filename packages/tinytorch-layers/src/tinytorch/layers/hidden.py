@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .parameter import Parameter
@@ -10,25 +12,27 @@ if TYPE_CHECKING:
     from .module import Module
 
 CONTAINERS: dict[type, str] = {list: "List", tuple: "List", dict: "Dict"}
+DEEPEST = 4
 
 
 def refuse_hidden(modules: list[Module], kinds: tuple[type, ...]) -> None:
     """Raise TypeError for an attribute of `modules` that holds parts, of these kinds, that no other attribute is.
 
-    Only a container that begins with a part is looked into, so that a long list of something else costs nothing.
+    Containers in containers count. Only the first few elements say whether a container holds parts, so that a long list
+    of something else costs nothing.
     """
     held = [
         (module, name, value)
         for module in modules
         for name, value in module.__dict__.items()
-        if type(value) in CONTAINERS and value and isinstance(next(iter(_values(value))), kinds)
+        if type(value) in CONTAINERS and any(isinstance(part, kinds) for part in islice(_elements(value), 4))
     ]
     if not held:
         return
     known = {id(module) for module in modules}
     known |= {id(value) for module in modules for value in module.__dict__.values() if isinstance(value, Parameter)}
     for module, name, container in held:
-        for part in _values(container):
+        for part in _elements(container):
             if isinstance(part, kinds) and id(part) not in known:
                 kind = "Parameter" if isinstance(part, Parameter) else "Module"
                 raise TypeError(
@@ -38,5 +42,9 @@ def refuse_hidden(modules: list[Module], kinds: tuple[type, ...]) -> None:
                 )
 
 
-def _values(container: Any) -> Any:
-    return container.values() if type(container) is dict else container
+def _elements(container: Any, depth: int = 1) -> Iterator[Any]:
+    for value in container.values() if type(container) is dict else container:
+        if type(value) in CONTAINERS and depth < DEEPEST:
+            yield from _elements(value, depth + 1)
+        else:
+            yield value

@@ -6,7 +6,7 @@ stands between `self.weight` and the weight, and nothing can disagree with what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -110,17 +110,17 @@ class Module:
 
     # Looking through the attributes
 
-    def named_children(self) -> Iterator[tuple[str, Module]]:
+    def named_children(self) -> list[tuple[str, Module]]:
         """The submodules that are attributes of this one, by name."""
-        return ((name, value) for name, value in list(self.__dict__.items()) if isinstance(value, Module))
+        return [(name, value) for name, value in self.__dict__.items() if isinstance(value, Module)]
 
-    def children(self) -> Iterator[Module]:
+    def children(self) -> list[Module]:
         """The submodules that are attributes of this one."""
-        return (module for _, module in self.named_children())
+        return [module for _, module in self.named_children()]
 
-    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
+    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> list[tuple[str, Module]]:
         """This module and all below it, by dotted name; each once, unless `remove_duplicate` is false."""
-        return self._walk(prefix, set(), remove_duplicate)
+        return list(self._walk(prefix, set(), remove_duplicate))
 
     def _walk(self, prefix: str, seen: set[int], once: bool) -> Iterator[tuple[str, Module]]:
         """`seen` are the modules before this one; or, unless each comes `once` only, those that this one is part of."""
@@ -135,38 +135,38 @@ class Module:
         if not once:
             seen.remove(id(self))
 
-    def modules(self) -> Iterator[Module]:
+    def modules(self) -> list[Module]:
         """This module and all below it, each once."""
-        return (module for _, module in self.named_modules())
+        return [module for _, module in self.named_modules()]
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Parameter]]:
+    ) -> list[tuple[str, Parameter]]:
         """The parameters of this module and, with `recurse`, of all below it, by dotted name.
 
         A shared one comes once, under its first name, unless `remove_duplicate` is false. Raises TypeError for a list,
         tuple or dict of modules or parameters that are found nowhere else: they would never be learned.
         """
-        modules = list(self._listed(prefix, recurse, remove_duplicate))
+        modules = self._listed(prefix, recurse, remove_duplicate)
         if recurse:
             refuse_hidden([module for _, module in modules], (Module, Parameter))
         return _named(modules, _own_parameters, remove_duplicate)
 
-    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+    def parameters(self, recurse: bool = True) -> list[Parameter]:
         """The parameters of this module and, with `recurse`, of all below it, each once."""
-        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+        return [parameter for _, parameter in self.named_parameters(recurse=recurse)]
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Tensor]]:
+    ) -> list[tuple[str, Tensor]]:
         """The buffers of this module and, with `recurse`, of all below it, by dotted name."""
         return _named(self._listed(prefix, recurse, remove_duplicate), _own_buffers, remove_duplicate)
 
-    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+    def buffers(self, recurse: bool = True) -> list[Tensor]:
         """The buffers of this module and, with `recurse`, of all below it, each once."""
-        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+        return [buffer for _, buffer in self.named_buffers(recurse=recurse)]
 
-    def _listed(self, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterable[tuple[str, Module]]:
+    def _listed(self, prefix: str, recurse: bool, remove_duplicate: bool) -> list[tuple[str, Module]]:
         return self.named_modules(prefix, remove_duplicate) if recurse else [(prefix, self)]
 
     def num_parameters(self, trainable: bool = False) -> int:
@@ -323,11 +323,13 @@ def _own_buffers(module: Module) -> list[tuple[str, Tensor]]:
 
 
 def _named(
-    modules: Iterable[tuple[str, Module]], own: Callable[[Module], list[tuple[str, T]]], once: bool
-) -> Iterator[tuple[str, T]]:
+    modules: list[tuple[str, Module]], own: Callable[[Module], list[tuple[str, T]]], once: bool
+) -> list[tuple[str, T]]:
     seen: set[int] = set()
+    found = []
     for prefix, module in modules:
         for name, tensor in own(module):
             if not once or id(tensor) not in seen:
                 seen.add(id(tensor))
-                yield f"{prefix}.{name}" if prefix else name, tensor
+                found.append((f"{prefix}.{name}" if prefix else name, tensor))
+    return found

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def draw(module: Module) -> str:
-    """The text of `repr(module)`: neighbours that look the same are drawn once."""
+    """The text of `repr(module)`: neighbors that look the same are drawn once."""
     lines = [(_title(module), _count(module)), *_branches(module, "", (module,))]
     width = max(len(text) for text, _ in lines)
     drawn = [f"{text:<{width}}  {count}".rstrip() for text, count in lines]
@@ -22,7 +22,7 @@ def draw(module: Module) -> str:
 
 def _title(module: Module) -> str:
     extra = module.extra_repr()
-    leaf = next(module.children(), None) is None
+    leaf = not module.children()
     return type(module).__name__ + (f"({extra})" if extra or leaf else "")
 
 

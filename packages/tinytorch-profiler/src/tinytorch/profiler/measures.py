@@ -171,5 +171,5 @@ def example(model: Any, input_shape: Sequence[int], dtype: npt.DTypeLike | None)
 
 def _looks_up(model: Any) -> bool:
     """Whether the first parameter of `model` is a table of rows that integers name."""
-    first = next(model.named_parameters(), None) if isinstance(model, Module) else None
-    return first is not None and isinstance(model.get_submodule(first[0].rpartition(".")[0]), Embedding)
+    named = model.named_parameters() if isinstance(model, Module) else []
+    return bool(named) and isinstance(model.get_submodule(named[0][0].rpartition(".")[0]), Embedding)
