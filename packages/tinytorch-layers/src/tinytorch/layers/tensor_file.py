@@ -22,7 +22,8 @@ def write(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str] |
     from safetensors.numpy import save_file
 
     try:
-        save_file({name: np.require(array, requirements="C") for name, array in arrays.items()}, path, metadata)
+        rows = {name: np.require(array, requirements="C") for name, array in arrays.items()}
+        save_file(rows, path, dict(metadata) if metadata else None)
     except SafetensorError as error:
         raise OSError(f"save: {error}") from None
 
