@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinytorch.layers import Linear, Module
+from tinytorch.layers import Linear, Module, lower, lowers
 from tinytorch.layers import functional as F
 from tinytorch.layers.checks import probability
-from tinytorch.tensor import ShapeError, Tensor
+from tinytorch.tensor import Array, ShapeError, Tensor
 
 from .fused import attention
 from .heads import merge_heads, split_heads
@@ -30,7 +30,7 @@ class MultiHeadAttention(Module):
     those before it. `rotary` rotates queries and keys by their positions. `dropout` drops weights while training.
 
     The steps are public: `forward(x)` is `merge(attend(*project(x)))`. `core` is the function that attends; another
-    one of the same form may be put there.
+    one of the same form may be put there. To be lowered it must be a primitive or have a method `lower`.
 
     Raises ValueError for sizes that do not fit.
 
@@ -81,16 +81,13 @@ class MultiHeadAttention(Module):
         Keys and values come from `kv_input` (B, S, embed_dim), or from `x` (B, T, embed_dim) when it is not given.
         `positions` are (T,) or (B, T) integers, 0 to T - 1 unless given.
         """
+        self._check(x, kv_input)
         source = x if kv_input is None else kv_input  # (B, S, D), or (B, T, D) and S is T
         q = split_heads(self.q_proj(x), num_heads=self.num_heads)  # (B, T, D) -> (B, T, H Dh) -> (B, H, T, Dh)
         k = split_heads(self.k_proj(source), num_heads=self.num_kv_heads)  # (B, S, D) -> (B, Hkv, S, Dh)
         v = split_heads(self.v_proj(source), num_heads=self.num_kv_heads)  # (B, S, D) -> (B, Hkv, S, Dh)
         if self.rotary is None:
             return q, k, v
-        if kv_input is not None:
-            raise ValueError(
-                "MultiHeadAttention: rotary positions and kv_input; two sequences have no common positions"
-            )
         return self.rotary(q, positions), self.rotary(k, positions), v
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Any = None) -> Tensor:
@@ -107,11 +104,36 @@ class MultiHeadAttention(Module):
 
     def forward(self, x: Tensor, mask: Any = None, positions: Any = None, kv_input: Tensor | None = None) -> Tensor:
         """x (B, T, embed_dim) -> (B, T, embed_dim); true in `mask` (B, H, T, S) is where a query may attend."""
-        if x.ndim != 3 or x.shape[-1] != self.embed_dim:
-            raise ShapeError(f"MultiHeadAttention: x is {x.shape}; the form is (B, T, {self.embed_dim})")
         q, k, v = self.project(x, positions, kv_input)  # (B, T, D) -> (B, H, T, Dh), 2 x (B, Hkv, S, Dh)
         heads = self.attend(q, k, v, mask)  # (B, H, T, Dh)
         return self.merge(heads)  # (B, T, D)
+
+    @lowers("forward", "project", "attend", "merge", "_check")
+    def lower(self) -> Callable[..., Array] | None:
+        parts = (self.q_proj, self.k_proj, self.v_proj, self.out_proj, self.core, *filter(None, [self.rotary]))
+        functions = [lower(part) for part in parts]
+        if None in functions or (self.training and self.dropout):
+            return None
+        q_proj, k_proj, v_proj, out_proj, core, *rotary = functions
+        H, Hkv, causal, split = self.num_heads, self.num_kv_heads, self.causal, split_heads.forward
+
+        def forward(x: Array, mask: Any = None, positions: Any = None, kv_input: Array | None = None) -> Array:
+            self._check(x, kv_input)
+            source = x if kv_input is None else kv_input  # (B, S, D)
+            q, k, v = split(q_proj(x), H), split(k_proj(source), Hkv), split(v_proj(source), Hkv)  # (B, H, T, Dh), ...
+            for rotate in rotary:  # one or none
+                q, k = rotate(q, positions), rotate(k, positions)
+            return out_proj(merge_heads.forward(core(q, k, v, mask, causal)))  # (B, H, T, Dh) -> (B, T, D)
+
+        return forward
+
+    def _check(self, x: Any, kv_input: Any) -> None:
+        if x.ndim != 3 or x.shape[-1] != self.embed_dim:
+            raise ShapeError(f"MultiHeadAttention: x is {x.shape}; the form is (B, T, {self.embed_dim})")
+        if kv_input is not None and self.rotary is not None:
+            raise ValueError(
+                "MultiHeadAttention: rotary positions and kv_input; two sequences have no common positions"
+            )
 
     def weights(self, x: Tensor, mask: Any = None, positions: Any = None, kv_input: Tensor | None = None) -> Tensor:
         """How much each query attends to each key: (B, H, T, S), rows that sum to 1. For plots and probes."""

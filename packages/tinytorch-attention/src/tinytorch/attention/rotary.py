@@ -6,13 +6,13 @@ The product of a query and a key then depends on the distance between them, not 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from tinytorch.autograd import defvjp
-from tinytorch.layers import Module
+from tinytorch.layers import Module, lowers
 from tinytorch.tensor import Array, DTypeError, ShapeError, Tensor, array_of, primitive
 
 
@@ -72,10 +72,27 @@ class RotaryEmbedding(Module):
 
     def forward(self, x: Any, positions: Any = None) -> Tensor:
         """x (B, H, T, D) at `positions`, (T,) or (B, T) integers, 0 to T - 1 unless given: (B, H, T, D)."""
-        if x.ndim != 4 or x.shape[-1] != self.head_dim:
-            raise ShapeError(f"RotaryEmbedding: x is {x.shape}; the form is (B, H, T, {self.head_dim})")
+        self._check(x)
         cos, sin = self.tables(x.shape[-2], positions, x.dtype)  # (T, D/2), or (B, 1, T, D/2)
         return rotate(x, cos=cos, sin=sin)
+
+    @lowers("forward", "tables", "_up_to", "_check")
+    def lower(self) -> Callable[..., Array]:
+        rotate_array = rotate.lower()
+        last: tuple[Any, ...] = (None, None, None, None)  # the same for queries and keys of all layers
+
+        def forward(x: Array, positions: Any = None) -> Array:
+            nonlocal last
+            self._check(x)
+            before, length, dtype, tables = last
+            if positions is None or positions is not before or (length, dtype) != (x.shape[-2], x.dtype):
+                tables = self.tables(x.shape[-2], positions, x.dtype)
+                if isinstance(positions, np.ndarray) and positions.base is None and not positions.flags.writeable:
+                    last = positions, x.shape[-2], x.dtype, tables
+            cos, sin = tables
+            return rotate_array(x, cos=cos, sin=sin)
+
+        return forward
 
     def tables(self, length: int, positions: Any, dtype: np.dtype[Any]) -> tuple[Array, Array]:
         """cos and sin of the angles: (T, D/2) for positions (T,), (B, 1, T, D/2) for positions (B, T)."""
@@ -85,6 +102,10 @@ class RotaryEmbedding(Module):
         index = as_positions("RotaryEmbedding", positions, length)
         cos, sin = self._up_to(int(index.max(initial=-1)) + 1, dtype)
         return (cos[index], sin[index]) if index.ndim == 1 else (cos[index][:, None], sin[index][:, None])
+
+    def _check(self, x: Any) -> None:
+        if x.ndim != 4 or x.shape[-1] != self.head_dim:
+            raise ShapeError(f"RotaryEmbedding: x is {x.shape}; the form is (B, H, T, {self.head_dim})")
 
     def _up_to(self, length: int, dtype: np.dtype[Any]) -> tuple[Array, Array]:
         """The tables of at least `length` positions, kept per dtype and doubled when they are too short."""

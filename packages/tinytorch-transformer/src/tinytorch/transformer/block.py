@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tinytorch.attention import MultiHeadAttention, RotaryEmbedding
-from tinytorch.layers import LayerNorm, Module, RMSNorm
+from tinytorch.layers import LayerNorm, Module, RMSNorm, lower, lowers
 from tinytorch.layers import functional as F
-from tinytorch.tensor import Tensor
+from tinytorch.tensor import Array, Tensor, add
 
 from .config import TransformerConfig
 from .feedforward import FeedForward
@@ -56,15 +57,33 @@ class TransformerBlock(Module):
         self, x: Tensor, mask: Any = None, positions: Any = None, memory: Tensor | None = None, memory_mask: Any = None
     ) -> Tensor:
         """`memory` (B, S, D) is the sequence that a block with `cross` attends to; masks broadcast to (B, H, T, S)."""
-        if self.norm_first:
+        if self.norm_first:  # x and all that is added to it: (B, T, D)
             x = x + self._drop(self.attention(self.norm1(x), mask, positions))
-            if memory is not None:
+            if memory is not None:  # (B, T, D) attends to (B, S, D)
                 x = x + self._drop(self.cross_attention(self.cross_norm(x), memory_mask, kv_input=memory))
             return x + self._drop(self.feed_forward(self.norm2(x)))
         x = self.norm1(x + self._drop(self.attention(x, mask, positions)))
         if memory is not None:
             x = self.cross_norm(x + self._drop(self.cross_attention(x, memory_mask, kv_input=memory)))
         return self.norm2(x + self._drop(self.feed_forward(x)))
+
+    @lowers("forward", "_drop")
+    def lower(self) -> Callable[..., Array] | None:
+        functions = [lower(part) for part in (self.norm1, self.attention, self.norm2, self.feed_forward)]
+        if None in functions or (self.training and self.dropout) or hasattr(self, "cross_attention"):
+            return None
+        norm1, attend, norm2, feed_forward = functions
+        plus = add.lower()
+
+        def norm_first(x: Array, mask: Any = None, positions: Any = None) -> Array:
+            x = plus(x, attend(norm1(x), mask, positions))
+            return plus(x, feed_forward(norm2(x)))
+
+        def norm_last(x: Array, mask: Any = None, positions: Any = None) -> Array:
+            x = norm1(plus(x, attend(x, mask, positions)))
+            return norm2(plus(x, feed_forward(x)))
+
+        return norm_first if self.norm_first else norm_last
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, True, self.generator) if self.training and self.dropout else x

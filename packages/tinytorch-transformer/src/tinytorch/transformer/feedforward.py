@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tinytorch.layers import Linear, Module
-from tinytorch.layers import functional as F
-from tinytorch.tensor import Tensor
+from tinytorch.layers import GELU, Linear, Module, ReLU, SiLU, lower, lowers
+from tinytorch.tensor import Array, Tensor, multiply
 
-ACTIVATIONS: dict[str, Callable[[Any], Tensor]] = {
-    "gelu": functools.partial(F.gelu, approximate="tanh"),
-    "gelu_exact": functools.partial(F.gelu, approximate="none"),
-    "relu": F.relu,
-    "silu": F.silu,
-    "swiglu": F.silu,
-}
+ACTIVATIONS: dict[str, Module] = {
+    "gelu": GELU("tanh"), "gelu_exact": GELU("none"), "relu": ReLU(), "silu": SiLU(), "swiglu": SiLU(),
+}  # fmt: skip
 
 
 class FeedForward(Module):
@@ -57,8 +50,18 @@ class FeedForward(Module):
     def forward(self, x: Tensor) -> Tensor:
         f = ACTIVATIONS[self.activation]
         if self.gate is None:
-            return self.down(f(self.up(x)))
-        return self.down(f(self.gate(x)) * self.up(x))
+            return self.down(f(self.up(x)))  # (..., D) -> (..., hidden) -> (..., D)
+        return self.down(f(self.gate(x)) * self.up(x))  # (..., D) -> (..., hidden) -> (..., D)
+
+    @lowers("forward")
+    def lower(self) -> Callable[..., Array] | None:
+        parts = (ACTIVATIONS[self.activation], self.up, self.down, *filter(None, [self.gate]))
+        functions = [lower(part) for part in parts]
+        if None in functions:
+            return None
+        f, up, down, *gates = functions
+        times = multiply.lower()
+        return (lambda x: down(times(f(gates[0](x)), up(x)))) if gates else (lambda x: down(f(up(x))))
 
     def extra_repr(self) -> str:
         return self.activation

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tinytorch.attention import padding_mask
-from tinytorch.layers import Embedding, Linear, Module, ModuleList
+from tinytorch.layers import Embedding, Linear, Module, ModuleList, lower, lowers
 from tinytorch.layers import functional as F
-from tinytorch.tensor import Tensor
+from tinytorch.tensor import Array, Tensor
 
 from .block import TransformerBlock, make_norm, make_rotary
 from .config import TransformerConfig
@@ -20,7 +19,7 @@ from .initialise import initialise
 from .positions import PositionalEncoding
 from .processors import Processor
 from .prompts import Prompt, as_prompt, check_count
-from .tokens import as_tokens, counted_positions, token_mask
+from .tokens import as_tokens, token_mask, valid_positions
 
 
 class GPT(Module):
@@ -94,28 +93,61 @@ class GPT(Module):
         tokens that count, unless given. Raises TypeError for tokens that are not integers, IndexError for one that is
         not in the vocabulary, ValueError for shapes that do not fit and for more positions than were learned.
         """
-        x = self.hidden(tokens, mask, positions)
-        return self.logits(x[:, -1:] if last_only else x)
+        x = self.hidden(tokens, mask, positions)  # (B, T) -> (B, T, D)
+        return self.logits(x[:, -1:] if last_only else x)  # (B, T, D) -> (B, T, V), or (B, 1, D) -> (B, 1, V)
 
     def hidden(self, tokens: Any, mask: Any = None, positions: Any = None) -> Tensor:
         """What the last block and norm make of the tokens: (B, T) -> (B, T, D)."""
-        ids = as_tokens("GPT", tokens)
-        counts = token_mask("GPT", mask, ids)
-        if positions is None and counts is not None:
-            positions = counted_positions(counts, ids.shape[1])
-        allowed = None if counts is None else padding_mask(counts)
-        x = self.token_embedding(ids)
+        ids, visible, positions = self._inputs(tokens, mask, positions)
+        x = self.token_embedding(ids)  # (B, T) -> (B, T, D)
         if self.positional is not None:
-            x = self.positional(x, positions)
+            x = self.positional(x, positions)  # (B, T, D) + (T, D)
         if self.training and self.config.dropout:
             x = F.dropout(x, self.config.dropout, True, self.generator)
         for block in self.blocks:
-            x = block(x, allowed, positions)
+            x = block(x, visible, positions)  # (B, T, D) -> (B, T, D)
         return x if self.norm is None else self.norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of the next token: (..., D) -> (..., vocab_size)."""
         return F.linear(hidden, self.token_embedding.weight.T) if self.head is None else self.head(hidden)
+
+    def _inputs(self, tokens: Any, mask: Any, positions: Any) -> tuple[Array, Array | None, Array | None]:
+        """Tokens (B, T), which keys they may see (B, 1, 1, S), and positions, as arrays; None where nothing is said."""
+        ids = as_tokens("GPT", tokens)
+        valid = token_mask("GPT", mask, ids)
+        if positions is None and valid is not None:
+            positions = valid_positions(valid, ids.shape[1])
+        if positions is not None:
+            positions = np.array(positions)
+            positions.flags.writeable = False  # so that all layers may share what they look up for them
+        return ids, None if valid is None else valid[:, None, None], positions
+
+    @lowers("forward", "hidden", "logits", "_inputs")
+    def lower(self) -> Callable[..., Array] | None:
+        def unchanged(x: Array, *others: Any) -> Array:
+            return x
+
+        def tied(x: Array) -> Array:
+            return linear(x, table.data.T)
+
+        parts = (self.token_embedding, self.positional, self.norm, self.head, *self.blocks)
+        functions = [unchanged if part is None else lower(part) for part in parts]
+        if None in functions or (self.training and self.config.dropout):
+            return None
+        embed, positional, norm, head, *blocks = functions
+        linear, table = F.linear.lower(), self.token_embedding.weight
+        head = tied if self.head is None else head
+
+        def forward(tokens: Any, mask: Any = None, positions: Any = None, last_only: bool = False) -> Array:
+            ids, visible, positions = self._inputs(tokens, mask, positions)
+            x = positional(embed(ids), positions)  # (B, T) -> (B, T, D)
+            for block in blocks:
+                x = block(x, visible, positions)  # (B, T, D) -> (B, T, D)
+            x = norm(x)
+            return head(x[:, -1:] if last_only else x)  # (B, T, D) -> (B, T, V), or (B, 1, D) -> (B, 1, V)
+
+        return forward
 
     def next_logits(self, tokens: Any, mask: Any = None) -> Tensor:
         """Logits of the token that follows each row: (B, T) -> (B, vocab_size). All that generation asks for."""

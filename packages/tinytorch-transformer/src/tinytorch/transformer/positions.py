@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tinytorch.attention import as_positions
-from tinytorch.layers import Module, Parameter, init
+from tinytorch.layers import Module, Parameter, init, lowers
 from tinytorch.layers import functional as F
-from tinytorch.tensor import Array, Tensor, zeros
+from tinytorch.tensor import Array, Tensor, add, zeros
 
 
 class PositionalEncoding(Module):
@@ -38,30 +39,48 @@ class PositionalEncoding(Module):
         self.max_seq_len = max_seq_len
         self.embed_dim = embed_dim
         self.weight: Parameter | None = None
-        self._table = np.empty((0, embed_dim))
+        self._tables: dict[np.dtype[Any], Array] = {}
         if learned:
             self.weight = Parameter(zeros(max_seq_len, embed_dim, dtype=dtype))
             init.normal(self.weight, std=0.02, generator=generator)
 
     def forward(self, x: Tensor, positions: Any = None) -> Tensor:
-        """x at `positions`, (T,) or (B, T) integers, counted from 0 unless given."""
-        length = x.shape[-2]
-        where = None if positions is None else as_positions("PositionalEncoding", positions, length)
-        last = length if where is None else int(where.max(initial=-1)) + 1
+        """x (B, T, D) at `positions`, (T,) or (B, T) integers, 0 to T - 1 unless given: (B, T, D)."""
+        index, end = self._index(x.shape[-2], positions)
         if self.weight is None:
-            table = self._sines(last, x.dtype)
-            return x + Tensor(table[:length] if where is None else table[where], x.dtype)
-        if last > self.max_seq_len:
+            return x + Tensor(self._sines(end, x.dtype)[index], x.dtype)  # (B, T, D) + (T, D) or (B, T, D)
+        return x + (self.weight[index] if positions is None else F.embedding(self.weight, index))
+
+    @lowers("forward", "_index", "_sines")
+    def lower(self) -> Callable[..., Array]:
+        plus = add.lower()
+
+        def forward(x: Array, positions: Any = None) -> Array:
+            index, end = self._index(x.shape[-2], positions)
+            return plus(x, (self._sines(end, x.dtype) if self.weight is None else self.weight.data)[index])
+
+        return forward
+
+    def _index(self, length: int, positions: Any) -> tuple[Any, int]:
+        """Which rows of the table are added, and how many rows it must have."""
+        if positions is None:
+            index, end = slice(length), length
+        else:
+            index = as_positions("PositionalEncoding", positions, length)
+            end = int(index.max(initial=-1)) + 1
+        if self.weight is not None and end > self.max_seq_len:
             raise ValueError(
-                f"PositionalEncoding: position {last - 1}, and positions up to {self.max_seq_len - 1} are learned; "
+                f"PositionalEncoding: position {end - 1}, and positions up to {self.max_seq_len - 1} are learned; "
                 "give fewer tokens, or a larger max_seq_len"
             )
-        return x + (self.weight[:length] if where is None else F.embedding(self.weight, where))
+        return index, end
 
     def _sines(self, length: int, dtype: np.dtype[Any]) -> Array:
-        if len(self._table) < length or self._table.dtype != dtype:
-            self._table = sinusoids(max(length, self.max_seq_len, 2 * len(self._table)), self.embed_dim).astype(dtype)
-        return self._table
+        table = self._tables.get(dtype, ())
+        if len(table) < length:
+            rows = max(length, self.max_seq_len, 2 * len(table))
+            self._tables[dtype] = table = sinusoids(rows, self.embed_dim).astype(dtype)
+        return table
 
     def extra_repr(self) -> str:
         return f"{self.max_seq_len}, {self.embed_dim}" + (", learned=True" if self.weight is not None else "")

@@ -32,6 +32,6 @@ def token_mask(name: str, mask: Any, ids: Array) -> Array | None:
     return counts.astype(bool)
 
 
-def counted_positions(counts: Array, length: int) -> Array:
+def valid_positions(counts: Array, length: int) -> Array:
     """Positions that count only the tokens that count, of the last `length` ones: (B, S) -> (B, length)."""
     return np.maximum(np.cumsum(counts, axis=1) - 1, 0)[:, -length:]
