@@ -362,6 +362,35 @@ def test_decorated_generators_are_driven_as_they_are() -> None:
     assert seen == ["sent", "'thrown'", False]
 
 
+def test_what_a_decorated_generator_ends_with_runs_inside_too() -> None:
+    seen: list[Any] = []
+
+    @no_grad
+    def steps() -> Iterator[Any]:
+        try:
+            yield 1
+        finally:
+            seen.append(is_grad_enabled())
+
+    walking = steps()
+    assert next(walking) == 1
+    del walking
+    assert seen == [False]
+
+    @no_grad()
+    def returning() -> Iterator[Any]:
+        return (yield 1)
+
+    def delegating() -> Iterator[Any]:
+        seen.append((yield from returning()))
+
+    outer: Any = delegating()
+    next(outer)
+    with pytest.raises(StopIteration):
+        outer.send("returned")
+    assert seen == [False, "returned"]
+
+
 def test_coroutines_and_their_generators_are_decorated_too() -> None:
     seen: list[bool] = []
 
@@ -393,8 +422,8 @@ def test_coroutines_and_their_generators_are_decorated_too() -> None:
     assert seen == [False]
 
 
-def test_what_is_no_function_is_not_decorated() -> None:
-    with pytest.raises(TypeError, match="no_grad: 3 is no function"):
+def test_what_is_not_a_function_is_not_decorated() -> None:
+    with pytest.raises(TypeError, match="no_grad: 3 is not a function"):
         no_grad(3)
 
 

@@ -1,19 +1,20 @@
-"""Whether operations are recorded here and now: a switch for one thread and task alone."""
+"""Whether operations are recorded here and now: a switch for one thread and task."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import Callable
+from contextlib import ContextDecorator
 from contextvars import ContextVar
 from typing import Any, Self, TypeVar, cast, overload
 
+from .decorating import decorate
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-modes: ContextVar[tuple[bool, ...]] = ContextVar("modes", default=(True,))  # of the with blocks around, inmost last
+modes: ContextVar[tuple[bool, ...]] = ContextVar("modes", default=(True,))  # of the with blocks around, innermost last
 
 
-class Mode:
+class Mode(ContextDecorator):
     """A context manager and decorator; `@no_grad` and `@no_grad()` are the same."""
 
     record: bool
@@ -35,80 +36,10 @@ class Mode:
     def __call__(self, function: F) -> F:
         if not callable(function):
             name = type(self).__name__
-            raise TypeError(f"{name}: {function!r} is no function; write `with {name}():`, or @{name} above a function")
-        for kind, inside in _INSIDE.items():
-            if kind(function):
-                return cast(F, functools.wraps(function)(inside(self, function)))
-        return cast(F, functools.wraps(function)(_function(self, function)))
-
-
-def _function(mode: Mode, function: Callable[..., Any]) -> Callable[..., Any]:
-    def inside(*args: Any, **kwargs: Any) -> Any:
-        with mode:
-            return function(*args, **kwargs)
-
-    return inside
-
-
-def _coroutine(mode: Mode, function: Callable[..., Any]) -> Callable[..., Any]:
-    async def inside(*args: Any, **kwargs: Any) -> Any:
-        with mode:  # while this waits, other tasks are in contexts of their own
-            return await function(*args, **kwargs)
-
-    return inside
-
-
-def _generator(mode: Mode, function: Callable[..., Any]) -> Callable[..., Any]:
-    def inside(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        steps = function(*args, **kwargs)
-        advance, given = steps.send, None
-        try:
-            while True:
-                with mode:  # between two steps the mode is the consumer's own
-                    item = advance(given)
-                try:
-                    given, advance = (yield item), steps.send
-                except GeneratorExit:
-                    raise
-                except BaseException as error:
-                    given, advance = error, steps.throw
-        except StopIteration as end:
-            return end.value
-        finally:
-            with mode:
-                steps.close()
-
-    return inside
-
-
-def _async_generator(mode: Mode, function: Callable[..., Any]) -> Callable[..., Any]:
-    async def inside(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        steps = function(*args, **kwargs)
-        advance, given = steps.asend, None
-        try:
-            while True:
-                with mode:
-                    item = await advance(given)
-                try:
-                    given, advance = (yield item), steps.asend
-                except GeneratorExit:
-                    raise
-                except BaseException as error:
-                    given, advance = error, steps.athrow
-        except StopAsyncIteration:
-            return
-        finally:
-            with mode:
-                await steps.aclose()
-
-    return inside
-
-
-_INSIDE = {
-    inspect.iscoroutinefunction: _coroutine,
-    inspect.isgeneratorfunction: _generator,
-    inspect.isasyncgenfunction: _async_generator,
-}
+            raise TypeError(
+                f"{name}: {function!r} is not a function; write `with {name}():`, or @{name} above a function"
+            )
+        return cast(F, decorate(self, function) or super().__call__(function))
 
 
 class no_grad(Mode):

@@ -163,8 +163,6 @@ class Optimizer:
                 arrays.append(None)
                 gradients.append(_NOTHING)
                 continue
-            if not isinstance(grad, Tensor):
-                raise _misfit(self.kind, memory, member)
             data, g, shape, dtype = p.data, grad.data, shapes[member], dtypes[member]
             known = data is planned[member] or (data.shape == shape and data.dtype == dtype)
             if not known or g.shape != shape or g.dtype != dtype:
