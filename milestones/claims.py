@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -38,14 +39,22 @@ def parse(asked: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> 
     if chosen.seed < 0:
         asked.error(f"--seed {chosen.seed}: a seed is 0 or more")
     if chosen.plot:
-        if chosen.plot.suffix.lower() not in (".png", ".svg", ".pdf"):
-            asked.error(f"--plot {chosen.plot}: give a name that ends in .png, .svg or .pdf")
-        if not chosen.plot.resolve().parent.is_dir():
-            asked.error(f"--plot {chosen.plot}: there is no folder {chosen.plot.parent}")
+        check_plot(asked, chosen.plot, ".png", ".svg", ".pdf")
         if find_spec("matplotlib") is None:
             raise SystemExit("a picture needs matplotlib; install it with: pip install matplotlib")
     manual_seed(chosen.seed)
     return chosen
+
+
+def check_plot(asked: argparse.ArgumentParser, path: Path, *endings: str) -> None:
+    """Refuse a path of a picture that could not be written after the training."""
+    folder = path.resolve().parent
+    if path.suffix.lower() not in endings:
+        asked.error(f"--plot {path}: give a name that ends in {' or '.join(endings)}")
+    if not folder.is_dir():
+        asked.error(f"--plot {path}: there is no folder {path.parent}")
+    if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        asked.error(f"--plot {path}: it cannot be written; choose another path")
 
 
 def state(claim: str, reached: str, kept: bool) -> int:

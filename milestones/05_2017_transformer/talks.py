@@ -17,12 +17,36 @@ from tinytorch.transformer import GPT
 
 Pair = tuple[str, str]
 SPECIAL = ["<pad>", "<bos>", "<sep>", "<eos>"]
-IGNORED = -100  # the target of a token that is not to be learnt: the question, and what fills up a row
-LONGEST = 128  # tokens of a question and its answer together
+IGNORED = -100  # the target of a token that is not to be learned: the question, and what fills up a row
+LONGEST, ROOM = 128, 32  # tokens of a question and its answer together, and those kept free for the answer
+PREAMBLES = (
+    "Tell me: ", "Please say: ", "Please answer: ", "Can you tell me: ", "I would like to know: ", "Hey Tiny, ",
+    "Excuse me, ", "Say: ", "Please, ",
+)  # fmt: skip
+
+
+def vary(question: str, generator: np.random.Generator) -> str:
+    """The question as people may type it: two in five lack a letter, one in five begins with one of `PREAMBLES`."""
+    if generator.random() < 0.4:
+        question = drop_letter(question, generator)
+    if generator.random() < 0.2:
+        question = PREAMBLES[generator.integers(len(PREAMBLES))] + question
+    return question
+
+
+def drop_letter(text: str, generator: np.random.Generator) -> str:
+    """`text` without one of its letters, drawn evenly."""
+    letters = [place for place, character in enumerate(text) if character.isalpha()]
+    dropped = letters[generator.integers(len(letters))]
+    return text[:dropped] + text[dropped + 1 :]
+
+
+class TooLong(ValueError):
+    """A question that leaves no room for an answer."""
 
 
 class Talker:
-    """A model and its tokenizer: <bos> question <sep> answer <eos>."""
+    """A model and its tokenizer: <bos> question <sep> answer <eos>. Questions are read in lower case."""
 
     def __init__(self, model: GPT, tokenizer: BPETokenizer) -> None:
         self.model, self.tokenizer = model, tokenizer
@@ -30,8 +54,9 @@ class Talker:
 
     @classmethod
     def new(cls, pairs: Sequence[Pair], vocab_size: int = 1000, **sizes: Any) -> Talker:
-        """A tokenizer that learnt its tokens from the pairs, and a model that knows nothing yet."""
-        tokenizer = BPETokenizer.train([text for pair in pairs for text in pair], vocab_size, SPECIAL)
+        """A tokenizer that learned its tokens from the pairs, and a model that knows nothing yet."""
+        texts = [text for question, answer in pairs for text in (question.lower(), answer)]
+        tokenizer = BPETokenizer.train(texts, vocab_size, SPECIAL)
         return cls(GPT(tokenizer.vocab_size, max_seq_len=LONGEST, **sizes), tokenizer)
 
     @classmethod
@@ -41,22 +66,27 @@ class Talker:
         if not path.exists():
             raise FileNotFoundError(f"there is no trained model in {folder}; train one first, without --chat")
         try:
-            config = json.loads(load_metadata(path)["config"])
-            model = GPT(**config)
+            model = GPT(**json.loads(load_metadata(path)["config"]))
         except (KeyError, TypeError, json.JSONDecodeError):
             raise ValueError(f"{path} holds tensors, but not a model of this program; move it away") from None
         load(model, path)
         return cls(model.eval(), BPETokenizer.load(folder / "tokenizer.json"))
 
-    def save(self, folder: Path) -> None:
-        """Write the model with its sizes, and the tokenizer, into `folder`."""
+    def save(self, folder: Path, steps: int) -> None:
+        """Write the model with its sizes and the steps of its training, and the tokenizer, into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer.save(folder / "tokenizer.json")
-        save(self.model, folder / "model.safetensors", {"config": json.dumps(vars(self.model.config))})
+        metadata = {"config": json.dumps(vars(self.model.config)), "steps": str(steps)}
+        save(self.model, folder / "model.safetensors", metadata)
 
     def question(self, text: str) -> list[int]:
-        """The tokens that ask; what somebody types never becomes a special token."""
-        return [self.bos, *self.tokenizer.encode(text, allowed_special=()), self.sep]
+        """The tokens that ask; text that is typed never becomes a special token. Raises TooLong."""
+        tokens = [self.bos, *self.tokenizer.encode(text.lower(), allowed_special=()), self.sep]
+        if len(tokens) > LONGEST - ROOM:
+            raise TooLong(
+                f"That is too long for me: {len(tokens)} tokens, and I read {LONGEST - ROOM}. Ask in fewer words."
+            )
+        return tokens
 
     def sample(self, pair: Pair) -> tuple[list[int], list[int]]:
         """Tokens to read and, for each, the token that follows if it belongs to the answer."""
