@@ -196,6 +196,29 @@ def test_select_is_where_to_the_bit(dtype: str) -> None:
         assert found.tobytes() == expected.tobytes()
 
 
+def test_the_pieces_of_a_tensor_share_one_array_of_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradient of a loop over n pieces costs what the tensor costs, and not n times that."""
+    zeros = np.zeros
+    made: list[Any] = []
+    monkeypatch.setattr(np, "zeros", lambda *args, **kwargs: made.append(args) or zeros(*args, **kwargs))
+    x = leaf(*map(float, range(100)))
+    loss = sum((piece * k for k, piece in enumerate(x.reshape(50, 2).unbind())), Tensor(0.0)).sum()
+    made.clear()
+    loss.backward()
+    assert x.grad.tolist() == [k for k in range(50) for _ in range(2)]
+    assert len(made) == 1
+
+
+def test_pieces_overlap_and_meet_other_gradients() -> None:
+    x = leaf(1.0, 2.0, 3.0)
+    h = x * 1
+    seed = Tensor([1.0, 1.0, 1.0])
+    (h + h[...] * 4 + h[::-1] * seed).sum().backward(retain_graph=True)
+    ((h[1:] * 2).sum() + (h[:2] * 3).sum() + h[2] + (h * 5).sum()).backward()
+    assert x.grad.tolist() == [6.0 + 8.0, 6.0 + 10.0, 6.0 + 8.0]
+    assert seed.tolist() == [1.0, 1.0, 1.0]
+
+
 def test_a_rule_that_reads_no_values_keeps_none_alive() -> None:
     x = leaf(1.0, 2.0)
     h = x * 3

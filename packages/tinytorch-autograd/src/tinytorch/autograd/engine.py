@@ -18,7 +18,7 @@ from tinytorch.tensor.dispatch import unwrap
 from tinytorch.tensor.tensor import wrap
 
 from .errors import GraphError
-from .fitting import sum_to
+from .fitting import Part, sum_to
 from .hooks import run_hooks
 from .modes import enable_grad, no_grad
 from .observing import observe
@@ -67,6 +67,13 @@ class Pass:
             if type(target) is Node:
                 heappush(self.turns, (-target.birth, target))
 
+    def _add_part(self, target: Origin, part: Part) -> None:
+        total, own = self.pending.get(target, (None, False))
+        if own:
+            part.add_to(total)
+        else:
+            self.add(target, np.asarray(part), True)
+
     def next(self) -> Node:
         """The youngest node that waits: all uses of its result, which are younger, have had their turn."""
         return heappop(self.turns)[1]
@@ -101,6 +108,8 @@ class Pass:
             home: Any = target if type(target) is Node else target._data  # type: ignore[union-attr]
             if type(each) is self.kind.type and each.shape == home.shape and each.dtype is home.dtype:
                 self.add(target, each, new)  # type: ignore[arg-type]
+            elif type(each) is Part:
+                self._add_part(target, each)  # type: ignore[arg-type]
             else:
                 fit = self.kind.fit(each, home)
                 self.add(target, fit, new or fit is not each)  # type: ignore[arg-type]

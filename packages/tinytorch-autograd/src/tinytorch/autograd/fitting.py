@@ -1,4 +1,4 @@
-"""Giving a gradient the shape and dtype of what it is the gradient of."""
+"""Gradients that need work before they fit what they are the gradients of."""
 
 from __future__ import annotations
 
@@ -6,8 +6,34 @@ from typing import Any
 
 import numpy as np
 
+import tinytorch.tensor as tt
+from tinytorch.tensor import Array
+from tinytorch.tensor.ops.indexing import plain
+
 from .errors import GraphError
 from .registry import Gradient
+
+
+class Part:
+    """The gradient of an array of `shape` through one piece of it: `g` at the basic `index`, 0 elsewhere.
+
+    The pieces of one array are added to one array of zeros, so that a thousand of them cost what the whole costs.
+
+    >>> total = np.ones(3)
+    >>> Part(np.array([5.0]), (3,), slice(1)).add_to(total); total
+    array([6., 1., 1.])
+    """
+
+    __slots__ = ("g", "index", "shape")
+
+    def __init__(self, g: Array, shape: tuple[int, ...], index: Any) -> None:
+        self.g, self.shape, self.index = g, shape, index
+
+    def add_to(self, total: Array) -> None:
+        total[plain(self.index)] += self.g
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return tt.unindex.forward(self.g, self.shape, self.index)
 
 
 def sum_to(g: Gradient, home: Any) -> Gradient:

@@ -25,8 +25,8 @@ def observe_backward(observer: Observer) -> Iterator[Observer]:
     `gradient` is that of the node's result, `needs` says for each of `node.args` whether its gradient is wanted (an
     argument whose values the rule does not read may be the node that made it, with its `shape` and `dtype`). The
     observer calls `next(node, gradient, needs)` and returns what that returned: one gradient for each input, None
-    where there is none. Gradients are arrays, or tensors when the pass itself is recorded (`create_graph=True`);
-    an observer that keeps an array copies it, because other gradients are added to it later.
+    where there is none. Gradients are arrays (that of a piece may wait for `np.asarray`), or tensors when the pass
+    itself is recorded (`create_graph=True`). An observer that keeps an array copies it: others are added to it later.
     Observers are process-wide; later ones stand outside. A backward pass asks for them once, when it starts.
 
     >>> from tinytorch.autograd import enable_autograd

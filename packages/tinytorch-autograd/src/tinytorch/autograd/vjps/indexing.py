@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 import tinytorch.tensor as tt
+from tinytorch.tensor.ops.indexing import is_basic, plain
 
-from ..registry import defconst, defrefused, defvjp
+from ..fitting import Part
+from ..registry import Gradient, defconst, defrefused, defvjp
 
-defvjp(tt.getitem, lambda g, out, x, index: tt.unindex.lift(g, shape=x.shape, index=index), keep=("params",), new=True)
+
+def _getitem(g: Gradient, out: Gradient, x: Any, index: Any) -> Gradient:
+    if isinstance(g, np.ndarray) and is_basic(plain(index)):
+        return Part(g, x.shape, index)
+    return tt.unindex.lift(g, shape=x.shape, index=index)
+
+
+defvjp(tt.getitem, _getitem, keep=("params",), new=True)
 defvjp(tt.unindex, lambda g, out, x, shape, index: tt.getitem.lift(g, index=index), keep=("params",))
 defvjp(
     tt.gather,
