@@ -180,7 +180,7 @@ def test_the_exponents_of_negative_numbers_have_no_slope() -> None:
 
 def test_the_variance_of_too_few_elements_has_no_slope() -> None:
     x = leaf(1.0)
-    with np.errstate(all="ignore"), pytest.warns(RuntimeWarning, match="Degrees of freedom"):
+    with np.errstate(all="ignore"):
         x.var(correction=1).backward()
     assert x.grad is not None
     assert np.isnan(x.grad.item())

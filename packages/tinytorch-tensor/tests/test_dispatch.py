@@ -159,7 +159,7 @@ def test_arguments_are_bound_as_the_forward_names_them() -> None:
     for wrong in (lambda: tt.sum(), lambda: tt.sum(x, 0, axis=0), lambda: tt.add(x), lambda: tt.exp(x, x)):
         with pytest.raises(TypeError, match="the form is"):
             wrong()
-    with pytest.raises(TypeError, match=r"add: 'y' is an input; inputs are given by place, without names: add\(x, y\)"):
+    with pytest.raises(TypeError, match=r"add: 'y' is an input; inputs are positional-only: add\(x, y\)"):
         tt.add(x, y=1)
     assert repr(tt.sum) == "<primitive sum(x, axis, keepdims)>"
 

@@ -189,7 +189,13 @@ def test_writing_in_place_moves_the_clock_for_every_view() -> None:
 
 
 def test_extensions_add_names_and_take_them_away_again() -> None:
+    tt.announce("a test", ["half", "doubled", "exp"])
     before = dict(vars(Tensor))
+    with pytest.raises(
+        AttributeError, match="'Tensor' object has no attribute 'half': it comes with a test, which is off"
+    ):
+        Tensor([2.0]).half()
+    assert not hasattr(Tensor, "half") and not hasattr(Tensor([2.0]), "half")
     tt.extend("a test", {"half": lambda self: self / 2, "doubled": property(lambda self: self * 2)})
     assert Tensor([2.0]).half().tolist() == [1.0]
     assert Tensor([2.0]).doubled.tolist() == [4.0]
@@ -201,6 +207,7 @@ def test_extensions_add_names_and_take_them_away_again() -> None:
     assert dict(vars(Tensor)) == before
     with pytest.raises(AttributeError, match="comes with a test, which is off"):
         Tensor([2.0]).half()
+    assert Tensor([0.0]).exp().tolist() == [1.0]
 
 
 def test_creation() -> None:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from tinytorch.tensor import Array, Tensor, alias, mutation, note_write
-from tinytorch.tensor.dispatch import unwrap
+from tinytorch.tensor.precision import widen
+from tinytorch.tensor.running import unwrap
 from tinytorch.tensor.tensor import wrap
 
 from .errors import GraphError
@@ -177,6 +178,8 @@ class Arrays:
         for arg in node.args or ():
             inputs.append(arg._data if isinstance(arg, Tensor) else arg if type(arg) is Node else unwrap(arg))
         out = node.out if rule.keeps_out else node
+        if node.primitive.upcast:
+            gradient, out, *inputs = map(widen, (gradient, out, *inputs))
         if rule.fused is not None:
             return rule.fused(gradient, out, node.saved, needs, *inputs, **node.params)
         return rule(gradient, out, needs, inputs, node.params)

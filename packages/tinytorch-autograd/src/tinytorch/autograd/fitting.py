@@ -54,9 +54,7 @@ def sum_to(g: Gradient, home: Any) -> Gradient:
         axes = tuple(range(extra)) + tuple(
             axis + extra for axis, size in enumerate(home.shape) if size == 1 and g.shape[axis + extra] != 1
         )
-        # halves are summed in single precision: in their own, ten thousand ones are 2048
-        wide: Any = {"dtype": np.float32} if isinstance(g, np.ndarray) and g.dtype.char == "e" else {}
-        summed = np.sum(g, axis=axes, keepdims=True, **wide) if axes else g
+        summed = tt.sum.lift(g, axis=axes, keepdims=True) if axes else g
         if summed.shape[max(extra, 0) :] != home.shape:
             raise GraphError(f"backward: a rule gave a gradient of shape {g.shape} for an input of shape {home.shape}")
         g = np.reshape(summed, home.shape)

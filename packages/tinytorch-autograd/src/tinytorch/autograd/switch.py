@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Lock
 from typing import Any
 
-from tinytorch.tensor import Tensor, alias, extend, handlers, keep_freed_memory, pop, push, retract
+from tinytorch.tensor import Tensor, alias, announce, extend, handlers, keep_freed_memory, pop, push, retract
 
 from .gradients import backward
 from .hooks import register_hook
@@ -37,6 +37,8 @@ _MEMBERS: dict[str, Any] = {
     "register_hook": register_hook,
     "zero_grad": _zero_grad,
 }
+_PROVIDER = "tinytorch.autograd.enable_autograd()"
+announce(_PROVIDER, _MEMBERS)
 
 
 def enable_autograd(keep_memory: bool = True) -> None:
@@ -55,7 +57,7 @@ def enable_autograd(keep_memory: bool = True) -> None:
     with _switching:
         if recorder in handlers():
             return
-        extend("tinytorch.autograd.enable_autograd()", _MEMBERS)
+        extend(_PROVIDER, _MEMBERS)
         push(recorder)
     if keep_memory:
         keep_freed_memory()

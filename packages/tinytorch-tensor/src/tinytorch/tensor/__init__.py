@@ -29,7 +29,7 @@ from .creation import (
 from .dispatch import KERNEL, OBSERVE, RECORD, Handler, Primitive, handlers, handling, pop, primitive, push, registry
 from .dtypes import Array, default_dtype, set_default_dtype
 from .errors import DTypeError, FileFormatError, ShapeError, TinyTorchError
-from .extension import extend, retract
+from .extension import announce, extend, retract
 from .files import replacing
 from .memory import keep_freed_memory
 from .mutation import clock, note_write, written_since
@@ -40,10 +40,10 @@ __version__ = "0.3.0"
 
 __all__ = [
     "KERNEL", "OBSERVE", "RECORD", "Array", "DTypeError", "FileFormatError", "Handler", "Primitive", "ShapeError",
-    "Tensor", "TinyTorchError", "arange", "array_of", "check_int", "clock", "default_dtype", "default_generator",
-    "empty", "empty_like", "extend", "eye", "from_dlpack", "full", "full_like", "generator_for", "handlers", "handling",
-    "keep_freed_memory", "linspace", "manual_seed", "note_write", "ones", "ones_like", "pop", "primitive", "push",
-    "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "registry", "replacing", "retract",
-    "set_default_dtype", "written_since", "zeros", "zeros_like",
+    "Tensor", "TinyTorchError", "announce", "arange", "array_of", "check_int", "clock", "default_dtype",
+    "default_generator", "empty", "empty_like", "extend", "eye", "from_dlpack", "full", "full_like", "generator_for",
+    "handlers", "handling", "keep_freed_memory", "linspace", "manual_seed", "note_write", "ones", "ones_like", "pop",
+    "primitive", "push", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "registry", "replacing",
+    "retract", "set_default_dtype", "written_since", "zeros", "zeros_like",
     *_operations,
 ]  # fmt: skip

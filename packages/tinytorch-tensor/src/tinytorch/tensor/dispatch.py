@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, overload
 
 import numpy as np
+from numpy import ndarray
 
-from . import dtypes
-from .dtypes import Array, as_numbers, default_dtype
+from . import dtypes, precision
+from .dtypes import Array
+from .running import Result, explained, run1, run2, run_any, run_fused, settle
 from .tensor import Tensor, wrap
 
 KERNEL = 0
@@ -29,7 +30,6 @@ RECORD = 1
 OBSERVE = 2
 """The outermost level of handlers, for those that look on: they time, count or print."""
 
-Result = Any  # a Tensor, or for fused primitives the pair (Tensor, saved)
 Explain = Callable[..., Exception | None]
 Next = Callable[["Primitive", tuple[Any, ...], dict[str, Any]], Result]
 
@@ -54,8 +54,9 @@ class Primitive:
 
     Parameters of the forward before `/` (or its `*args`) are inputs: tensors, arrays, Python scalars, or None where the
     forward allows it. The others are parameters, which no gradient reaches. A `fused` primitive's forward returns
-    `(out, saved)`, where `saved` is whatever its own backward will want. `explain(error, *arrays, **params)` may turn a
-    ValueError, TypeError or IndexError of the forward into one that says more, or return None.
+    `(out, saved)`, where `saved` is whatever its own backward will want. Inputs of float16 reach the forward and the
+    gradient rule of an `upcast` primitive in float32, and results are rounded back. `explain(error, *arrays, **params)`
+    may turn a ValueError, TypeError or IndexError of the forward into one that says more, or return None.
     """
 
     def __init__(
@@ -69,10 +70,12 @@ class Primitive:
         params: tuple[str, ...] = (),
         variadic: bool = False,
         fused: bool = False,
+        upcast: bool = False,
         explain: Explain | None = None,
         module: str = "",
     ) -> None:
-        self.forward = forward
+        self.narrow = forward  # for inputs that need no widening
+        self.forward = precision.upcast(forward) if upcast else forward
         self.name = self.__name__ = self.__qualname__ = name
         self.__doc__ = doc
         self.__module__ = module
@@ -82,12 +85,20 @@ class Primitive:
         self.defaults = defaults  # of the last inputs, where they are optional
         self.arity = UNBOUNDED if variadic else len(inputs)
         self.fused = fused
+        self.upcast = upcast
         self.explain = explain
+        self.run = run_fused if fused else {1: run1, 2: run2}.get(self.arity, run_any)
 
     def __call__(self, *args: Any, **params: Any) -> Tensor:
         if len(args) != self.arity or (params and not self.params):
             args, params = self._bind(args, params)
-        result = _outermost(self, args, params)
+        try:
+            result: Result = self.run(self, args, params) if _outermost is None else _outermost(self, args, params)
+        except (ValueError, TypeError, IndexError) as error:
+            better = explained(self, error, args, params)
+            if better is error:
+                raise
+            raise better from None
         out: Tensor = result[0] if self.fused else result
         return out
 
@@ -131,9 +142,7 @@ class Primitive:
             return args, params
         by_name = [name for name in self.inputs if name in params]
         if by_name:
-            raise TypeError(
-                f"{self.name}: {by_name[0]!r} is an input; inputs are given by place, without names: {self.form}"
-            )
+            raise TypeError(f"{self.name}: {by_name[0]!r} is an input; inputs are positional-only: {self.form}")
         extra = args[self.arity :]
         missing = self.arity - len(args)
         if len(extra) > len(self.params) or missing > len(self.defaults) or params.keys() & self.params[: len(extra)]:
@@ -164,15 +173,18 @@ registry: dict[str, Primitive] = {}
 @overload
 def primitive(forward: Callable[..., Any], /) -> Primitive: ...
 @overload
-def primitive(*, fused: bool = ..., explain: Explain | None = ...) -> Callable[[Callable[..., Any]], Primitive]: ...
+def primitive(
+    *, fused: bool = ..., upcast: bool = ..., explain: Explain | None = ...
+) -> Callable[[Callable[..., Any]], Primitive]: ...
 def primitive(
     forward: Callable[..., Any] | None = None,
     /,
     *,
     fused: bool = False,
+    upcast: bool = False,
     explain: Explain | None = None,
 ) -> Any:
-    """Declare a primitive from its forward on arrays.
+    """Declare a primitive from its forward on arrays; see `Primitive` for the options.
 
     >>> @primitive
     ... def double(x, /):
@@ -181,11 +193,11 @@ def primitive(
     Tensor([2., 4.])
     """
     if forward is None:
-        return functools.partial(_from_forward, fused=fused, explain=explain)
-    return _from_forward(forward, fused, explain)
+        return functools.partial(_from_forward, fused=fused, upcast=upcast, explain=explain)
+    return _from_forward(forward, fused, upcast, explain)
 
 
-def _from_forward(forward: Callable[..., Any], fused: bool, explain: Explain | None) -> Primitive:
+def _from_forward(forward: Callable[..., Any], fused: bool, upcast: bool, explain: Explain | None) -> Primitive:
     """Inputs are the parameters before `/`, or all of `*args`."""
     parameters = inspect.signature(forward).parameters.values()
     inputs = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL)]
@@ -199,6 +211,7 @@ def _from_forward(forward: Callable[..., Any], fused: bool, explain: Explain | N
             params=tuple(p.name for p in parameters if p not in inputs),
             variadic=any(p.kind is p.VAR_POSITIONAL for p in inputs),
             fused=fused,
+            upcast=upcast,
             explain=explain,
             module=forward.__module__,
         )
@@ -212,130 +225,14 @@ def declare(primitive: Primitive) -> Primitive:
 
 
 def run(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Result:
-    """The innermost step: unwrap the inputs, run the forward, wrap what comes out."""
-    forward, raw = primitive.forward, None
-    try:
-        # most have one input or two: spelled out, without a loop and without unpacking, these take half the time
-        if len(args) == 1:
-            x = args[0]
-            x = x._data if isinstance(x, Tensor) else (raw := given(primitive, 0, x))
-            out = forward(x, **params) if params else forward(x)
-        elif len(args) == 2 and not params:
-            x, y = args
-            out = forward(
-                x._data if isinstance(x, Tensor) else x if type(x) in WEAK else (raw := given(primitive, 0, x)),
-                y._data if isinstance(y, Tensor) else y if type(y) in WEAK else (raw := given(primitive, 1, y)),
-            )
-        else:
-            inputs: list[Any] = []
-            for x in args:
-                if isinstance(x, Tensor):
-                    inputs.append(x._data)
-                else:
-                    inputs.append(x if type(x) in WEAK else (raw := given(primitive, len(inputs), x)))
-            out = forward(*inputs, **params)
-    except (ValueError, TypeError, IndexError) as error:
-        better = explained(primitive, error, args, params)
-        if better is error:
-            raise
-        raise better from None
-    saved = None
-    if primitive.fused:
-        if type(out) is not tuple or len(out) != 2:
-            raise no_pair(primitive, out)
-        out, saved = out
-    try:
-        if out.dtype is not dtypes.settled or raw is not None:
-            out = settle(primitive, out, args, params)
-    except AttributeError:
-        if hasattr(out, "dtype"):
-            raise
-        raise no_array(primitive, out) from None
-    result: Tensor = new(Tensor)  # what `wrap` does: the call would be a tenth of what dispatch costs
-    result._data = out if type(out) is ndarray else np.asarray(out)
-    result._grad = result.node = result.hooks = None
-    result.requires_grad = False
-    return (result, saved) if primitive.fused else result
-
-
-new, ndarray = object.__new__, np.ndarray
-
-WEAK = frozenset({int, float, bool})
-"""Python scalars take the dtype of the tensor they meet."""
-
-
-def unwrap(arg: Any) -> Any:
-    """An input as the forward sees it: an array, a Python scalar or None."""
-    if isinstance(arg, Tensor):
-        return arg._data
-    if isinstance(arg, np.generic):
-        return arg.item()  # np.sqrt(2) is a number like math.sqrt(2), and would lose digits as a float32 array
-    return arg if arg is None or type(arg) in WEAK else as_numbers(arg)
-
-
-def given(primitive: Primitive, place: int, arg: Any) -> Any:
-    """What was given as an input and is no tensor, as the forward sees it; None only where that is the default."""
-    if arg is None and place < len(primitive.inputs) - len(primitive.defaults):
-        name = primitive.inputs[place]
-        raise MissingInput(f"{primitive.name}: {name} is None; it must be a tensor, an array or a number")
-    return unwrap(arg)
-
-
-class MissingInput(TypeError):
-    """None was given where an input is needed; told apart from the errors of forwards, users see a TypeError."""
-
-
-def explained(primitive: Primitive, error: Exception, args: tuple[Any, ...], params: dict[str, Any]) -> Exception:
-    """An error of a forward as its user should see it: the primitive's own words, or a note of what was computed."""
-    if isinstance(error, MissingInput):
-        return TypeError(*error.args)
-    better = primitive.explain and primitive.explain(error, *map(unwrap, args), **params)
-    if better is None and not re.match(r"\w+: ", str(error)):  # which would say already what was called
-        shown = [f"{arg.shape} {arg.dtype}" if hasattr(arg, "dtype") else repr(arg)[:40] for arg in args]
-        error.add_note(f"while computing {primitive.name}({', '.join(shown)})")
-    return better or error
-
-
-def no_array(primitive: Primitive, out: Any) -> TypeError:
-    return TypeError(
-        f"{primitive.name}: its forward returned a {type(out).__name__}; a forward returns one array, "
-        "and a fused one (out, saved) with an array in the first place"
-    )
-
-
-def no_pair(primitive: Primitive, out: Any) -> TypeError:
-    return TypeError(
-        f"{primitive.name}: its forward returned a {type(out).__name__}; that of a fused primitive returns "
-        "(out, saved), with None for nothing saved"
-    )
-
-
-def settle(primitive: Primitive, out: Array, args: tuple[Any, ...], params: dict[str, Any]) -> Array:
-    """Give a floating-point result the dtype of the floating-point tensors it was made from; without one, the default.
-
-    In NumPy an integer array makes a float32 one float64, and so does a float64 array; here only tensors decide, and
-    arrays and lists beside them are computed with in the precision they have.
-    """
-    dtype = out.dtype
-    for arg in args:
-        if isinstance(arg, Tensor) and arg._data.dtype is dtype:
-            return out
-    if dtype.kind != "f" or "dtype" in params:
-        return out
-    floats = [arg._data.dtype for arg in args if isinstance(arg, Tensor) and arg._data.dtype.kind == "f"]
-    wanted = np.result_type(*floats) if floats else default_dtype()
-    if dtype.itemsize < wanted.itemsize and not floats and not primitive.fused:
-        inputs = [unwrap(arg) for arg in args]
-        if not any(isinstance(x, ndarray) and x.dtype.kind == "f" for x in inputs):
-            # of narrow integers NumPy computes functions in half precision: once more, with all digits
-            return primitive.forward(*[x.astype(wanted) if isinstance(x, ndarray) else x for x in inputs], **params)
-    return out.astype(wanted, copy=False)
+    """What the innermost handler calls."""
+    return primitive.run(primitive, args, params)
 
 
 # What is installed is process-wide. Both names are only ever bound anew, so that a thread that is computing sees the
 # handlers of before or of after, whole.
 _handlers: tuple[Handler, ...] = ()
-_outermost: Next = run
+_outermost: Next | None = None
 _changing = threading.Lock()
 
 
@@ -362,9 +259,9 @@ def pop(handler: Handler) -> None:
 
 def _install(*installed: Handler) -> None:
     global _handlers, _outermost
-    outermost: Next = run
-    for handler in installed:
-        outermost = functools.partial(handler.__call__, outermost)  # found once here instead of at every operation
+    outermost: Next | None = None
+    for handler in installed:  # each `__call__` is looked up once, here, instead of at every operation
+        outermost = functools.partial(handler.__call__, outermost or run)
     _handlers, _outermost = installed, outermost
 
 

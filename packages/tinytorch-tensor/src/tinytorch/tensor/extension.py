@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
-from .arraylike import ArrayLike
 from .tensor import Tensor
 
-_providers: dict[str, str] = {}  # name -> how to switch it on
-_off: set[str] = set()  # names that were added and taken away again
+_providers: dict[str, str] = {}  # name -> how to switch it on, of names that are on
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Stands in `Tensor` for a name that tensors do not have now: reading it raises AttributeError and says why."""
+
+    name: str
+    reason: str
+
+    def __get__(self, tensor: Tensor | None, owner: type[Tensor]) -> NoReturn:
+        raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}: {self.reason}")
+
+
+def announce(provider: str, names: Iterable[str]) -> None:
+    """Have tensors that are asked for one of `names` say that it comes with `provider` (`"enable_autograd()"`).
+
+    >>> announce("enable_doctest()", ["thrice"])
+    >>> Tensor([1, 2]).thrice
+    Traceback (most recent call last):
+        ...
+    AttributeError: 'Tensor' object has no attribute 'thrice': it comes with enable_doctest(), which is off; call it
+    """
+    for name in names:
+        if not hasattr(Tensor, name):
+            setattr(Tensor, name, Absent(name, f"it comes with {provider}, which is off; call it"))
 
 
 def extend(provider: str, members: dict[str, Any]) -> None:
@@ -27,7 +52,6 @@ def extend(provider: str, members: dict[str, Any]) -> None:
     for name, member in members.items():
         setattr(Tensor, name, member)
         _providers[name] = provider
-    _missing(_off - members.keys())
 
 
 def retract(names: set[str]) -> None:
@@ -35,31 +59,11 @@ def retract(names: set[str]) -> None:
 
     Raises ValueError for any other name.
     """
-    foreign = sorted(name for name in names if name not in _providers or name in _off)
+    foreign = sorted(names - _providers.keys())
     if foreign:
         raise ValueError(
             f"retract: {', '.join(foreign)} was not added by extend; only what was added can be taken away"
         )
     for name in names:
         delattr(Tensor, name)
-    _missing(_off | names)
-
-
-def _missing(names: set[str]) -> None:
-    """Have tensors explain `names` when they are asked for them.
-
-    A class with `__getattr__` reads every attribute more slowly, slots too: it is there while there are such names.
-    """
-    global _off
-    if names and not _off:
-        ArrayLike.__getattr__ = _explain  # type: ignore[attr-defined]
-    elif _off and not names:
-        del ArrayLike.__getattr__  # type: ignore[attr-defined]
-    _off = names
-
-
-def _explain(self: Tensor, name: str) -> Any:
-    message = f"{type(self).__name__!r} object has no attribute {name!r}"
-    if name in _off:
-        message += f" now: it comes with {_providers[name]}, which is off; call that first"
-    raise AttributeError(message, name=name, obj=self)
+        announce(_providers.pop(name), [name])

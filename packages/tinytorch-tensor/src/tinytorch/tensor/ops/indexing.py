@@ -50,7 +50,7 @@ def getitem(x: Array, /, index: Any) -> Array:
         raise _index_error("getitem", x, index, error) from None
 
 
-@primitive
+@primitive(upcast=True)
 def unindex(g: Array, /, shape: tuple[int, ...], index: Any) -> Array:
     """Zeros of `shape` with `g` added at `index`: what `getitem` took, put back; elements taken twice are summed."""
     index = plain(index)
@@ -202,7 +202,7 @@ def gather(x: Array, index: Array, /, axis: int) -> Array:
     return np.asarray(x)[_places("gather", x, index, axis)]
 
 
-@primitive
+@primitive(upcast=True)
 def scatter_add(x: Array, index: Array, source: Array, /, axis: int) -> Array:
     """x with `out[index[i, j], j] += source[i, j]` for axis 0, and so on; places named twice get the sum."""
     places = _places("scatter_add", x, index, axis)

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..dispatch import primitive
-from ..dtypes import Array, float16, float32
+from ..dtypes import Array
 from ..errors import ShapeError
 from ..tensor import Tensor
 from .elementwise import multiply
 from .shaping import broadcast_to, reshape
 
 
-@primitive
+@primitive(upcast=True)
 def matmul(x: Array, y: Array, /) -> Array:
     """The matrix product over the last two axes, the others broadcast: (..., n, k) @ (..., k, m) -> (..., n, m).
 
@@ -25,10 +25,8 @@ def matmul(x: Array, y: Array, /) -> Array:
     Tensor([3, 7])
     """
     try:
-        if x.dtype is float16 and y.dtype is float16:  # which no linear algebra library has: 100 times slower
-            return np.matmul(x.astype(float32), y.astype(float32)).astype(float16)
         return np.matmul(x, y)
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError):
         raise _matmul_error(x, y) from None
 
 
@@ -52,14 +50,11 @@ def outer(x: Any, y: Any) -> Tensor:
     return multiply(reshape(x, shape=(-1, 1)), reshape(y, shape=(1, -1)))
 
 
-@primitive
+@primitive(upcast=True)
 def einsum_of(*operands: Array, spec: str) -> Array:
     """What `einsum` does once every axis has a letter, as a primitive of any number of inputs."""
-    halves = np.result_type(*operands) == float16
     try:
-        wide = [np.asarray(operand, float32) for operand in operands] if halves else operands
-        out = np.einsum(spec, *wide, optimize=len(operands) > 1)
-        return out.astype(float16) if halves else out
+        return np.einsum(spec, *operands, optimize=len(operands) > 1)
     except ValueError as error:
         shapes = ", ".join(str(np.shape(operand)) for operand in operands)
         raise ValueError(f"einsum: {spec!r} for shapes {shapes}: {error}") from None

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.exceptions import AxisError
 
 from ..dispatch import Explain, primitive
-from ..dtypes import Array, float16, float32, float64
+from ..dtypes import Array, float32, float64
 from ..methods import Axis
+from ..precision import FEW, adds_rows, sum_in_blocks
 from ..tensor import Tensor
 
 # a reduction by its universal function skips two Python calls of np.sum and its like; the stubs want a literal keepdims
-_sum: Any = np.add.reduce
+_add: Any = np.add.reduce
 _prod: Any = np.multiply.reduce
 _max: Any = np.maximum.reduce
 _min: Any = np.minimum.reduce
@@ -58,7 +59,7 @@ def explain(name: str) -> Explain:
             return None
         if isinstance(error, TypeError) and (axis is None or type(axis) is int):
             return TypeError(f"{name}: {text}")
-        if isinstance(error, AxisError | TypeError) or "duplicate" in text:
+        if isinstance(error, IndexError | TypeError) or "duplicate" in text or "repeated" in text:
             return axis_error(name, x, axis)
         if "zero-size" in text or "empty sequence" in text:
             return ValueError(f"{name}: shape {x.shape} has nothing along axis {axis}; no elements have no {name}")
@@ -67,38 +68,52 @@ def explain(name: str) -> Explain:
     return better
 
 
-@primitive(explain=explain("sum"))
+@primitive(upcast=True, explain=explain("sum"))
 def sum(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The sum over `axis`.
+    """The sum over `axis`, of many floating-point numbers in blocks.
 
     >>> sum(Tensor([[1, 2], [3, 4]]), axis=0)
     Tensor([4, 6])
     """
-    return _sum(x, axis=axis, keepdims=keepdims)
+    if x.size > FEW and adds_rows(x, axis):
+        return sum_in_blocks(x, axis, keepdims)
+    return _add(x, axis=axis, keepdims=keepdims)
 
 
-@primitive(explain=explain("prod"))
+_sum = sum.narrow
+
+
+@primitive(upcast=True, explain=explain("prod"))
 def prod(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The product over `axis`."""
     return _prod(x, axis=axis, keepdims=keepdims)
 
 
-@primitive(explain=explain("mean"))
+@primitive(upcast=True, explain=explain("mean"))
 def mean(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean over `axis`; of integers, a float."""
-    return np.mean(x, axis=axis, keepdims=keepdims)
+    total = _sum(x if x.dtype.kind == "f" else x.astype(float64), axis, keepdims)
+    return total / (x.size // (np.size(total) or 1))
 
 
-@primitive(explain=explain("var"))
+_mean = mean.narrow
+
+
+@primitive(upcast=True, explain=explain("var"))
 def var(x: Array, /, axis: Axis = None, keepdims: bool = False, correction: int = 0) -> Array:
     """The mean squared distance from the mean over `axis`, divided by n - correction (as in NumPy, 0 unless asked)."""
-    return np.var(x, axis=axis, keepdims=keepdims, ddof=correction)
+    apart = x - _mean(x, axis, True)
+    total = _sum(np.square(apart), axis, keepdims)
+    return total / builtins.max(x.size // (np.size(total) or 1) - correction, 0)
 
 
-@primitive(explain=explain("std"))
+_var = var.narrow
+
+
+@primitive(upcast=True, explain=explain("std"))
 def std(x: Array, /, axis: Axis = None, keepdims: bool = False, correction: int = 0) -> Array:
     """The square root of `var`."""
-    return np.std(x, axis=axis, keepdims=keepdims, ddof=correction)
+    return np.sqrt(_var(x, axis, keepdims, correction))
 
 
 @primitive(explain=explain("max"))
@@ -113,28 +128,22 @@ def min(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     return _min(x, axis=axis, keepdims=keepdims)
 
 
-def _summable(x: Any) -> Array:
-    """x in a floating-point dtype that holds sums of its exponentials and squares, where one does."""
-    x = np.asarray(x)
-    return x if x.dtype.kind == "f" and x.dtype != float16 else x.astype(float32 if x.dtype == float16 else float64)
-
-
-@primitive(explain=explain("logsumexp"))
+@primitive(upcast=True, explain=explain("logsumexp"))
 def logsumexp(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The logarithm of the sum of e ** x over `axis`, exact where the powers would overflow; of nothing, -infinity.
 
     >>> round(logsumexp(Tensor([1000.0, 1000.0])).item(), 2)
     1000.69
     """
-    x = _summable(x)
+    x = x if x.dtype.kind == "f" else x.astype(float64)
     largest = _max(x, axis=axis, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(largest), largest, 0.0)
     with np.errstate(divide="ignore", over="ignore"):  # of nothing, and beside infinity
-        out = np.log(_sum(np.exp(x - shift), axis=axis, keepdims=True)) + shift
+        out = np.log(_sum(np.exp(x - shift), axis, True)) + shift
     return out if keepdims else np.squeeze(out, axis)
 
 
-@primitive(explain=explain("norm"))
+@primitive(upcast=True, explain=explain("norm"))
 def norm(x: Array, /, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> Array:
     """The length of x along `axis`: by squares (`ord` 2), by absolute values (1), or the largest of them (inf).
 
@@ -143,11 +152,11 @@ def norm(x: Array, /, ord: float = 2, axis: Axis = None, keepdims: bool = False)
     >>> norm(Tensor([3.0, -4.0])), norm(Tensor([3.0, -4.0]), ord=1)
     (Tensor(5.), Tensor(7.))
     """
-    x = _summable(x)
+    x = x if x.dtype.kind == "f" else x.astype(float64)
     if ord == 2:
-        return np.sqrt(_sum(np.square(x), axis=axis, keepdims=keepdims))
+        return np.sqrt(_sum(np.square(x), axis, keepdims))
     if ord == 1:
-        return _sum(np.abs(x), axis=axis, keepdims=keepdims)
+        return _sum(np.abs(x), axis, keepdims)
     if ord == np.inf:
         return _max(np.abs(x), axis=axis, keepdims=keepdims, initial=0.0)
     raise ValueError(f"norm: ord {ord!r}; it is 1, 2 or infinity, others can be written with abs, ** and sum")
@@ -177,17 +186,22 @@ def argmin(x: Array, /, axis: int | None = None, keepdims: bool = False) -> Arra
     return np.argmin(x, axis=axis, keepdims=keepdims)
 
 
-@primitive(explain=explain("cumsum"))
+@primitive(upcast=True, explain=explain("cumsum"))
 def cumsum(x: Array, /, axis: int | None = None) -> Array:
     """The running sum along `axis`, or of all elements in one row."""
-    return np.cumsum(x, axis=axis)
+    return _running(np.cumsum, x, axis)
 
 
-@primitive(explain=explain("cumprod"))
+@primitive(upcast=True, explain=explain("cumprod"))
 def cumprod(x: Array, /, axis: int | None = None) -> Array:
     """The running product along `axis`, or of all elements in one row.
 
     >>> cumprod(Tensor([2, 3, 4]))
     Tensor([ 2,  6, 24])
     """
-    return np.cumprod(x, axis=axis)
+    return _running(np.cumprod, x, axis)
+
+
+def _running(function: Any, x: Array, axis: int | None) -> Array:
+    """Computed in float64 where x is float32: the error of every element reaches all that follow."""
+    return function(x, axis, float64).astype(float32) if x.dtype == float32 else function(x, axis)

@@ -47,8 +47,6 @@ def reshape(x: Array, /, shape: Any) -> Array:
     """
     try:
         return x.reshape(shape if shape is not None else as_shape("reshape", shape))
-    except AttributeError:  # a Python number
-        return reshape.forward(np.asarray(x), shape)
     except (ValueError, TypeError):
         sizes = as_shape("reshape", shape)
         if sizes.count(-1) > 1:
