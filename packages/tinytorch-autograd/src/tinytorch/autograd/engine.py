@@ -125,20 +125,26 @@ class Pass:
                 gradient, new = run_hooks(leaf.hooks, gradient), True
             if self.wanted is None:
                 with _delivering:
-                    leaf._grad = self._sum(leaf, gradient, new)
+                    self._add_to_grad(leaf, gradient, new)
             elif leaf in self.wanted:
                 self.found[leaf] = self.kind.give(gradient, new)
 
-    def _sum(self, leaf: Tensor, gradient: Gradient, new: bool) -> Tensor:
+    def _add_to_grad(self, leaf: Tensor, gradient: Gradient, new: bool) -> None:
         before = leaf._grad
         if before is None:
-            return self.kind.give(gradient, new)
+            leaf._grad = self.kind.give(gradient, new)
+            return
         if before.shape != leaf.shape or before.dtype != leaf.dtype:
             raise GraphError(
                 f"backward: the .grad of a tensor of shape {leaf.shape} {leaf.dtype} is one of shape {before.shape} "
                 f"{before.dtype}; set it to None"
             )
-        return self.kind.add_to_grad(before, gradient)
+        in_place = before._data.flags.writeable and not before.requires_grad  # else it may be differentiated itself
+        total: Gradient = self.kind.add(self.kind.start(before), in_place, gradient, False)[0]
+        if total is before._data:
+            note_write(total)  # what was computed with it as a number may still wait for its pass
+        else:
+            leaf._grad = self.kind.give(total, True)
 
 
 def _unkept(node: Node) -> GraphError:
@@ -166,23 +172,19 @@ class Arrays:
     mode = no_grad
 
     @staticmethod
-    def start(seed: Tensor) -> Array:
+    def start(seed: Tensor) -> Gradient:
         return seed._data
 
     @staticmethod
     def through(node: Node, gradient: Array, needs: Sequence[bool]) -> Sequence[Gradient]:
         """The gradients of a node's inputs, by its rule."""
-        rule = node.rule
-        # lists and foreign arrays too, as the forward saw them
         inputs: list[Any] = []
-        for arg in node.args or ():
+        for arg in node.args or ():  # lists and foreign arrays too, as the forward saw them
             inputs.append(arg._data if isinstance(arg, Tensor) else arg if type(arg) is Node else unwrap(arg))
-        out = node.out if rule.keeps_out else node
-        if node.primitive.upcast:
+        out = node.out if node.rule.keeps_out else node
+        if node.dtype.itemsize == 2 and node.primitive.upcast:
             gradient, out, *inputs = map(widen, (gradient, out, *inputs))
-        if rule.fused is not None:
-            return rule.fused(gradient, out, node.saved, needs, *inputs, **node.params)
-        return rule(gradient, out, needs, inputs, node.params)
+        return node.rule(gradient, out, node.saved, needs, inputs, node.params)
 
     @staticmethod
     def fit(gradient: Gradient, home: Any) -> Array:
@@ -200,14 +202,6 @@ class Arrays:
     def give(gradient: Array, new: bool) -> Tensor:
         return wrap(gradient if new else gradient.copy())
 
-    @staticmethod
-    def add_to_grad(before: Tensor, gradient: Array) -> Tensor:
-        if before.requires_grad or not before._data.flags.writeable:
-            return before + gradient  # it may be differentiated, or only be read
-        np.add(before._data, gradient, out=before._data)
-        note_write(before._data)  # what was computed with it as a number may still wait for its pass
-        return before
-
 
 class Tensors:
     """Gradients are tensors, and the pass is recorded, so that they can be differentiated themselves."""
@@ -216,7 +210,7 @@ class Tensors:
     mode = enable_grad
 
     @staticmethod
-    def start(seed: Tensor) -> Tensor:
+    def start(seed: Tensor) -> Gradient:
         return seed
 
     @staticmethod
@@ -229,7 +223,7 @@ class Tensors:
         if node.rule.keeps_out:
             out = wrap(node.out)
             out.node, out.requires_grad = node, True
-        return node.rule(gradient, out, needs, inputs, node.params)
+        return node.rule(gradient, out, None, needs, inputs, node.params)
 
     @staticmethod
     def fit(gradient: Gradient, home: Any) -> Tensor:
@@ -242,10 +236,6 @@ class Tensors:
     @staticmethod
     def give(gradient: Tensor, new: bool) -> Tensor:
         return gradient.copy()
-
-    @staticmethod
-    def add_to_grad(before: Tensor, gradient: Tensor) -> Tensor:
-        return before + gradient
 
 
 Kind = type[Arrays] | type[Tensors]

@@ -6,7 +6,10 @@ import itertools
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from tinytorch.tensor import RECORD, Array, Primitive, Tensor, handlers, mutation, written_since
 
@@ -15,9 +18,10 @@ from .modes import modes
 from .registry import Rule, rule_of, rules
 
 _tracing: ContextVar[bool] = ContextVar("tracing", default=False)
-_births = itertools.count()
+next_birth = itertools.count().__next__
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Node:
     """One operation that was recorded: what went in, what came out, and when.
 
@@ -26,36 +30,20 @@ class Node:
     stands in for the tensor that it made: it has its `shape` and `dtype`, and does not keep its array alive.
     """
 
-    __slots__ = (
-        "args", "birth", "dtype", "hooks", "moment", "needs", "origins", "out", "params", "primitive", "rule", "saved",
-        "shape", "trace",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        primitive: Primitive,
-        args: tuple[Any, ...],
-        params: dict[str, Any],
-        origins: list[Origin | None],
-        needs: list[bool],
-        out: Array,
-        saved: Any,
-        rule: Rule,
-    ) -> None:
-        self.primitive = primitive
-        self.rule = rule
-        self.params = params
-        self.origins: list[Origin | None] = origins  # for each of args, where its gradient goes
-        self.needs = needs  # and whether it goes anywhere
-        self.args: tuple[Any, ...] | None = args if rule.keeps_inputs else _standing(args, origins)  # None once freed
-        self.out: Array | None = out if rule.keeps_out else None
-        self.shape = out.shape
-        self.dtype = out.dtype
-        self.saved = saved
-        self.birth = next(_births)
-        self.moment = mutation.now
-        self.hooks: list[Callable[[Tensor], Tensor | None]] | None = None
-        self.trace: list[traceback.FrameSummary] | None = None
+    primitive: Primitive
+    rule: Rule
+    args: tuple[Any, ...] | None  # None once freed
+    params: dict[str, Any]
+    origins: list[Origin | None]  # for each of args, where its gradient goes
+    needs: list[bool]  # and whether it goes anywhere
+    out: Array | None
+    saved: Any
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    birth: int
+    moment: int
+    hooks: list[Callable[[Tensor], Tensor | None]] | None = None
+    trace: list[traceback.FrameSummary] | None = None
 
     def check_usable(self) -> None:
         """Raise GraphError when what was kept has been freed, or written to since."""
@@ -82,11 +70,9 @@ class Node:
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise AttributeError("a node has no values", name="values", obj=self)  # the pass says whose rule asked for them
 
-    __array__ = __array_ufunc__ = __array_function__ = __getitem__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = (
-        _refuse
-    )
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __matmul__ = _refuse
-    __rmatmul__ = __pow__ = __rpow__ = __mod__ = __rmod__ = __abs__ = __float__ = _refuse
+    __array__ = __array_ufunc__ = __array_function__ = __getitem__ = __neg__ = __lt__ = __gt__ = _refuse
+    __le__ = __ge__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse
+    __truediv__ = __rtruediv__ = __matmul__ = __rmatmul__ = __pow__ = __rpow__ = _refuse
 
     def __repr__(self) -> str:
         return f"<node {self.birth}: {self.primitive.name}>"
@@ -104,11 +90,6 @@ def origin(arg: Origin) -> Origin:
     True
     """
     return arg if isinstance(arg, Node) or arg.node is None else arg.node
-
-
-def _standing(args: tuple[Any, ...], origins: list[Origin | None]) -> tuple[Any, ...]:
-    """Inputs without their arrays: for each tensor that was computed, the node that made it."""
-    return tuple([arg if where is None else where for arg, where in zip(args, origins, strict=True)])
 
 
 def _check_params(primitive: Primitive, params: dict[str, Any]) -> None:
@@ -154,9 +135,15 @@ class Recorder:
         rule = rules.get(primitive) or rule_of(primitive)  # before the forward runs: it might write in place
         result = next(primitive, args, params)
         out, saved = result if primitive.fused else (result, None)
-        if rule.reason or out._data.dtype.kind != "f":
+        array = out._data
+        if rule.reason or array.dtype.kind != "f":
             return result
-        out.node = node = Node(primitive, args, params, origins, needs, out._data, saved, rule)
+        if not rule.keeps_inputs:  # instead of each tensor that was computed, the node that made it
+            args = tuple([arg if where is None else where for arg, where in zip(args, origins, strict=True)])
+        out.node = node = Node(
+            primitive, rule, args, params, origins, needs, array if rule.keeps_out else None, saved,
+            array.shape, array.dtype, next_birth(), mutation.now,
+        )  # fmt: skip
         out.requires_grad = True
         if _tracing.get():
             node.trace = traceback.extract_stack()[:-2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tinytorch.tensor import Primitive, Tensor
@@ -11,53 +12,32 @@ Gradient = Any  # an array, or a tensor when the gradients are differentiated th
 Vjp = Callable[..., Gradient]
 
 
+@dataclass(eq=False, slots=True)
 class Rule:
     """What is known of a primitive's gradient: a function per input, one for all, a fused one; or why there is none."""
 
-    __slots__ = (
-        "composition",
-        "fused",
-        "jointly",
-        "keeps_inputs",
-        "keeps_out",
-        "new",
-        "reads_params",
-        "reason",
-        "vjps",
-    )
+    vjps: tuple[Vjp | None, ...] = ()
+    jointly: Vjp | None = None
+    fused: Vjp | None = None
+    composition: Callable[..., Tensor] | None = None
+    reason: str = ""
+    keeps_inputs: bool = False
+    keeps_out: bool = False
+    reads_params: bool = False
+    new: bool = False
 
-    def __init__(
-        self,
-        vjps: tuple[Vjp | None, ...] = (),
-        jointly: Vjp | None = None,
-        fused: Vjp | None = None,
-        composition: Callable[..., Tensor] | None = None,
-        reason: str = "",
-        keep: tuple[str, ...] = (),
-        new: bool = False,
-    ) -> None:
-        self.vjps = vjps
-        self.jointly = jointly
-        self.fused = fused
-        self.composition = composition
-        self.reason = reason
-        self.keeps_inputs = "inputs" in keep
-        self.keeps_out = "out" in keep
-        self.reads_params = "params" in keep
-        self.new = new or fused is not None
-
-    def __call__(self, g: Gradient, out: Any, needs: Any, inputs: Any, params: dict[str, Any]) -> Sequence[Gradient]:
-        """The gradients of all inputs, by a rule that is not fused: `g` and they are arrays, or tensors."""
+    def __call__(
+        self, g: Gradient, out: Any, saved: Any, needs: Sequence[bool], inputs: Sequence[Any], params: dict[str, Any]
+    ) -> Sequence[Gradient]:
+        """The gradients of all inputs; `g` and they are arrays, or tensors."""
+        if self.fused is not None:
+            return self.fused(g, out, saved, needs, *inputs, **params)
         if self.jointly is not None:
             return self.jointly(g, out, *inputs, **params)
         return [
             vjp(g, out, *inputs, **params) if needed and vjp is not None else None
             for vjp, needed in zip(self.vjps, needs, strict=True)
         ]
-
-    @property
-    def constant(self) -> bool:
-        return bool(self.reason)
 
 
 rules: dict[Primitive, Rule] = {}
@@ -119,7 +99,8 @@ def defvjp(
             f"defvjp: {primitive.name}: keep={keep}; it names 'inputs', 'out' and 'params', "
             "and a composition needs the inputs"
         )
-    rules[primitive] = Rule(vjps, jointly, fused, composition, keep=keep, new=new)
+    kept = ("inputs" in keep, "out" in keep, "params" in keep)
+    rules[primitive] = Rule(vjps, jointly, fused, composition, "", *kept, new=new or fused is not None)
 
 
 def defconst(*primitives: Primitive, reason: str) -> None:

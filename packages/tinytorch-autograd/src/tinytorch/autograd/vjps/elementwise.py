@@ -68,18 +68,17 @@ defvjp(tt.arctan2, lambda g, out, x, y: _angle(g, y, x), lambda g, out, x, y: -_
 
 
 def _larger(g: Gradient, out: Gradient, x: Any, y: Any) -> Gradient:
-    """To the larger; equal ones share, and a NaN is the concern of both."""
+    """To x where it is the larger; equal ones share, and where one is NaN both get all."""
     mine, ties = select(~(x < y), g), x == y
     return np.where(ties, g * 0.5, mine) if ties.any() else mine
 
 
 def _smaller(g: Gradient, out: Gradient, x: Any, y: Any) -> Gradient:
-    mine, ties = select(~(x > y), g), x == y
-    return np.where(ties, g * 0.5, mine) if ties.any() else mine
+    return _larger(g, out, y, x)
 
 
-defvjp(tt.maximum, _larger, lambda g, out, x, y: _larger(g, out, y, x), keep=("inputs",))
-defvjp(tt.minimum, _smaller, lambda g, out, x, y: _smaller(g, out, y, x), keep=("inputs",))
+defvjp(tt.maximum, _larger, _smaller, keep=("inputs",))
+defvjp(tt.minimum, _smaller, _larger, keep=("inputs",))
 defvjp(
     tt.where,
     None,

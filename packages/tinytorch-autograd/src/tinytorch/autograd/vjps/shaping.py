@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def _roll(g: Gradient, out: Gradient, x: Any, shift: Any, axis: Any = None) -> G
 def _repeat(g: Gradient, out: Gradient, x: Any, repeats: Any, axis: int | None = None) -> Gradient:
     shape = x.shape if axis is not None else (math.prod(x.shape),)
     axis = (axis or 0) % len(shape)
-    times = np.atleast_1d(np.asarray(repeats, np.int64))
+    times = np.atleast_1d(np.asarray(repeats, np.intp))
     if len(times) == 1:
         side_by_side = np.reshape(g, (*shape[: axis + 1], int(times[0]), *shape[axis + 1 :]))
         return np.reshape(np.sum(side_by_side, axis=axis + 1), x.shape)
@@ -35,14 +36,9 @@ def _repeat(g: Gradient, out: Gradient, x: Any, repeats: Any, axis: int | None =
 
 
 def _concat(g: Gradient, out: Gradient, *parts: Any, axis: int = 0) -> list[Gradient]:
-    gradients, start = [], 0
-    for part in parts:
-        size = part.shape[axis]
-        place = [slice(None)] * g.ndim
-        place[axis] = slice(start, start + size)
-        gradients.append(g[tuple(place)])
-        start += size
-    return gradients
+    before = (slice(None),) * (axis % len(g.shape))
+    ends = accumulate(part.shape[axis] for part in parts)
+    return [g[(*before, slice(end - part.shape[axis], end))] for part, end in zip(parts, ends, strict=True)]
 
 
 defvjp(tt.reshape, lambda g, out, x, shape: np.reshape(g, x.shape), keep=SHAPES)
