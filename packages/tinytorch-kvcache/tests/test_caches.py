@@ -89,7 +89,8 @@ def test_beyond_max_seq_len_nothing_is_written(make: Maker) -> None:
         (ValueError, "t of at least 1", lambda cache: cache.update(0, *entries(2, 0))),
         (ValueError, "do not fit", lambda cache: cache.update(0, np.ones(3), np.ones(3))),
         (ValueError, "do not fit", lambda cache: cache.update(0, entries(2, 1)[0], entries(2, 2)[0])),
-        (TypeError, "the cache holds float64", lambda cache: cache.update(0, *entries(2, 1, dtype=np.float32))),
+        (TypeError, "the cache holds float64", lambda cache: cache.update(0, *entries(2, 1, dtype=np.longdouble))),
+        (TypeError, "the cache holds float64", lambda cache: cache.update(0, *entries(2, 1, dtype=np.int32))),
         (ValueError, "but 0 were written", lambda cache: cache.advance()),
         (ValueError, "truncate: to 4", lambda cache: cache.truncate(4)),
         (ValueError, "truncate: to -1", lambda cache: cache.truncate(-1)),
@@ -262,7 +263,7 @@ def test_a_damaged_or_foreign_file_is_refused(make: Maker, tmp_path: Path) -> No
         whole.replace(b'batch_size\\": 2', b'batch_size\\": 3'),
     ):
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"cache.safetensors .*(is no whole|is truncated)"):
+        with pytest.raises(ValueError, match=r"cache.safetensors .*(is not a complete|is truncated)"):
             type(cache).load(path)
     with pytest.raises(FileNotFoundError):
         type(cache).load(tmp_path / "none")
@@ -418,11 +419,26 @@ def test_blocks_are_found_after_their_user_left_and_never_after_they_changed() -
     assert cache.resume(np.arange(8)[None]) == 0
 
 
-def test_forget_forgets_the_pool_too() -> None:
+def test_blocks_are_found_for_the_weights_that_filled_them_only() -> None:
     cache = PagedCache(pool())
+    cache.fingerprint = "one"
     fill(cache, 8, tokens=[range(8)])
-    cache.forget()
+    cache.reset()
+    cache.fingerprint = "other"
     assert cache.resume(np.arange(8)[None]) == 0
+    cache.fingerprint = "one"
+    assert cache.resume(np.arange(8)[None]) == 8
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint8, np.int64])
+def test_equal_beginnings_are_found_whatever_integers_they_are_given_as(dtype: Any) -> None:
+    blocks = pool()
+    first, second = PagedCache(blocks), PagedCache(blocks)
+    fill(first, 8, tokens=np.arange(8, dtype=dtype)[None])
+    for other in (np.int16, np.uint64, list):
+        second.reset()
+        assert second.resume([list(range(8))] if other is list else np.arange(8, dtype=other)[None]) == 8
+    assert blocks.find(np.arange(4, dtype=dtype)) is not None
 
 
 def test_unknown_tokens_are_never_shared() -> None:

@@ -148,6 +148,20 @@ def test_a_sliding_window_equals_its_mask(cuts: list[int], padded: bool) -> None
     close(in_parts(model, ids, cuts, counts), wanted)
 
 
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_core_of_ones_own_keeps_to_the_window(padded: bool) -> None:
+    model, ids, counts = make("llama", num_layers=1), tokens(2, 24), left_padded(2, 24) if padded else None
+    layer = model.blocks[0].attention
+    sizes: dict[str, Any] = {"num_heads": layer.num_kv_heads, "head_dim": layer.head_dim, "dtype": np.float64}
+    enable_kv_cache(model, SlidingWindowCache(2, 1, window=6, sinks=2, **sizes))
+    wanted = in_parts(model, ids, [3, 9, 10, 17], counts)
+    disable_kv_cache(model)
+    layer.core = lambda q, k, v, mask, causal: scaled_dot_product_attention(q, k, v, mask, causal)[0]
+    for cuts in ([], list(range(24)), [4, 16]):
+        enable_kv_cache(model, SlidingWindowCache(2, 1, window=6, sinks=2, **sizes))
+        close(in_parts(model, ids, cuts, counts), wanted)
+
+
 def test_int8_is_near_and_the_same_for_every_split() -> None:
     model, ids = make("llama"), tokens(2, 20)
     wanted = uncached(model, ids)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from tinytorch.kvcache import enable_kv_cache, speculative_generate
+from tinytorch.kvcache import SlidingWindowCache, disable_kv_cache, enable_kv_cache, speculative_generate
 
 from .models import Spy, make, tokens
 
@@ -54,13 +54,67 @@ def test_a_single_prompt_has_a_single_row() -> None:
 
 @pytest.mark.parametrize(
     ("prompt", "new", "num_draft", "words"),
-    [([1], 0, 1, "0 new tokens"), ([1], 1, 0, "0 at a time"), ([], 1, 1, "shape"), ([0.5], 1, 1, "float64")],
+    [
+        ([1], 0, 1, "max_new_tokens is 0"),
+        ([1], 1, 0, "num_draft is 0"),
+        ([], 1, 1, "shape"),
+        ([0.5], 1, 1, "float64"),
+    ],
 )
 def test_bad_arguments_are_named(prompt: Any, new: int, num_draft: int, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((ValueError, TypeError), match=words):
         speculative_generate(make(), make(), prompt, new, num_draft)
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_prompts_of_different_lengths(enabled: bool) -> None:
+    model, draft, prompts = make(), make(seed=1), [[1, 2, 3, 4], [5, 6], [7]]
+    wanted = model.generate(prompts, 7, temperature=0, stop=[4, 5, 6])
+    if enabled:
+        enable_kv_cache(model)
+        enable_kv_cache(draft)
+        model.generate(prompts, 2, temperature=0)
+    assert_array_equal(speculative_generate(model, draft, prompts, 7, stop=[4, 5, 6]).data, wanted.data)
+
+
+def test_a_model_may_be_its_own_draft() -> None:
+    model = make()
+    wanted = model.generate([1, 2, 3], 9, temperature=0)
+    enable_kv_cache(model)
+    assert_array_equal(speculative_generate(model, model, [1, 2, 3], 9).data, wanted.data)
+
+
+def test_with_weights_that_did_not_fill_the_cache() -> None:
+    model, draft, prompt = make(), make(seed=1), [1, 2, 3, 4]
+    enable_kv_cache(model)
+    enable_kv_cache(draft)
+    speculative_generate(model, draft, prompt, 5)
+    for parameter in model.parameters():
+        parameter.data *= -1.1
+    found = speculative_generate(model, draft, prompt, 5)
+    disable_kv_cache(model)
+    assert_array_equal(found.data, model.generate(prompt, 5, temperature=0).data)
 
 
 def test_another_vocabulary_is_refused() -> None:
     with pytest.raises(ValueError, match="17 tokens, the draft 19"):
         speculative_generate(make(), make(vocab_size=19), [1, 2], 3)
+
+
+@pytest.mark.parametrize("prompt", [[1], [[1], [2]], [5, 6, 7]])
+def test_a_prompt_begins_at_its_own_beginning_whatever_the_cache_holds(prompt: Any) -> None:
+    model, draft = make(), make(seed=1)
+    wanted = model.generate(prompt, 6, temperature=0)
+    for one in (model, draft):
+        enable_kv_cache(one)
+        one.generate(np.ones_like(np.atleast_2d(prompt)) * [[9, 8, 7]], 5, temperature=0)
+    assert_array_equal(speculative_generate(model, draft, prompt, 6).data, wanted.data)
+
+
+def test_a_window_that_cannot_go_back_is_filled_again() -> None:
+    model, draft = make("llama", num_layers=1), make("llama", seed=1)
+    attention = model.blocks[0].attention
+    sizes: dict[str, Any] = {"num_heads": attention.num_kv_heads, "head_dim": attention.head_dim, "dtype": np.float64}
+    enable_kv_cache(model, SlidingWindowCache(1, 1, **sizes, window=4, sinks=1))
+    wanted = model.generate([1, 2, 3], 20, temperature=0)
+    assert_array_equal(speculative_generate(model, draft, [1, 2, 3], 20).data, wanted.data)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import copy
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from tinytorch.attention import attention
 from tinytorch.autograd import enable_grad, no_grad
 from tinytorch.kvcache import (
     BlockPool,
+    CacheError,
     GrowingCache,
     KVCache,
     PagedCache,
+    StaleCacheError,
+    beam_search,
     disable_kv_cache,
     enable_kv_cache,
 )
@@ -39,6 +46,7 @@ def test_disabled_leaves_no_trace() -> None:
     model.generate([1, 2], 3)
     assert {cls: dict(vars(cls)) for cls in map(type, model.modules())} == classes
     disable_kv_cache(model)
+    assert model.__dict__.pop("_cache_enabled") is False  # all that stays
     after = everything(model)
     assert list(after) == list(before)
     for name, attributes in before.items():
@@ -55,7 +63,7 @@ def test_what_was_set_on_the_instance_comes_back() -> None:
     enable_kv_cache(model)
     model.generate([1, 2], 3)
     disable_kv_cache(model)
-    assert list(model.__dict__.items()) == list(before.items())
+    assert list(model.__dict__.items()) == [*before.items(), ("_cache_enabled", False)]
 
 
 def test_enabling_again_changes_nothing() -> None:
@@ -124,6 +132,133 @@ def test_two_models_do_not_meet() -> None:
                 assert np.abs(model(ids[:, t : t + 1]).data[:, 0] - logits[:, t]).max() < 1e-10
     disable_kv_cache(one)
     assert other._kv_cache.seq_pos == 12
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_models_that_share_blocks_are_disabled_in_any_order(order: tuple[int, int]) -> None:
+    models, ids = [make(), make()], tokens(1, 12)
+    models[1].blocks[1] = models[0].blocks[2]
+    cores = [module.core for model in models for module in model.modules() if hasattr(module, "core")]
+    with no_grad():
+        wanted = [model(ids).data for model in models]
+        for model in models:
+            enable_kv_cache(model)
+        for i in order:
+            for t in range(12):  # both are enabled, or the second alone
+                for j in (i, order[1]):
+                    if models[j]._kv_cache.seq_pos == t:
+                        assert np.abs(models[j](ids[:, t : t + 1]).data[:, 0] - wanted[j][:, t]).max() < 1e-10
+            models[order[1]]._kv_cache.reset()
+            disable_kv_cache(models[i])
+            assert_array_equal(models[i](ids).data, wanted[i])
+    assert [module.core for model in models for module in model.modules() if hasattr(module, "core")] == cores
+
+
+def test_what_is_set_while_enabled_survives() -> None:
+    model = make()
+    enable_kv_cache(model)
+    inner = model.forward
+
+    def doubled(*args: Any, **kwargs: Any) -> Tensor:
+        return inner(*args, **kwargs) * 2
+
+    def core(*args: Any) -> Tensor:
+        return args[2]
+
+    with no_grad():
+        wanted = model.next_logits([[1, 2, 3]]).data * 2
+        model.forward = doubled  # type: ignore[method-assign]
+        assert np.abs(model.next_logits([[1, 2, 3]]).data - wanted).max() < 1e-10
+        disable_kv_cache(model)
+        assert model.forward is doubled
+        assert np.abs(model.next_logits([[1, 2, 3]]).data - wanted).max() < 1e-10
+        del model.forward
+        enable_kv_cache(model)
+        model.blocks[1].attention.core = core
+        with pytest.raises(CacheError, match="attention was called 2 times"):
+            model([[1, 2]])
+        disable_kv_cache(model)
+    assert model.blocks[1].attention.core is core
+    assert model.blocks[0].attention.core is attention
+
+
+def test_the_words_that_others_read() -> None:
+    model = make()
+    cache = enable_kv_cache(model, batch_size=2, max_seq_len=9)
+    assert isinstance(cache, KVCache)
+    assert model._cache_enabled is True
+    assert model._kv_cache is cache
+    assert len(cache.caches) == 3
+    assert cache.caches[0][0].shape == cache.caches[2][1].shape == (2, 4, 9, 4)
+    with no_grad():
+        model(tokens(2, 5))
+    for layer, pair in enumerate(cache.caches):
+        for memory, held in zip(pair, cache.get(layer), strict=True):
+            assert_array_equal(memory[:, :, :5], held.data)
+    disable_kv_cache(model)
+    assert model._cache_enabled is False
+    enable_kv_cache(model)
+    assert model._cache_enabled is True
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16])
+def test_a_model_that_is_converted_while_enabled(dtype: Any) -> None:
+    model, ids = make(dtype=np.float32), tokens(1, 6)
+    cache = enable_kv_cache(model)
+    with no_grad():
+        model(ids)
+        model.astype(dtype)
+        with pytest.raises(StaleCacheError):
+            model(ids)
+        found = model.next_logits(ids)
+        assert (found.dtype, cache.dtype) == (dtype, dtype)
+        disable_kv_cache(model)
+        assert np.abs(found.data - model.next_logits(ids).data).max() < (1e-10 if dtype is np.float64 else 1e-1)
+
+
+def test_threads_may_use_one_cached_model() -> None:
+    model = make()
+    prompts = [[i, 2 * i, 3] for i in range(1, 6)]
+    wanted = [model.generate(prompt, 12, temperature=0).data for prompt in prompts]
+    enable_kv_cache(model)
+    wrong: list[Any] = []
+
+    def work(i: int) -> None:
+        for _ in range(6):
+            found = model.generate(prompts[i], 12, temperature=0).data
+            streamed = [*prompts[i], *model.stream(prompts[i], 12, temperature=0)]
+            beams = beam_search(model, prompts[i], 1, 12).data
+            wrong.extend(row for row in (found, streamed, beams) if not np.array_equal(row, wanted[i]))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(5) as threads:
+            list(threads.map(work, range(5)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert not wrong
+
+
+def test_training_in_one_thread_while_another_generates() -> None:
+    """The step under way belongs to its thread: attention elsewhere is what it was."""
+    model, ids = make(), tokens(2, 8)
+    wanted = step(model, ids)
+    enable_kv_cache(model)
+    found: list[Any] = []
+    here = threading.get_ident()
+
+    def train(module: Any, args: Any, kwargs: Any) -> None:
+        if threading.get_ident() == here:
+            with ThreadPoolExecutor(1) as thread:
+                found.extend(thread.submit(step, model, ids).result())
+
+    handle = model.blocks[1].norm1.register_forward_pre_hook(train)
+    with no_grad():
+        model.next_logits(ids)
+    handle.remove()
+    for a, b in zip(wanted, found, strict=True):
+        assert_array_equal(a, b)
 
 
 def test_every_layer_has_its_own_place() -> None:
@@ -282,7 +417,7 @@ def test_going_on_after_training_is_refused() -> None:
         model(tokens(1, 1))  # gradients alone change nothing
         model.norm.weight[0] = 3.0
         for _ in range(2):
-            with pytest.raises(ValueError, match="weights have changed since the cache was filled with 4 positions"):
+            with pytest.raises(ValueError, match="weights are not those that the cache was filled with, 4 positions"):
                 model(tokens(1, 1))
         cache.reset()
         model(tokens(1, 1))

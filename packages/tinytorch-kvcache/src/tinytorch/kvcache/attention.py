@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch.attention import attention, combine_masks
+from tinytorch.attention import attention
 from tinytorch.autograd import defrefused
 from tinytorch.tensor import Array, primitive
 
@@ -23,16 +23,11 @@ def cached_attention(
     `q` is (B, H, t, Dh), `k` and `v` (B, Hkv, t, Dh), H a multiple of Hkv. `mask` is over all positions so far, and
     broadcasts to (B, H, t, seq_pos + t). The result is that of `attention` over the whole sequence, at its end.
 
-    Raises ValueError when the cache is full, and for shapes that do not fit it.
+    Raises as `Cache.update` does.
     """
-    cache.update(layer, k, v)
     n = q.shape[2]
-    keys, values = cache.view(layer, n)
-    visible = cache.visible(n)
-    if mask is not None and keys.shape[2] < mask.shape[-1] > 1:
-        mask = mask[..., cache.positions(n)]  # the cache has let go of some
-    if visible is not None:
-        mask = visible if mask is None else np.asarray(combine_masks(mask, visible))
+    keys, values = cache.update_and_fetch(layer, k, v)  # (B, Hkv, t, Dh) -> (B, Hkv, S, Dh)
+    mask = cache.make_mask(n, mask)  # (..., seq_pos + t) -> (..., S)
     if n == 1 and (mask is None or (mask.dtype == bool and (mask.ndim < 3 or mask.shape[-3] == 1))):
         return attend_one(q, keys, values, mask)
     out: Array = attention.lift(q, keys, values, mask, causal=causal)

@@ -12,8 +12,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from tinytorch.attention import combine_masks
 from tinytorch.layers import load_metadata, load_tensors, save_tensors
-from tinytorch.tensor import Array, Tensor, default_dtype
+from tinytorch.tensor import Array, Tensor, array_of, default_dtype
+from tinytorch.tensor.errors import DTypeError, FileFormatError, ShapeError
+
+from .errors import CacheError, CacheFullError
+from .lock import StepLock
 
 PADDED = -1
 """In `Cache.tokens`, in place of an id: a position that nothing may attend to, left empty by padding."""
@@ -25,11 +30,12 @@ UNKNOWN = -2
 class Cache(ABC):
     """The keys and values that attention computed for the tokens so far, of every layer, for `batch_size` sequences.
 
-    A step writes the new tokens' keys and values of each layer with `update` and makes them part of the sequence with
-    `advance`; until then nothing has happened, and a step that failed half-way is simply written again. Each kind of
-    cache says how it stores (`_allocate`, `_write`, `_read`, `_select`, `buffers`, ...); the rules are here.
+    In a step, the attention of each layer calls `update_and_fetch`, and `advance` then makes the new tokens part of the
+    sequence. Before `advance` nothing has happened, and a step that failed half-way is simply written again. Each kind
+    of cache defines how it stores (`_allocate`, `_write`, `_read`, `_select`, `buffers`, ...); the rules are here.
 
     `num_heads` counts the heads of keys and values (fewer than those of queries in grouped-query attention).
+    `fingerprint` identifies the weights that the entries were computed with; None when no model was involved.
     """
 
     layout: ClassVar[tuple[str, ...]] = ("batch_size", "num_layers", "num_heads", "head_dim", "max_seq_len", "dtype")
@@ -53,57 +59,90 @@ class Cache(ABC):
         self.max_seq_len = max_seq_len
         self.dtype = np.dtype(default_dtype() if dtype is None else dtype)
         if self.dtype.kind != "f":
-            raise TypeError(f"{type(self).__name__}: dtype {self.dtype} is not floating-point; use float32 or float64")
+            raise DTypeError(f"{type(self).__name__}: dtype {self.dtype} is not floating-point; use float32 or float64")
         self.seq_pos = 0
         self._written = [0] * num_layers  # how far each layer has come, beyond seq_pos while a step is under way
         self.padded = False  # whether some of the tokens may be PADDED
+        self.fingerprint: str | None = None
+        self.lock = StepLock()
         self._tokens: Array = np.empty((batch_size, 0), np.int64)
         self._allocate()
 
     # The step
 
     def update(self, layer_idx: int, key: Tensor | Array, value: Tensor | Array) -> None:
-        """Write the keys and values of t new tokens, each (B, H, t, Dh), behind what was advanced over; do not advance.
+        """Write the keys and values of t new tokens, each (B, H, t, Dh), after what was advanced over; do not advance.
 
         Writing the same layer again before `advance` replaces what was written. Raises IndexError for a layer that does
-        not exist, TypeError for another dtype, ValueError for another shape, for more than `max_seq_len` positions and
-        for a layer that missed an earlier step; then nothing is written.
+        not exist, DTypeError for numbers that the cache's dtype cannot hold, ShapeError, CacheFullError for more than
+        `max_seq_len` positions, and CacheError for a layer that missed an earlier step; then nothing is written.
         """
-        keys = key.data if isinstance(key, Tensor) else key
-        values = value.data if isinstance(value, Tensor) else value
+        keys, values = array_of(key), array_of(value)
         n = keys.shape[2] if keys.ndim == 4 else 0
         shape = self.batch_size, self.num_heads, n, self.head_dim
-        if not (n and keys.shape == values.shape == shape and keys.dtype == values.dtype == self.dtype):
-            raise self._misfit(keys, values)
+        if not (n and keys.shape == values.shape == shape):
+            raise ShapeError(
+                f"update: key {keys.shape} and value {values.shape} do not fit; the cache takes "
+                f"({self.batch_size}, {self.num_heads}, t, {self.head_dim}) with t of at least 1"
+            )
+        if not (keys.dtype == values.dtype == self.dtype or (self._can_hold(keys) and self._can_hold(values))):
+            raise DTypeError(
+                f"update: key is {keys.dtype} and value {values.dtype}, the cache holds {self.dtype}; "
+                f"make it with dtype={np.result_type(keys, values)}, or convert them"
+            )
         layer = self._layer(layer_idx)
         end = self.seq_pos + n
         if self.max_seq_len is not None and end > self.max_seq_len:
-            raise ValueError(
+            raise CacheFullError(
                 f"update: position {end} is beyond max_seq_len={self.max_seq_len}, nothing was written; "
                 "make a longer cache, or reset() this one"
             )
         if self._written[layer] < self.seq_pos:
-            raise ValueError(
+            raise CacheError(
                 f"update: layer {layer} holds {self._written[layer]} of {self.seq_pos} positions, it missed a step; "
                 "update every layer before advance(), or reset()"
             )
         self._write(layer, self.seq_pos, keys, values)
         self._written[layer] = end
 
-    def advance(self, n: int = 1, tokens: npt.ArrayLike | None = None) -> None:
-        """Make the n positions that were written part of the sequence; `tokens` (B, n) says which tokens they are.
+    def update_and_fetch(
+        self, layer_idx: int, key: Tensor | Array, value: Tensor | Array
+    ) -> tuple[Array, Array]:  # (B, H, t, Dh) twice -> (B, H, S, Dh) twice
+        """`update`, then `view`: all keys and values that the t new queries may attend to, in the dtypes of the new.
 
-        Raises ValueError when no layer has n new positions, or when `tokens` has another shape.
+        Raises as `update` does.
+        """
+        self.update(layer_idx, key, value)
+        keys, values = self.view(layer_idx, key.shape[2])
+        return keys.astype(key.dtype, copy=False), values.astype(value.dtype, copy=False)
+
+    def make_mask(self, n: int, mask: Any = None) -> Any:
+        """The mask over what `update_and_fetch` returns for n new queries, (..., S): `mask` and `visible` together.
+
+        `mask` is over all positions so far, (..., seq_pos + n), as for `attention`. None: all up to themselves.
+        """
+        visible = self.visible(n)
+        if mask is not None and mask.shape[-1] > 1 and len(positions := self.positions(n)) < mask.shape[-1]:
+            mask = mask[..., positions]  # the cache has dropped some
+        if visible is None:
+            return mask
+        return visible if mask is None else np.asarray(combine_masks(mask, visible))
+
+    def advance(self, n: int = 1, tokens: npt.ArrayLike | None = None) -> None:
+        """Make the n positions that were written part of the sequence; `tokens` (B, n) are their ids.
+
+        Raises CacheError when no layer has n new positions, ShapeError when `tokens` has another shape, and DTypeError
+        when it does not hold integers.
         """
         end = self.seq_pos + n
         if n < 0 or end > max(self._written):
-            raise ValueError(
+            raise CacheError(
                 f"advance: by {n} from position {self.seq_pos}, but {max(self._written) - self.seq_pos} were written; "
                 "update() the layers first"
             )
-        ids = np.full((self.batch_size, n), UNKNOWN) if tokens is None else np.asarray(tokens)
+        ids = np.full((self.batch_size, n), UNKNOWN) if tokens is None else as_ids("advance", tokens)
         if ids.shape != (self.batch_size, n):
-            raise ValueError(f"advance: tokens of shape {ids.shape} for {n} positions of {self.batch_size} sequences")
+            raise ShapeError(f"advance: tokens of shape {ids.shape} for {n} positions of {self.batch_size} sequences")
         if end > self._tokens.shape[1]:
             longer = np.full((self.batch_size, max(end, 2 * self._tokens.shape[1])), UNKNOWN)
             longer[:, : self.seq_pos] = self._tokens[:, : self.seq_pos]
@@ -116,13 +155,13 @@ class Cache(ABC):
     def view(self, layer_idx: int, n: int = 0) -> tuple[Array, Array]:
         """Keys and values of a layer, each (B, H, S, Dh): what was advanced over and the n positions written since.
 
-        The entries stand for the positions `positions(n)`; which of them the n queries may attend to says `visible(n)`.
-        Raises ValueError when the layer was not written that far.
+        Their positions are `positions(n)`, and `visible(n)` tells which of them the n queries may attend to.
+        Raises CacheError when the layer was not written that far.
         """
         layer = self._layer(layer_idx)
         end = self.seq_pos + n
         if end > self._written[layer]:
-            raise ValueError(
+            raise CacheError(
                 f"get: layer {layer} holds {self._written[layer]} of {end} positions; update() it before advance()"
             )
         return self._read(layer, end)
@@ -153,9 +192,9 @@ class Cache(ABC):
         return 0
 
     def truncate(self, n: int) -> None:
-        """Forget all but the first n positions. Raises ValueError for n beyond seq_pos or below `rewindable`."""
+        """Forget all but the first n positions. Raises CacheError for n beyond seq_pos or below `rewindable`."""
         if not (n == 0 or self.rewindable <= n <= self.seq_pos):
-            raise ValueError(
+            raise CacheError(
                 f"truncate: to {n} positions, of {self.seq_pos}, where {self.rewindable} is the smallest possible; "
                 "reset() starts over"
             )
@@ -167,18 +206,16 @@ class Cache(ABC):
     def reset(self, batch_size: int | None = None) -> None:
         """Forget everything; with `batch_size`, make room for that many sequences."""
         self.truncate(0)
+        self.fingerprint = None
         if batch_size is not None and batch_size != self.batch_size:
             self._check_sizes(batch_size=batch_size)
             self.batch_size = batch_size
             self._tokens = np.empty((batch_size, 0), np.int64)
             self._allocate()
 
-    def forget(self) -> None:
-        """Forget everything, also what others could have shared, because the weights have changed."""
-        self.reset()
-
-    def resume(self, tokens: Array) -> int:
+    def resume(self, tokens: npt.ArrayLike) -> int:
         """Keep the longest beginning of `tokens` (B, T) that the cache holds, forget the rest; returns its length."""
+        tokens = as_ids("resume", tokens)
         n = min(self.seq_pos, tokens.shape[1])
         held = self._tokens[:, :n] == tokens[:, :n]
         if not held.all():
@@ -193,8 +230,13 @@ class Cache(ABC):
         Raises IndexError for an index that is not a sequence.
         """
         rows = np.asarray(indices)
-        known = rows.ndim == 1 and rows.size and rows.dtype.kind in "iu"
-        if not known or rows.min() < 0 or rows.max() >= self.batch_size:
+        if (
+            rows.ndim != 1
+            or not rows.size
+            or rows.dtype.kind not in "iu"
+            or rows.min() < 0
+            or rows.max() >= self.batch_size
+        ):
             raise IndexError(
                 f"reorder: {rows.tolist()} are not sequences of this cache; "
                 f"give whole numbers from 0 to {self.batch_size - 1}"
@@ -218,7 +260,7 @@ class Cache(ABC):
     def get_memory_usage(self) -> dict[str, float]:
         """What is allocated: `total_mb` and `per_layer_mb` (10**6 bytes), `cache_tensors`, `total_elements`.
 
-        The ids of the tokens, 8 bytes a position, stand beside it and are not counted.
+        The ids of the tokens, 8 bytes per position, are not counted.
         """
         buffers = self.buffers()
         return {
@@ -240,29 +282,33 @@ class Cache(ABC):
         """Write what the cache holds to a safetensors file, atomically."""
         for layer, written in enumerate(self._written):
             if written < self.seq_pos:
-                raise ValueError(f"save: layer {layer} holds {written} of {self.seq_pos} positions; update every layer")
+                raise CacheError(f"save: layer {layer} holds {written} of {self.seq_pos} positions; update every layer")
         layout = {name: getattr(self, name) for name in self.layout}
-        metadata = {"kind": type(self).__name__, "layout": json.dumps(layout, default=str)}
+        metadata = {
+            "kind": type(self).__name__,
+            "layout": json.dumps(layout, default=str),
+            "fingerprint": self.fingerprint or "",
+        }
         save_tensors({"tokens": self.tokens, **self._content()}, path, metadata)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """A cache like the one that was saved. Raises ValueError for a file that is damaged or of another kind."""
+        """A cache like the one that was saved. Raises FileFormatError for a file that is damaged or of another kind."""
         content, metadata = load_tensors(path), load_metadata(path)
         kind = metadata.get("kind", "no cache")
         if kind != cls.__name__:
-            raise ValueError(
-                f"load: {os.fspath(path)} holds {kind}, not {cls.__name__}; load it with the class it is of"
-            )
+            raise FileFormatError(f"load: {os.fspath(path)} holds {kind}, not {cls.__name__}; load it with that class")
         try:
-            cache = cls._made(json.loads(metadata["layout"]))
+            cache = cls._from_layout(json.loads(metadata["layout"]))
+            cache.fingerprint = metadata["fingerprint"] or None
             cache._restore(content)
         except (ValueError, TypeError, KeyError, IndexError, MemoryError) as error:
-            raise ValueError(f"load: {os.fspath(path)} is no whole {kind}: {error}; save() it again") from error
+            message = f"load: {os.fspath(path)} is not a complete {kind}: {error}; save() it again"
+            raise FileFormatError(message) from error
         return cache
 
     @classmethod
-    def _made(cls, layout: dict[str, Any]) -> Self:
+    def _from_layout(cls, layout: dict[str, Any]) -> Self:
         return cls(**layout)
 
     def _restore(self, content: dict[str, Array]) -> None:
@@ -273,8 +319,10 @@ class Cache(ABC):
         self._tokens, self.seq_pos, self._written = tokens.copy(), n, [n] * self.num_layers
         self.padded = PADDED in tokens
         self._fill(content)
+        if extra := content.keys() - {"tokens", *self._content()}:
+            raise ValueError(f"nothing takes {', '.join(sorted(extra))}")
 
-    # What each kind says for itself
+    # What each kind defines
 
     @abstractmethod
     def buffers(self) -> list[Array]:
@@ -315,18 +363,18 @@ class Cache(ABC):
             raise IndexError(f"layer {layer_idx}: the cache has {self.num_layers}, from 0 to {self.num_layers - 1}")
         return layer_idx
 
-    def _misfit(self, keys: Array, values: Array) -> Exception:
-        if keys.dtype != self.dtype or values.dtype != self.dtype:
-            return TypeError(
-                f"update: key is {keys.dtype} and value {values.dtype}, the cache holds {self.dtype}; "
-                f"make it with dtype={keys.dtype}, or convert them"
-            )
-        return ValueError(
-            f"update: key {keys.shape} and value {values.shape} do not fit; the cache takes "
-            f"({self.batch_size}, {self.num_heads}, t, {self.head_dim}) with t of at least 1"
-        )
+    def _can_hold(self, x: Array) -> bool:
+        return x.dtype.kind == "f" and np.can_cast(x.dtype, self.dtype)
 
     def _check_sizes(self, **sizes: Any) -> None:
         for name, size in sizes.items():
             if not isinstance(size, int | np.integer) or size < 1:
                 raise ValueError(f"{type(self).__name__}: {name}={size!r}; it must be a whole number of at least 1")
+
+
+def as_ids(name: str, tokens: npt.ArrayLike) -> Array:
+    """Tokens in one dtype, int64, whichever integers they are. Raises DTypeError for others."""
+    ids = array_of(tokens)
+    if ids.dtype.kind not in "iu":
+        raise DTypeError(f"{name}: tokens of dtype {ids.dtype}; they are integers, convert with astype('int64')")
+    return ids.astype(np.int64, copy=False)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinytorch.attention import MultiHeadAttention
 
 from .cache import Cache
+from .errors import CacheError
 from .preallocated import KVCache
-from .session import Session
+from .session import Request, Session, common_dtype
 
 
 def enable_kv_cache(
@@ -38,38 +41,42 @@ def enable_kv_cache(
     >>> disable_kv_cache(model)
     """
     session: Session | None = model.__dict__.get("_kv_session")
-    wanted = batch_size, max_seq_len
-    if session is not None and (session.cache is cache or (cache is None and session.wanted == wanted)):
-        session.prefill_chunk = _checked(prefill_chunk)
+    request = Request(batch_size, max_seq_len)
+    check_chunk(prefill_chunk)
+    if session is not None and (session.cache is cache or (cache is None and session.request == request)):
+        session.prefill_chunk = prefill_chunk
         return session.cache
     attentions = find_attentions(model)
-    first = attentions[0]
     sizes: dict[str, Any] = {
         "num_layers": len(attentions),
-        "num_heads": first.num_kv_heads,
-        "head_dim": first.head_dim,
-        "dtype": first.k_proj.weight.dtype,
+        "num_heads": attentions[0].num_kv_heads,
+        "head_dim": attentions[0].head_dim,
+        "dtype": common_dtype(model),
     }
-    chunk = _checked(prefill_chunk)
     given = cache is not None
     if cache is None:
         cache = KVCache(batch_size, model.max_seq_len if max_seq_len is None else max_seq_len, **sizes)
     for name, size in sizes.items():
-        if getattr(cache, name) != size:
-            raise ValueError(
-                f"enable_kv_cache: the cache has {name}={getattr(cache, name)}, the model {size}; "
+        has = getattr(cache, name)
+        if has != size if name != "dtype" else not np.can_cast(size, has):
+            raise CacheError(
+                f"enable_kv_cache: the cache has {name}={has}, the model {size}; "
                 f"make it with {', '.join(f'{name}={size}' for name, size in sizes.items())}"
             )
     disable_kv_cache(model)  # before the new session looks at what the model does
-    Session(model, attentions, cache, None if given else wanted, chunk).plug_in()
+    Session(model, attentions, cache, None if given else request, prefill_chunk).plug_in()
     return cache
 
 
 def disable_kv_cache(model: Any) -> None:
-    """Leave the model exactly as it was before `enable_kv_cache`. Harmless when no cache is enabled."""
+    """Leave the model exactly as it was before `enable_kv_cache`. Harmless when no cache is enabled.
+
+    What was set on the model or its attentions meanwhile stays, and `model._cache_enabled` stays, as False.
+    """
     session: Session | None = model.__dict__.get("_kv_session")
     if session is not None:
         session.unplug()
+        model._cache_enabled = False
 
 
 def find_attentions(model: Any) -> list[MultiHeadAttention]:
@@ -94,7 +101,7 @@ def find_attentions(model: Any) -> list[MultiHeadAttention]:
     return attentions
 
 
-def _checked(prefill_chunk: int | None) -> int | None:
+def check_chunk(prefill_chunk: int | None) -> None:
+    """Refuse chunks of less than one token."""
     if prefill_chunk is not None and prefill_chunk < 1:
         raise ValueError(f"enable_kv_cache: prefill_chunk={prefill_chunk}; it must be at least 1 token")
-    return prefill_chunk

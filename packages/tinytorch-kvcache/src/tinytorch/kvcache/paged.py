@@ -12,14 +12,17 @@ import numpy.typing as npt
 
 from tinytorch.tensor import Array, default_dtype
 
-from .cache import Cache
+from .cache import Cache, as_ids
+from .errors import CacheFullError
+from .lock import StepLock
+from .storage import check_entries
 
 
 class BlockPool:
     """Blocks of `block_size` positions, for all layers, counted by how many sequences use them.
 
-    A block that is full and whose tokens are known is found again by them (`find`), also after its last user let go
-    of it, until the pool has no other block left to give. One pool serves one model.
+    A full block whose tokens are known is found again by them (`find`), also after its last user released it, until the
+    pool has no other block left to give. It is found for the weights that filled it only, so models may share a pool.
 
     >>> pool = BlockPool(num_blocks=4, block_size=16, num_layers=2, num_heads=2, head_dim=8)
     >>> block = pool.take()
@@ -46,13 +49,14 @@ class BlockPool:
         self.keys = [np.empty((*rows, head_dim, block_size), self.dtype) for _ in range(num_layers)]
         self.values = [np.empty((*rows, block_size, head_dim), self.dtype) for _ in range(num_layers)]
         self.uses = [0] * num_blocks
+        self.lock = StepLock()
         self._free = OrderedDict.fromkeys(range(num_blocks))  # the longest unused first
-        self._by_tokens: dict[bytes, int] = {}
-        self._tokens_of: dict[int, bytes] = {}
+        self._by_name: dict[tuple[str | None, bytes], int] = {}
+        self._name_of: dict[int, tuple[str | None, bytes]] = {}
 
     @property
     def free(self) -> int:
-        """How many blocks nobody uses."""
+        """How many blocks are not in use."""
         return len(self._free)
 
     @property
@@ -60,11 +64,13 @@ class BlockPool:
         return sum(buffer.nbytes for buffer in (*self.keys, *self.values))
 
     def take(self) -> int:
-        """A block for one user. Raises ValueError when all are used."""
+        """A block for one user. Raises CacheFullError when all are in use."""
         if not self._free:
-            raise ValueError(f"take: all {self.num_blocks} blocks are in use; reset() a cache, or make a larger pool")
+            raise CacheFullError(
+                f"take: all {self.num_blocks} blocks are in use; reset() a cache, or make a larger pool"
+            )
         block, _ = self._free.popitem(last=False)
-        self.rename(block)
+        self.unname(block)
         self.uses[block] = 1
         return block
 
@@ -82,36 +88,40 @@ class BlockPool:
             self._free[block] = None
 
     def duplicate(self, block: int) -> int:
-        """A block of its own with the same content, for a user who wants to write into a shared one."""
+        """A block with the same content for one of the users of a shared one, which may then write into it."""
         twin = self.take()
         for buffer in (*self.keys, *self.values):
             buffer[twin] = buffer[block]
         self.release(block)
         return twin
 
-    def find(self, tokens: Array) -> int | None:
-        """The block that holds the last positions of a sequence that begins with exactly these tokens."""
-        return self._by_tokens.get(tokens.tobytes())
+    def find(self, tokens: Array, fingerprint: str | None = None) -> int | None:
+        """The block with the last positions of a sequence that begins with exactly these tokens (n,).
 
-    def rename(self, block: int, tokens: Array | None = None) -> None:
-        """Say what `find` finds the block by; without tokens, that its content is about to change."""
-        self._by_tokens.pop(self._tokens_of.pop(block, b""), None)
-        if tokens is not None and (name := tokens.tobytes()) not in self._by_tokens:
-            self._by_tokens[name] = block
-            self._tokens_of[block] = name
+        `fingerprint` identifies the weights that the block must have been filled with.
+        """
+        return self._by_name.get((fingerprint, as_ids("find", tokens).tobytes()))
 
-    def forget(self) -> None:
-        """Let no block be found any more."""
-        self._by_tokens.clear()
-        self._tokens_of.clear()
+    def name(self, block: int, tokens: Array, fingerprint: str | None = None) -> None:
+        """Let `find` find the block, unless it finds an equal one already."""
+        self.unname(block)
+        name = fingerprint, as_ids("name", tokens).tobytes()
+        if name not in self._by_name:
+            self._by_name[name] = block
+            self._name_of[block] = name
+
+    def unname(self, block: int) -> None:
+        """Let `find` no longer find the block, because its content is about to change."""
+        if block in self._name_of:
+            del self._by_name[self._name_of.pop(block)]
 
 
 class PagedCache(Cache):
     """A cache whose sequences are lists of blocks of a pool that many caches may use.
 
-    Sequences that begin alike share the blocks of their beginning, whether `copy` and `reorder` made them or `resume`
-    found them in the pool; whoever writes into a shared block first makes one of its own. Reading gathers the blocks,
-    which copies them. What it allocates, `nbytes`, is the pool.
+    Sequences share the blocks of equal beginnings, whether `copy` and `reorder` made them or `resume` found them in the
+    pool. A shared block is duplicated before one of its users writes into it. Reading gathers the blocks, which copies
+    them. `nbytes` is the memory of the whole pool.
 
     Source: Kwon et al. 2023, Efficient Memory Management for Large Language Model Serving with PagedAttention
     (arXiv:2309.06180), section 4.
@@ -135,9 +145,10 @@ class PagedCache(Cache):
         self.num_blocks = pool.num_blocks
         self.block_size = pool.block_size
         super().__init__(batch_size, pool.num_layers, pool.num_heads, pool.head_dim, max_seq_len, pool.dtype)
+        self.lock = pool.lock
 
     @classmethod
-    def _made(cls, layout: dict[str, Any]) -> Self:
+    def _from_layout(cls, layout: dict[str, Any]) -> Self:
         rows = {name: layout.pop(name) for name in ("batch_size", "max_seq_len")}
         return cls(BlockPool(**layout), **rows)
 
@@ -151,17 +162,14 @@ class PagedCache(Cache):
         twin._tables = self._shared(range(self.batch_size))
         return twin
 
-    def forget(self) -> None:
-        self.reset()
-        self.pool.forget()
-
-    def resume(self, tokens: Array) -> int:
+    def resume(self, tokens: npt.ArrayLike) -> int:
+        tokens = as_ids("resume", tokens)
         n, size = super().resume(tokens), self.block_size
         if (tokens < 0).any():
             return n
         found: list[list[int]] = []  # blocks of each sequence, one list for each block further on
         for end in range(n - n % size + size, tokens.shape[1] + 1, size):
-            blocks = [self.pool.find(row[:end]) for row in tokens]
+            blocks = [self.pool.find(row[:end], self.fingerprint) for row in tokens]
             if None in blocks:
                 break
             found.append([block for block in blocks if block is not None])
@@ -176,7 +184,7 @@ class PagedCache(Cache):
 
     def _allocate(self) -> None:
         self._tables: list[list[int]] = [[] for _ in range(self.batch_size)]
-        self._named = 0  # how many blocks of each sequence the pool was told the tokens of
+        self._named = 0  # how many blocks of each sequence have a name in the pool
 
     def _write(self, layer: int, start: int, keys: Array, values: Array) -> None:
         size, end = self.block_size, start + keys.shape[2]
@@ -189,17 +197,17 @@ class PagedCache(Cache):
             self.pool.values[layer][blocks, :, here] = values[:, :, there]
 
     def _own(self, start: int, end: int) -> None:
-        """Let the positions from start to end lie in blocks that nobody shares and nobody finds."""
+        """Let the positions from start to end lie in blocks that are neither shared nor found."""
         first, last = start // self.block_size, -(-end // self.block_size)
         try:
             for table in self._tables:
                 for i in range(first, min(last, len(table))):
                     if self.pool.uses[table[i]] > 1:
                         table[i] = self.pool.duplicate(table[i])
-                    self.pool.rename(table[i])
+                    self.pool.unname(table[i])
                 while len(table) < last:
                     table.append(self.pool.take())
-        except ValueError:
+        except CacheFullError:
             self._truncated()
             raise
 
@@ -224,7 +232,7 @@ class PagedCache(Cache):
             if (tokens < 0).any():
                 continue
             for i in range(self._named, self.seq_pos // self.block_size):
-                self.pool.rename(table[i], tokens[: (i + 1) * self.block_size])
+                self.pool.name(table[i], tokens[: (i + 1) * self.block_size], self.fingerprint)
         self._named = self.seq_pos // self.block_size
 
     def _truncated(self) -> None:
@@ -255,6 +263,5 @@ class PagedCache(Cache):
         wanted = self.batch_size, self.num_heads, self.seq_pos, self.head_dim
         for layer in range(self.num_layers):
             keys, values = content[f"{layer}.keys"], content[f"{layer}.values"]
-            if keys.shape != wanted or values.shape != wanted or keys.dtype != self.dtype or values.dtype != self.dtype:
-                raise self._misfit(keys, values)
+            check_entries(layer, keys, values, wanted, self.dtype)
             self._write(layer, 0, keys, values)

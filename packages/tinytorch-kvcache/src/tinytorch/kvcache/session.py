@@ -2,222 +2,306 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinytorch.attention import MultiHeadAttention, attention
+from tinytorch.attention import MultiHeadAttention
 from tinytorch.autograd import is_grad_enabled
-from tinytorch.autograd.recording import recorder
 from tinytorch.layers import Module, changes
-from tinytorch.tensor import Array, Tensor, handlers
+from tinytorch.tensor import Array, Tensor
+from tinytorch.tensor.errors import ShapeError
 
-from .attention import cached_attention
-from .cache import PADDED, Cache
+from .cache import PADDED, Cache, as_ids
+from .core import CachedCore, Step, current_step
+from .errors import CacheError, StaleCacheError
+from .fast_step import lower_next_logits, observed
 from .preallocated import KVCache
-from .straight import Step, straight
-from .weights import Watch
-
-RECORDER = (recorder,)
+from .staleness import WeightTracker
 
 
-class CachedCore:
-    """What stands in the place of an attention's `core`: while the session takes a step, it attends to the cache."""
+class Request(NamedTuple):
+    """What a cache was made for that the user did not make: it may be made to fit."""
 
-    __slots__ = ("layer", "original", "session")
+    batch_size: int
+    max_seq_len: int | None  # None: the model's, and more when it goes beyond
 
-    def __init__(self, session: Session, layer: int, original: Any) -> None:
-        self.session = session
-        self.layer = layer
-        self.original = original
 
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor, mask: Any, causal: bool) -> Tensor:
-        session = self.session
-        if not session.stepping:
-            out: Tensor = self.original(q, k, v, mask, causal)
-            return out
-        session.attended += 1
-        if self.original is attention:
-            return cached_attention(q, k, v, mask, cache=session.cache, layer=self.layer, causal=causal)
-        session.cache.update(self.layer, k, v)
-        keys, values = session.cache.view(self.layer, q.shape[2])
-        out = self.original(q, Tensor(keys, keys.dtype), Tensor(values, values.dtype), mask, causal)
-        return out
+class Replacement(NamedTuple):
+    """An attribute in an instance's own dictionary, and what it replaced there."""
+
+    name: str
+    value: Any
+    was_there: bool
+    before: Any
+
+    def undo(self, module: Module) -> None:
+        """Put back what was there, unless the attribute has been set again since."""
+        attributes = module.__dict__
+        if attributes.get(self.name) is not self.value:
+            return
+        if self.was_there:
+            attributes[self.name] = self.before
+        else:
+            del attributes[self.name]
 
 
 class Session:
-    """A model, its cache, and what stands in the place of the model's `forward` and `next_logits` meanwhile."""
+    """A model, its cache, and what replaces the model's `forward`, `next_logits`, `generate` and `stream` meanwhile."""
 
     def __init__(
         self,
         model: Any,
         attentions: list[MultiHeadAttention],
         cache: Cache,
-        wanted: tuple[int, int | None] | None,
+        request: Request | None,
         prefill_chunk: int | None,
     ) -> None:
         self.model = model
         self.attentions = attentions
         self.cache = cache
-        self.wanted = wanted  # batch_size and max_seq_len of a cache made for the model; None for one that was given
+        self.request = request
         self.prefill_chunk = prefill_chunk
-        self.original_forward = model.forward
-        self.original_next_logits = model.next_logits
-        self.stepping = False
-        self.aside = False  # whether the model is asked as if there were no cache
-        self.attended = 0  # layers, in this step
-        self.watch = Watch(model)
-        self._step: Step | None = None
-        self._made_at = -1
-        self._before: list[tuple[Module, str, bool, Any]] = []  # under which name something stood, and what
+        self.enabled = False
+        self.owner: object = self  # by which the attentions know their layers
+        self._weights = WeightTracker(model)
+        self._replaced: dict[str, Replacement] = {}
+        self._fast_step: Callable[..., Array] | None = None
+        self._changes = -1
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_step": None, "_made_at": -1}  # a copy of the model makes a step of its own
+        return {**self.__dict__, "_fast_step": None, "_changes": -1}  # a copy of the model makes its own
+
+    # Switching on and off
 
     def plug_in(self) -> None:
-        """Stand in the place of what the model did."""
-        for name, value in {
-            "forward": self.forward,
-            "next_logits": self.next_logits,
-            "_kv_cache": self.cache,
-            "_kv_session": self,
-            "_cache_enabled": True,
-        }.items():
-            self._put(self.model, name, value)
-        for layer, module in enumerate(self.attentions):
-            self._put(module, "core", CachedCore(self, layer, module.core))
+        """Replace what the model does."""
+        names = [name for name in ("forward", "next_logits", "generate", "stream") if hasattr(self.model, name)]
+        self._replace({name: getattr(self, name) for name in names})
+        self._replace({"_kv_cache": self.cache, "_kv_session": self, "_cache_enabled": True})
+        for layer, attention in enumerate(self.attentions):
+            if not isinstance(attention.core, CachedCore):
+                attention.core = CachedCore(attention.core)
+            attention.core.layers[self] = layer
 
     def unplug(self) -> None:
-        """Put everything back, in the instances' own dictionaries."""
-        while self._before:
-            module, name, was_there, value = self._before.pop()
-            if was_there:
-                module.__dict__[name] = value
-            else:
-                module.__dict__.pop(name, None)
+        """Put everything back in the instances' own dictionaries, except what was set again since."""
+        self.enabled = False
+        for replacement in reversed(self._replaced.values()):
+            replacement.undo(self.model)
+        for attention in self.attentions:
+            core = attention.core
+            if isinstance(core, CachedCore):
+                core.layers.pop(self, None)
+                if not core.layers:
+                    attention.core = core.original
 
-    def _put(self, module: Module, name: str, value: Any) -> None:
-        attributes = module.__dict__
-        self._before.append((module, name, name in attributes, attributes.get(name)))
-        attributes[name] = value
+    def fork(self) -> tuple[Any, Cache]:
+        """The model with a copy of its cache, for one sequence: nothing has to be put back afterwards."""
+        session = copy.copy(self)
+        with self.cache.lock:
+            session.cache = self.cache.copy()
+        session.model, session._weights, session._replaced = self._without(), WeightTracker(self.model), {}
+        if session.cache.batch_size != 1:
+            session.cache.reset(1)
+        session._replace({"forward": session.forward, "next_logits": session.next_logits})
+        return session.model, session.cache
+
+    def _replace(self, values: dict[str, Any]) -> None:
+        attributes = self.model.__dict__
+        for name, value in values.items():
+            self._replaced[name] = Replacement(name, value, name in attributes, attributes.get(name))
+            attributes[name] = value
+        self.enabled = True
+
+    def _without(self) -> Any:
+        """The model as it would be without this session: its parts under a shallow copy of the whole."""
+        model = copy.copy(self.model)
+        for replacement in reversed(self._replaced.values()):
+            replacement.undo(model)
+        return model
+
+    def _original(self, name: str) -> Any:
+        """A method of the model as it would be without this session."""
+        replaced = self._replaced[name]
+        return replaced.before if replaced.was_there else getattr(type(self.model), name).__get__(self.model)
+
+    # What the model does meanwhile
 
     def forward(self, tokens: Any, mask: Any = None, positions: Any = None, **options: Any) -> Tensor:
         """Logits of `tokens` (B, t) as the continuation of what the cache holds; then it holds them too.
 
         `mask`, (B, t) or (B, seq_pos + t), is 1 where a token counts. While gradients are recorded this is the model's
-        own forward, and the cache is left alone. Raises ValueError when the cache has no room, holds another number of
-        sequences, or was filled with other weights; then nothing has changed.
+        own forward, and the cache is left alone. Raises CacheError when the cache holds another number of sequences,
+        CacheFullError and StaleCacheError; then nothing has changed.
         """
-        if self.aside or self._recording():
-            self.watch.suspect = True
-            logits: Tensor = self.original_forward(tokens, mask, positions, **options)
+        step = current_step.get()
+        if not self.enabled or self._recording() or (step is not None and step.owner is None):
+            self._weights.suspect = True
+            logits: Tensor = self._original("forward")(tokens, mask, positions, **options)
             return logits
-        ids = tokens.data if isinstance(tokens, Tensor) else np.asarray(tokens)
-        cache, start = self.cache, self.cache.seq_pos
-        self._fit(ids, start + ids.shape[-1])
-        if not self.watch.same():
-            if start:
-                raise ValueError(
-                    f"model: the weights have changed since the cache was filled with {start} positions; "
-                    "call cache.reset() and give the tokens from the beginning"
-                )
-            self._forget()
-        known = ids
-        if mask is not None or cache.padded:
-            mask = self._counts(mask, ids)
-            known = np.where(mask[:, start:], ids, PADDED)
-        elif positions is None:
-            positions = np.arange(start, start + ids.shape[1])
-        self.attended, self.stepping = 0, True
-        try:
-            logits = self.original_forward(ids, mask, positions, **options)
-        finally:
-            self.stepping = False
-        if self.attended != cache.num_layers:
-            raise ValueError(
-                f"model: attention was called {self.attended} times for {cache.num_layers} layers; "
-                "call model.eval() if dropout is active, disable and enable the cache if modules were replaced"
-            )
-        cache.advance(ids.shape[1], known)
-        return logits
+        ids = as_ids("model", tokens)
+        with self.cache.lock:
+            return self._continue(ids, mask, positions, options)
 
     def next_logits(self, tokens: Any, mask: Any = None) -> Tensor:
         """Logits (B, V) of what follows each row of `tokens` (B, T), computing only what the cache does not hold."""
-        if self._recording() or (self.model.training and any(a.training and a.dropout for a in self.attentions)):
-            self.aside = True
-            try:
-                logits: Tensor = self.original_next_logits(tokens, mask)
-            finally:
-                self.aside = False
-            return logits
-        ids = tokens.data if isinstance(tokens, Tensor) else np.asarray(tokens)
-        cache, end = self.cache, ids.shape[-1]
-        self._fit(ids, end, anew=True)
-        if mask is not None:
-            mask = np.asarray(mask).astype(bool)
-            mask = None if mask.all() else mask
-        before = cache.seq_pos
-        known = ids if mask is None else np.where(mask, ids, PADDED)
-        start = cache.resume(known[:, :-1])
-        goes_on = start == before == end - 1
-        if not self.watch.same(thorough=not goes_on):
-            self._forget()
-            start = 0
-        elif goes_on and (step := self._straight()) is not None:
-            scores = step(ids[:, start], mask)
-            if scores is not None:
-                cache.advance(1, known[:, start:])
-                return Tensor(scores, scores.dtype)
-        chunk = self.prefill_chunk or end
-        while start < end:
-            stop = min(start + chunk, end)
-            part = None if mask is None else mask[:, :stop]
-            logits = self.model(ids[:, start:stop], part, last_only=True)
-            start = stop
-        return logits[:, -1]
+        if not self.enabled or self._recording() or self._drops():
+            return self._uncached(tokens, mask)
+        ids = as_ids("model", tokens)
+        with self.cache.lock:
+            valid = None if mask is None else np.asarray(mask).astype(bool)
+            if valid is not None and valid.all():
+                valid = None
+            start = self.resume(ids, valid)
+            if start == ids.shape[1] - 1 and self._fast_step is not None and not observed():
+                return self._one_more(self._fast_step, ids, valid)
+            return self._prefill(ids, valid, start)
 
-    def _straight(self) -> Step | None:
-        """The model as a function of one token, unless somebody watches; made anew when a module has changed."""
-        if self._made_at != changes():
-            self._step, self._made_at = straight(self.model, self.attentions, self.cache), changes()
-        return self._step if handlers() == RECORDER else None
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's own `generate`, which looks at the weights first, and lets no other thread in between."""
+        with self.generation():
+            return self._original("generate")(*args, **kwargs)
+
+    def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """The model's own `stream`, which looks at the weights first."""
+        return self._run(self._original("stream")(*args, **kwargs))
+
+    def _run(self, steps: Iterator[Any]) -> Iterator[Any]:
+        self._weights.suspect = True
+        try:
+            yield from steps  # without the lock: the next token may be asked for by another thread, or never
+        finally:
+            self._weights.suspect = True
+
+    @contextmanager
+    def generation(self) -> Iterator[None]:
+        """Around a generation that nothing else comes in between; the weights are looked at when it starts."""
+        with self.cache.lock:
+            self._weights.suspect = True
+            try:
+                yield
+            finally:
+                self._weights.suspect = True
+
+    # The steps
+
+    def _continue(self, ids: Array, mask: Any, positions: Any, options: dict[str, Any]) -> Tensor:
+        cache, start = self.cache, self.cache.seq_pos
+        fingerprint = self._fingerprint()
+        if start and cache.fingerprint not in (None, fingerprint):
+            raise StaleCacheError(
+                f"model: the weights are not those that the cache was filled with, {start} positions; "
+                "call cache.reset() and give the tokens from the beginning"
+            )
+        self._fit(ids, start + ids.shape[-1], from_start=not start)
+        cache.fingerprint = fingerprint
+        held = ids
+        if mask is not None or cache.padded:
+            mask = self._whole_mask(mask, ids)  # (B, t) -> (B, seq_pos + t)
+            held = np.where(mask[:, start:], ids, PADDED)
+        elif positions is None:
+            positions = np.arange(start, start + ids.shape[1])
+        with Step(self.owner, cache) as step:
+            logits: Tensor = self._original("forward")(ids, mask, positions, **options)
+        self._finish(step, held)
+        return logits
+
+    def _finish(self, step: Step, held: Array) -> None:
+        """Let the cache hold the new tokens, if every layer has written them."""
+        if step.attended != self.cache.num_layers:
+            raise CacheError(
+                f"model: attention was called {step.attended} times for {self.cache.num_layers} layers; "
+                "call model.eval() if dropout is active, disable and enable the cache if modules were replaced"
+            )
+        self.cache.advance(held.shape[1], held)
+
+    def _uncached(self, tokens: Any, mask: Any) -> Tensor:
+        with Step(None, self.cache):
+            logits: Tensor = self._original("next_logits")(tokens, mask)
+        return logits
+
+    def _one_more(self, step: Callable[..., Array], ids: Array, valid: Array | None) -> Tensor:
+        """The last token alone, where the cache holds all others."""
+        positions = np.array([self.cache.seq_pos]) if valid is None else None
+        with Step(self.owner, self.cache) as taken:
+            logits = step(ids[:, -1:], valid, positions, True)[:, 0]  # (B, 1) -> (B, 1, V) -> (B, V)
+        self._finish(taken, ids[:, -1:] if valid is None else np.where(valid[:, -1:], ids[:, -1:], PADDED))
+        return Tensor(logits, logits.dtype)
+
+    def _prefill(self, ids: Array, valid: Array | None, start: int) -> Tensor:
+        """The tokens from `start` on, all at once or `prefill_chunk` at a time."""
+        end = ids.shape[1]
+        chunk = self.prefill_chunk or end
+        for stop in range(start + chunk, end, chunk):
+            self.model(ids[:, start:stop], None if valid is None else valid[:, :stop], last_only=True)
+            start = stop
+        logits: Tensor = self._original("next_logits")(ids[:, start:], valid)
+        return logits
+
+    def resume(self, ids: Array, valid: Array | None) -> int:
+        """Let the cache hold no more than all tokens but the last, for the weights as they are; how many it holds."""
+        cache = self.cache
+        if not cache.seq_pos:
+            self._weights.suspect = True
+        fingerprint = self._fingerprint()
+        if cache.fingerprint not in (None, fingerprint):
+            cache.reset()
+        self._fit(ids, ids.shape[-1], from_start=True)
+        cache.fingerprint = fingerprint
+        return cache.resume((ids if valid is None else np.where(valid, ids, PADDED))[:, :-1])
+
+    # What they ask first
 
     def _recording(self) -> bool:
         return is_grad_enabled() and any(parameter.requires_grad for parameter in self.model.parameters())
 
-    def _forget(self) -> None:
-        self.cache.forget()
-        self.watch.accept()
+    def _drops(self) -> bool:
+        return self.model.training and any(a.training and a.dropout for a in self.attentions)
 
-    def _fit(self, ids: Array, end: int, anew: bool = False) -> None:
-        """Make sure that the cache fits the batch; one that was made for the model is made to fit, up to `end`."""
-        cache = self.cache
+    def _fingerprint(self) -> str:
+        if (count := changes()) != self._changes:
+            self._fast_step = lower_next_logits(self._without())
+            self._changes = count
+            self._weights.suspect = True
+        return self._weights.fingerprint()
+
+    def _fit(self, ids: Array, end: int, from_start: bool) -> None:
+        """Make sure that the cache fits the batch, or make it fit, up to `end`, if it was made for the model."""
+        cache, request = self.cache, self.request
         if ids.ndim != 2:
-            raise ValueError(f"model: tokens of shape {ids.shape}; the form is (B, T) with at least one token each")
+            raise ShapeError(f"model: tokens of shape {ids.shape}; the form is (B, T) with at least one token each")
         if len(ids) != cache.batch_size:
-            if self.wanted is None or (cache.seq_pos and not anew):
-                raise ValueError(
+            if request is None or not from_start:
+                raise CacheError(
                     f"model: {len(ids)} sequences, and the cache is for {cache.batch_size}; "
                     f"reset(batch_size={len(ids)}) it, or let enable_kv_cache(model) make one"
                 )
             cache.reset(len(ids))
-        if (
-            self.wanted is not None
-            and self.wanted[1] is None
-            and isinstance(cache, KVCache)
-            and end > cache.max_seq_len
-        ):
+        if request is None or not isinstance(cache, KVCache):
+            return
+        if not cache.seq_pos and (dtype := common_dtype(self.model)) != cache.dtype:
+            cache.astype(dtype)
+        if request.max_seq_len is None and end > cache.max_seq_len:
             cache.resize(max(end, 2 * cache.max_seq_len))  # positions that are not learned go on
 
-    def _counts(self, mask: Any, ids: Array) -> Array:
+    def _whole_mask(self, mask: Any, ids: Array) -> Array:
         """The mask over all positions, (B, seq_pos + t), from one over the new ones, or over all, or none."""
         start, shape = self.cache.seq_pos, ids.shape
-        counts = np.ones(shape, bool) if mask is None else np.asarray(mask)
-        if counts.shape == (shape[0], start + shape[1]):
-            counts = counts[:, start:]
-        if counts.shape != shape or counts.dtype.kind not in "biu":
-            raise ValueError(
-                f"model: a mask of shape {counts.shape} and dtype {counts.dtype} for tokens of shape {shape}; "
+        valid = np.ones(shape, bool) if mask is None else np.asarray(mask)
+        if valid.shape == (shape[0], start + shape[1]):
+            valid = valid[:, start:]
+        if valid.shape != shape or valid.dtype.kind not in "biu":
+            raise ShapeError(
+                f"model: a mask of shape {valid.shape} and dtype {valid.dtype} for tokens of shape {shape}; "
                 f"it is {shape}, 1 or true where a token counts, or {(shape[0], start + shape[1])} with those before"
             )
-        return np.concatenate((self.cache.tokens != PADDED, counts.astype(bool)), axis=1)
+        return np.concatenate((self.cache.tokens != PADDED, valid.astype(bool)), axis=1)
+
+
+def common_dtype(model: Module) -> np.dtype[Any]:
+    """The dtype that holds what a model of mixed dtypes computes."""
+    return np.result_type(*{weight.dtype for weight in model.parameters() if weight.dtype.kind == "f"})

@@ -1,4 +1,4 @@
-"""Speculative decoding: a small model guesses, the large one checks several guesses in one step."""
+"""Speculative decoding: a small model proposes tokens, the large one verifies several of them in one step."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from tinytorch.autograd import no_grad
-from tinytorch.tensor import Array, Tensor
+from tinytorch.tensor import Array, Tensor, check_int
 from tinytorch.transformer import Sampling
+from tinytorch.transformer.generation import filler
+from tinytorch.transformer.prompts import as_prompt
 
-from .cache import Cache
-from .enable import disable_kv_cache, enable_kv_cache
+from .enable import enable_kv_cache
+from .session import Session
 
 
 @no_grad()
@@ -23,13 +25,13 @@ def speculative_generate(
     """What `model.generate(prompt_tokens, max_new_tokens, temperature=0, stop=stop)` gives, in fewer steps of `model`.
 
     `draft`, a faster model of the same vocabulary, proposes `num_draft` tokens; `model` computes them all at once and
-    takes those that it would have chosen itself, and one more of its own. Rows (B, T) go on together, as far as all of
-    them agree. Caches are enabled for both models meanwhile, unless they are already.
+    accepts those that it would have chosen itself, and one more of its own. The rows of a batch go on together, as far
+    as all proposals are accepted. Caches are enabled for both models meanwhile, unless they are already.
 
-    Raises ValueError for a prompt of another shape, another vocabulary, and fewer than one token.
+    Raises ValueError for another vocabulary and for fewer than one token, and as `GPT.generate` does.
 
     Source: Leviathan, Kalman, Matias 2023, Fast Inference from Transformers via Speculative Decoding
-    (arXiv:2211.17192), for temperature 0.
+    (arXiv:2211.17192), algorithm 1, for temperature 0.
 
     >>> from tinytorch.transformer import GPT
     >>> model = GPT(vocab_size=50, embed_dim=16, num_layers=2, num_heads=4, max_seq_len=32).eval()
@@ -38,63 +40,85 @@ def speculative_generate(
     >>> bool((found == model.generate([1, 2, 3], 5, temperature=0)).all())
     True
     """
-    prompt = prompt_tokens.data if isinstance(prompt_tokens, Tensor) else np.asarray(prompt_tokens)
-    if prompt.ndim not in (1, 2) or prompt.dtype.kind not in "iu" or prompt.size == 0:
-        raise ValueError(
-            f"speculative_generate: a prompt of shape {prompt.shape} and dtype {prompt.dtype}; "
-            "give integers (T,) or (B, T)"
-        )
-    if max_new_tokens < 1 or num_draft < 1:
-        raise ValueError(
-            f"speculative_generate: {max_new_tokens} new tokens, {num_draft} at a time; give at least 1 of each"
-        )
+    ids, valid, single = as_prompt(prompt_tokens)
+    check_int("speculative_generate", "max_new_tokens", max_new_tokens, 1)
+    check_int("speculative_generate", "num_draft", num_draft, 1)
     if model.vocab_size != draft.vocab_size:
         raise ValueError(
             f"speculative_generate: the model has {model.vocab_size} tokens, the draft {draft.vocab_size}; "
             "both must mean the same by a token"
         )
-    how = Sampling(stop=stop)
-    stops = how.stops()
-    fill = int(stops[0]) if stops.size else 0
-    ids = np.atleast_2d(prompt).astype(np.int64)
-    goal = ids.shape[1] + max_new_tokens
-    ended = np.zeros(len(ids), bool)
-    with _cached(model, len(ids)) as cache, _cached(draft, len(ids)):
-        if ids.shape[1] > 1:
-            model.next_logits(ids[:, :-1])
-        while ids.shape[1] < goal and not (stops.size and ended.all()):
-            known = ids.shape[1]
-            guesses = min(num_draft, goal - known - 1)
-            proposal = ids
-            for _ in range(guesses):
-                guess = draft.next_logits(proposal).data.argmax(axis=-1)
-                proposal = np.concatenate((proposal, np.where(ended, fill, guess)[:, None]), axis=1)
-            logits = model(proposal[:, known - 1 :]).data  # (B, guesses + 1, V)
-            ids = _accepted(ids, logits.argmax(axis=-1), proposal[:, known:], ended, stops, fill)
-            cache.truncate(ids.shape[1] - 1)
-    return Tensor(ids[0] if prompt.ndim == 1 else ids)
+    sampling = Sampling(stop=stop)
+    rows = Rows(ids.astype(np.int64), valid, max_new_tokens, sampling.stops(), filler(sampling))
+    with _session(model, len(ids)) as target, _session(draft, len(ids)) as drafter:
+        while not rows.complete():
+            guesses = propose(drafter, rows, min(num_draft, rows.left() - 1))  # (B, n)
+            chosen = verify(target, rows, guesses)  # (B, n + 1)
+            rows.accept(chosen, guesses)
+    whole = rows.ids if valid is None else np.where(rows.mask(rows.ids.shape[1]), rows.ids, rows.fill)
+    return Tensor(whole[0] if single else whole)
 
 
-def _accepted(ids: Array, chosen: Array, guessed: Array, ended: Array, stops: Array, fill: int) -> Array:
-    """`ids` and the tokens that the model has chosen, up to the first guess that was wrong; notes which rows end."""
-    columns = [ids]
-    for i, column in enumerate(chosen.T):
-        tokens = np.where(ended, fill, column)
-        columns.append(tokens[:, None])
-        ended |= np.isin(tokens, stops)
-        if i == guessed.shape[1] or (tokens != guessed[:, i]).any() or (stops.size and ended.all()):
-            break
-    return np.concatenate(columns, axis=1)
+class Rows:
+    """The tokens of all sequences so far, (B, T)."""
+
+    def __init__(self, ids: Array, valid: Array | None, new: int, stops: Array, fill: int) -> None:
+        self.ids = ids
+        self.goal = ids.shape[1] + new
+        self.stops = stops
+        self.fill = fill  # what follows the end of a row
+        self.ended = np.zeros(len(ids), bool)
+        self._valid = None if valid is None else np.pad(valid, ((0, 0), (0, new)), constant_values=True)
+
+    def mask(self, length: int) -> Array | None:
+        """True where one of the first `length` tokens counts, (B, length); None when all do."""
+        return None if self._valid is None else self._valid[:, :length]
+
+    def left(self) -> int:
+        return self.goal - self.ids.shape[1]
+
+    def complete(self) -> bool:
+        return self.left() == 0 or bool(self.stops.size and self.ended.all())
+
+    def accept(self, chosen: Array, guesses: Array) -> None:
+        """Append what the model has chosen, (B, n + 1), up to the first token that was not guessed, (B, n)."""
+        for i, column in enumerate(chosen.T):
+            tokens = np.where(self.ended, self.fill, column)
+            self.ids = np.append(self.ids, tokens[:, None], axis=1)
+            self.ended |= np.isin(tokens, self.stops)
+            if self.complete() or i == guesses.shape[1] or (tokens != guesses[:, i]).any():
+                break
+
+
+def propose(drafter: Session, rows: Rows, n: int) -> Array:
+    """The n tokens that the draft would choose after `rows`: (B, n)."""
+    ids, known = rows.ids, rows.ids.shape[1]
+    for end in range(known, known + n):
+        guess = drafter.model.next_logits(ids, rows.mask(end)).data.argmax(axis=-1)
+        ids = np.append(ids, np.where(rows.ended, rows.fill, guess)[:, None], axis=1)  # (B, end) -> (B, end + 1)
+    return ids[:, known:]
+
+
+def verify(target: Session, rows: Rows, guesses: Array) -> Array:
+    """What the model chooses after `rows` and after each of the guesses, computed in one step: (B, n) -> (B, n + 1)."""
+    known = rows.ids.shape[1]
+    if target.resume(rows.ids, rows.mask(known)) < known - 1:  # the prompt; later, what a window could not go back to
+        target.model.next_logits(rows.ids[:, :-1], rows.mask(known - 1))
+    last = np.append(rows.ids[:, -1:], guesses, axis=1)
+    logits = target.model(last, rows.mask(known + guesses.shape[1]))  # (B, n + 1, V)
+    return logits.data.argmax(axis=-1)
 
 
 @contextmanager
-def _cached(model: Any, batch_size: int) -> Iterator[Cache]:
-    """The model's cache, or one for the time being."""
-    cache: Cache | None = model.__dict__.get("_kv_cache")
-    if cache is not None:
-        yield cache
-        return
+def _session(model: Any, batch_size: int) -> Iterator[Session]:
+    """The model with its cache, or with one for the time being."""
+    enabled = "_kv_session" in model.__dict__
+    if not enabled:
+        enable_kv_cache(model, batch_size=batch_size)
+    session: Session = model._kv_session
     try:
-        yield enable_kv_cache(model, batch_size=batch_size)
+        with session.generation():
+            yield session
     finally:
-        disable_kv_cache(model)
+        if not enabled:
+            session.unplug()

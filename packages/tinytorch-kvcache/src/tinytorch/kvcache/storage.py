@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -37,10 +39,10 @@ class Storage:
         """The first `end` keys and values, (B, H, end, Dh), as views."""
         return self.keys[..., :end].swapaxes(-1, -2), self.values[:, :, :end]
 
-    def resized(self, capacity: int, used: int) -> Storage:
-        """Storage of another capacity that begins with the `used` first entries of this one."""
+    def resized(self, capacity: int, used: int, dtype: npt.DTypeLike | None = None) -> Storage:
+        """Storage of another capacity or dtype that begins with the `used` first entries of this one."""
         batch_size, num_heads, head_dim, _ = self.keys.shape
-        other = Storage(batch_size, num_heads, head_dim, capacity, self.keys.dtype)
+        other = Storage(batch_size, num_heads, head_dim, capacity, self.keys.dtype if dtype is None else dtype)
         other.write(0, *self.read(used))
         return other
 
@@ -85,8 +87,14 @@ class StoredCache(Cache):
         for i, storage in enumerate(self._storages):
             keys, values = content[f"{i}.keys"], content[f"{i}.values"]
             wanted = *storage.values.shape[:2], self._used, storage.values.shape[3]
-            if keys.shape != wanted or values.shape != wanted or {keys.dtype, values.dtype} != {storage.keys.dtype}:
-                raise ValueError(f"{i}.keys is {keys.dtype} {keys.shape}; it should be {storage.keys.dtype} {wanted}")
+            check_entries(i, keys, values, wanted, storage.keys.dtype)
             if self._used > storage.capacity:
                 self._storages[i] = storage = storage.resized(self._used, 0)
             storage.write(0, keys, values)
+
+
+def check_entries(i: int, keys: Array, values: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse entries from a file that have another shape or dtype than the cache."""
+    for name, x in (("keys", keys), ("values", values)):
+        if x.shape != shape or x.dtype != dtype:
+            raise ValueError(f"{i}.{name} is {x.dtype} {x.shape}; it should be {dtype} {shape}")

@@ -1,0 +1,23 @@
+"""Errors of caches that callers may want to catch.
+
+TinyTorchError
+└── CacheError (ValueError)     a step that does not fit what the cache holds
+    ├── CacheFullError          no room is left; nothing was written
+    └── StaleCacheError         the model's weights are not those that filled the cache
+"""
+
+from __future__ import annotations
+
+from tinytorch.tensor.errors import TinyTorchError
+
+
+class CacheError(TinyTorchError, ValueError):
+    """A step does not fit what the cache holds."""
+
+
+class CacheFullError(CacheError):
+    """No room is left in the cache or in its pool; nothing was written."""
+
+
+class StaleCacheError(CacheError):
+    """The model's weights are not those that filled the cache."""

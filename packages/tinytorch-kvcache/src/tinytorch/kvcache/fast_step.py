@@ -1,0 +1,28 @@
+"""A model as one function on arrays, for the single tokens of a generation.
+
+For one token of a small model, calling modules and dispatching operations takes longer than the arithmetic. The
+function is what the model's layers offer (`tinytorch.layers.lower`), with `CachedCore` in its attentions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tinytorch.autograd.recording import recorder
+from tinytorch.layers import lower
+from tinytorch.tensor import handlers
+from tinytorch.transformer import GPT
+
+USUAL = GPT.next_logits
+
+
+def lower_next_logits(model: Any) -> Callable[..., Any] | None:
+    """(ids, mask, positions, last_only) -> logits on arrays, where those of the last position are `next_logits`."""
+    usual = getattr(type(model), "next_logits", None) is USUAL and "next_logits" not in model.__dict__
+    return lower(model) if usual else None
+
+
+def observed() -> bool:
+    """Whether a handler other than the recorder wants to see operations, so that modules must run."""
+    return handlers() != (recorder,)
