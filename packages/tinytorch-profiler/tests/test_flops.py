@@ -145,7 +145,7 @@ def test_every_primitive_of_the_stages_below_has_a_formula(primitive: tt.Primiti
     known = [rule for table in tables for rule in (table.get(primitive), table.get(primitive.name)) if rule]
     assert known
     if primitive in rules and not rules[primitive].reason:
-        assert all(rule.backward is not None for rule in known)
+        assert all(backward is not None for _, backward in known)
 
 
 def test_an_operator_without_a_formula_is_named_forward_and_backward() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from tinytorch.autograd import defvjp, grad
 from tinytorch.autograd.observing import _observers
 from tinytorch.layers import Linear, Module, ReLU, Sequential
 from tinytorch.layers import functional as F
+from tinytorch.optim import SGD, Adam, AdamW, Lion, Muon, Optimizer, RMSprop
 from tinytorch.profiler import Event, Profiler
 from tinytorch.profiler.events import Span, _nest
 from tinytorch.tensor import Tensor, handlers, primitive
@@ -347,3 +349,78 @@ def test_events_say_what_they_were_given() -> None:
     (event,) = prof.events
     assert isinstance(event, Event)
     assert (event.label, event.shapes, event.output.shape) == ("matmul", "2x3, 3x4", (2, 4))
+
+
+# Optimizers
+
+
+OPTIMIZERS: list[tuple[Callable[[Module], Optimizer], int, int]] = [
+    # the optimizer, its states per number, its operations per number
+    (lambda model: SGD(model, lr=0.1), 0, 2),
+    (lambda model: SGD(model, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1), 1, 9),
+    (lambda model: Adam(model), 2, 12),
+    (lambda model: Adam(model, weight_decay=0.1, amsgrad=True), 3, 15),
+    (lambda model: AdamW(model, weight_decay=0.1), 2, 13),
+    (lambda model: RMSprop(model), 1, 9),
+    (lambda model: RMSprop(model, centered=True, momentum=0.9, weight_decay=0.1), 3, 18),
+    (lambda model: Lion(model, weight_decay=0.1), 1, 10),
+]
+
+
+@pytest.mark.parametrize(("make", "states", "operations"), OPTIMIZERS)
+def test_an_update_is_counted_with_its_work_and_state(
+    make: Callable[[Module], Optimizer], states: int, operations: int
+) -> None:
+    model = network()
+    optimizer = make(model)
+    numbers = sum(p.size for p in model.parameters())
+    with Profiler(model) as prof:
+        step(model)
+        before = prof.current_memory
+        with prof.region("optimizer"):
+            optimizer.step()
+            optimizer.step()
+        assert prof.current_memory == before + 4 * states * numbers
+    first, second = prof.events[-2:]
+    assert first.label == optimizer.kind == type(optimizer).__name__
+    assert first.work == second.work == (0, operations * numbers)
+    assert first.traffic == second.traffic == (4 * (2 + states) * numbers, 4 * (1 + states) * numbers)
+    assert (first.allocated, second.allocated) == (4 * states * numbers, 0)
+    assert optimizer.kind not in prof.not_counted
+    rows = {row.name: row for row in prof.rows("region")}
+    assert rows["optimizer"].count == 2
+    assert rows["optimizer"].elementwise == 2 * operations * numbers
+    assert 0 < rows["optimizer"].self_ns <= rows["optimizer"].total_ns
+    assert prof.peak_memory >= before + 4 * states * numbers
+
+
+def test_an_update_without_formula_is_named_and_one_without_gradients_is_none() -> None:
+    model = Linear(4, 4, bias=False)
+    with Profiler(model) as prof:
+        Muon(model).step()
+        assert prof.events == []
+        model(tt.ones(2, 4)).sum().backward()
+        Muon(model).step()
+    assert prof.not_counted == {"Muon": 1}
+
+
+def test_each_group_is_an_update_with_its_own_options() -> None:
+    model = network()
+    groups = [
+        {"params": [model.get_parameter("0.weight")], "weight_decay": 0.1},
+        {"params": [model.get_parameter("2.0.weight")], "weight_decay": 0.0},
+    ]
+    with Profiler() as prof:
+        step(model)
+        AdamW(groups).step()
+    assert [event.work.elementwise for event in prof.events[-2:]] == [13 * 8 * 16, 12 * 16 * 4]
+
+
+def test_a_full_log_leaves_updates_out_but_done() -> None:
+    model = Linear(2, 2, bias=False)
+    before = model.weight.data.copy()
+    with Profiler(limit=1) as prof:
+        model(tt.ones(1, 2)).sum().backward()
+        SGD(model, lr=0.1).step()
+    assert prof.dropped == 5
+    assert (model.weight.data < before).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -14,6 +15,7 @@ from tinytorch.tensor import Array, ShapeError, Tensor, note_write
 
 from . import state
 from .buckets import Memory, State
+from .observing import observe
 from .options import check_at_least_zero
 from .state import Group
 
@@ -141,17 +143,20 @@ class Optimizer:
 
     def apply(self, found: list[Gathered]) -> None:
         """The second half: update every parameter for which `gather` found a gradient."""
-        for group, memory, (arrays, gradients) in zip(self.param_groups, self.memories, found, strict=True):
-            memory.keep(self.states(group))
-            decay, keep = group.get("weight_decay", 0.0), 1.0
-            if self.decoupled:
-                decay, keep = 0.0, 1 - group["lr"] * decay
-            for bucket in memory.buckets(arrays):
-                g = bucket.gradient(gradients, decay)
-                self.update(bucket.change, g, bucket.state, bucket.extra, memory.steps[bucket.members[0]] + 1, group)
-                bucket.apply(keep)
-            memory.advance(arrays)
-            note_write(*[array for array in arrays if array is not None])
+        for group, memory, gathered in zip(self.param_groups, self.memories, found, strict=True):
+            observe(partial(self._apply, group, memory, *gathered), self.kind, group, memory, gathered[0])()
+
+    def _apply(self, group: Group, memory: Memory, arrays: list[Array | None], gradients: list[Array]) -> None:
+        memory.keep(self.states(group))
+        decay, keep = group.get("weight_decay", 0.0), 1.0
+        if self.decoupled:
+            decay, keep = 0.0, 1 - group["lr"] * decay
+        for bucket in memory.buckets(arrays):
+            g = bucket.gradient(gradients, decay)
+            self.update(bucket.change, g, bucket.state, bucket.extra, memory.steps[bucket.members[0]] + 1, group)
+            bucket.apply(keep)
+        memory.advance(arrays)
+        note_write(*[array for array in arrays if array is not None])
 
     def _gradients(self, memory: Memory) -> Gathered:
         arrays: list[Array | None] = []

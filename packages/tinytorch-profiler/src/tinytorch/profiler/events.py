@@ -13,12 +13,12 @@ from tinytorch.tensor import Primitive
 from .flops import Arithmetic, arithmetic
 from .shaped import Shaped, shaped
 from .traffic import traffic
-from .watch import BACKWARD, BLOCK, ENTER, FORWARD, MODULE, Log
+from .watch import BACKWARD, BLOCK, ENTER, FORWARD, MODULE, OPERATIONS, UPDATE, Log
 
 
 @dataclass(eq=False)
 class Span:
-    """A stretch of time in one thread, in nanoseconds; `kind` is block, module, region, forward or backward."""
+    """Time in one thread, in nanoseconds; `kind` is block, module, region, forward, backward or update."""
 
     kind: str
     name: str
@@ -43,9 +43,10 @@ class Span:
 
 @dataclass(eq=False, kw_only=True)
 class Event(Span):
-    """One run of a primitive's forward, or of its gradient rule."""
+    """One run of a primitive's forward, of its gradient rule, or of an optimizer's update of a group."""
 
-    primitive: Primitive
+    primitive: Primitive | str
+    """The name of the optimizer for an update."""
     inputs: tuple[Any, ...]
     """`Shaped` for arrays, scalars and None as they were."""
     params: dict[str, Any]
@@ -66,7 +67,7 @@ class Event(Span):
     @property
     def label(self) -> str:
         """The operator's name, and whether this is its backward."""
-        return self.name if self.kind == FORWARD else f"{self.name} backward"
+        return f"{self.name} backward" if self.kind == BACKWARD else self.name
 
     @property
     def shapes(self) -> str:
@@ -89,6 +90,9 @@ class Event(Span):
         """Bytes read and written."""
         if self.nested:
             return 0, 0
+        if self.kind == UPDATE:  # reads the parameters, their gradients and the state; writes all but the gradients
+            moved, states = sum(x.nbytes for x in self.inputs), self.params["states"]
+            return (2 + states) * moved, (1 + states) * moved
         return traffic(self.primitive, self.output, self.inputs, self.allocated, self.needs is not None)
 
 
@@ -111,7 +115,7 @@ def read(log: Log, dropped: int = 0) -> Recording:
     for entry in log:
         if isinstance(entry, ReferenceType):
             reader.death(entry)
-        elif entry[0] in (FORWARD, BACKWARD):
+        elif entry[0] in OPERATIONS:
             reader.operation(*entry)
         else:
             reader.edge(*entry)
@@ -134,7 +138,7 @@ class _Reader:
         self._open: dict[int, list[Span]] = {}  # by thread
 
     def operation(
-        self, kind: str, primitive: Primitive, start: int, stop: int, thread: int, inputs: Any, params: Any,
+        self, kind: str, primitive: Primitive | str, start: int, stop: int, thread: int, inputs: Any, params: Any,
         output: Any, fresh: tuple[Any, ...], birth: int | None, needs: tuple[bool, ...] | None,
     ) -> None:  # fmt: skip
         if inputs is None and birth is not None:
@@ -147,9 +151,10 @@ class _Reader:
         for reference, size in zip(fresh[::2], fresh[1::2], strict=True):
             self._sizes[id(reference)] = size
             self._change(size)
+        name = primitive if isinstance(primitive, str) else primitive.name
         self.events.append(
             Event(
-                kind, primitive.name, start, stop, thread, primitive=primitive, inputs=given[0], params=given[1],
+                kind, name, start, stop, thread, primitive=primitive, inputs=given[0], params=given[1],
                 output=Shaped(*output), needs=needs, birth=birth, allocated=sum(fresh[1::2]), live=self._live,
             )
         )  # fmt: skip
@@ -191,7 +196,7 @@ class _Reader:
 def _nest(spans: Iterable[Span]) -> None:
     """Find the parent of each span, and the time that is its own."""
     stacks: dict[int, list[Span]] = {}
-    natures = {FORWARD: (FORWARD, BACKWARD), BACKWARD: (FORWARD, BACKWARD)}
+    natures = dict.fromkeys(OPERATIONS, OPERATIONS)
     for span in sorted(spans, key=lambda span: (span.start, -span.stop)):
         stack = stacks.setdefault(span.thread, [])
         while stack and stack[-1].stop < span.stop:

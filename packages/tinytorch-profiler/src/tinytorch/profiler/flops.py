@@ -17,13 +17,6 @@ Formula = Callable[..., int]
 F = TypeVar("F", bound=Formula)
 
 
-class Rule(NamedTuple):
-    """The formulas of one primitive and one kind of work."""
-
-    forward: Formula
-    backward: Formula | None
-
-
 class Arithmetic(NamedTuple):
     """How many operations on numbers something takes."""
 
@@ -31,8 +24,9 @@ class Arithmetic(NamedTuple):
     elementwise: int = 0
 
 
-_products: dict[Primitive | str, Rule] = {}
-_elementwise: dict[Primitive | str, Rule] = {}
+# the formulas of the forward and of the backward
+_products: dict[Primitive | str, tuple[Formula, Formula | None]] = {}
+_elementwise: dict[Primitive | str, tuple[Formula, Formula | None]] = {}
 
 
 def flops_of(
@@ -46,7 +40,8 @@ def flops_of(
     input whether its gradient was wanted; without it the backward is listed as not counted. A primitive may have a
     formula for products and one for `elementwise` work.
 
-    A primitive is named by its object; by its name where its stage is not installed, perhaps.
+    A primitive is given as an object, or by its name where its stage may not be installed; an optimizer by its name,
+    with its options and the number of its `states` as parameters.
 
     >>> from tinytorch.tensor import primitive
     >>> @primitive
@@ -58,7 +53,7 @@ def flops_of(
     """
 
     def register(formula: F) -> F:
-        (_elementwise if elementwise else _products)[primitive] = Rule(formula, backward)
+        (_elementwise if elementwise else _products)[primitive] = formula, backward
         return formula
 
     return register
@@ -74,13 +69,13 @@ def per_gradient(formula: Formula, *operands: int) -> Formula:
 
 
 def arithmetic(
-    primitive: Primitive, out: Any, inputs: tuple[Any, ...], params: dict[str, Any], needs: tuple[bool, ...] | None
+    operator: Primitive | str, out: Any, inputs: tuple[Any, ...], params: dict[str, Any], needs: tuple[bool, ...] | None
 ) -> Arithmetic | None:
     """What the formulas say of one call, of its backward when there is `needs`; None where there is no formula."""
     counts: list[int | None] = []
     for table in (_products, _elementwise):
-        rule = table.get(primitive) or table.get(primitive.name)
-        formula = None if rule is None else rule.forward if needs is None else rule.backward
-        first = (out,) if needs is None else (needs, out)
+        name = operator if isinstance(operator, str) else operator.name
+        formulas = table.get(operator) or table.get(name) or (None, None)
+        formula, first = (formulas[0], (out,)) if needs is None else (formulas[1], (needs, out))
         counts.append(None if formula is None else int(formula(*first, *inputs, **params)))
     return None if counts == [None, None] else Arithmetic(*(count or 0 for count in counts))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from .events import Event, Recording, Span
-from .watch import BACKWARD, FORWARD, MODULE, REGION
+from .watch import MODULE, OPERATIONS, REGION
 
+S = TypeVar("S", bound=Span)
 OUTSIDE = "(outside)"
 
 
@@ -63,10 +66,7 @@ def by(events: Iterable[Event], key: Callable[[Event], str]) -> list[Row]:
         row = rows.setdefault(name, Row(name))
         row.count += 1
         row.self_ns += event.self_ns
-        around = event.within(FORWARD, BACKWARD)
-        while isinstance(around, Event) and key(around) != name:
-            around = around.within(FORWARD, BACKWARD)
-        row.total_ns += event.duration if around is None else 0
+        row.total_ns += 0 if _repeats(event, key, *OPERATIONS) else event.duration
         row.add(event)
     return list(rows.values())
 
@@ -78,15 +78,15 @@ def total(events: Iterable[Event]) -> Row:
 
 def not_counted(events: Iterable[Event]) -> dict[str, int]:
     """The operators without a FLOP formula, and how often they ran."""
-    return {row.name: row.count for row in by_operator([event for event in events if event.known is None])}
+    return dict(Counter(event.label for event in events if event.known is None))
 
 
-def by_operator(events: Iterable[Event]) -> list[Row]:
-    return by(events, lambda event: event.label)
+def by_operator(recording: Recording) -> list[Row]:
+    return by(recording.events, lambda event: event.label)
 
 
-def by_shape(events: Iterable[Event]) -> list[Row]:
-    return by(events, lambda event: f"{event.label} {event.shapes}")
+def by_shape(recording: Recording) -> list[Row]:
+    return by(recording.events, lambda event: f"{event.label} {event.shapes}")
 
 
 def by_region(recording: Recording) -> list[Row]:
@@ -97,18 +97,20 @@ def by_region(recording: Recording) -> list[Row]:
         return OUTSIDE if region is None else region.name
 
     rows = {row.name: row for row in by(recording.events, key)}
-    regions = [span for span in recording.spans if span.kind == REGION]
-    for name in {span.name for span in regions}:
-        rows.setdefault(name, Row(name)).total_ns = sum(
-            span.duration for span in regions if span.name == name and not _within_itself(span)
-        )
+    for row in rows.values():
+        row.total_ns = row.total_ns if row.name == OUTSIDE else 0
+    for span in recording.spans:
+        if span.kind == REGION:
+            row = rows.setdefault(span.name, Row(span.name))
+            row.total_ns += 0 if _repeats(span, lambda each: each.name, REGION) else span.duration
     return list(rows.values())
 
 
-def _within_itself(span: Span) -> bool:
-    around = span.within(span.kind)
-    while around is not None and around.name != span.name:
-        around = around.within(span.kind)
+def _repeats(span: S, key: Callable[[S], str], *kinds: str) -> bool:
+    """Whether it lies, as one of these kinds, within another one with its key."""
+    around: Any = span.within(*kinds)
+    while around is not None and key(around) != key(span):
+        around = around.within(*kinds)
     return around is not None
 
 
@@ -144,3 +146,6 @@ def inside(name: str, module: str) -> bool:
     (True, False, True)
     """
     return module in ("", name) or name.startswith(f"{module}.")
+
+
+GROUPINGS = {"operator": by_operator, "shape": by_shape, "module": by_module, "region": by_region}

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from tinytorch.autograd import observe_backward
 from tinytorch.layers import Module
+from tinytorch.optim import observe_updates
 from tinytorch.tensor import handling, replacing
 
 from . import measures
 from .events import Event, Recording, Span, read, wall
-from .grouping import Row, by_module, by_operator, by_region, by_shape, not_counted, total
+from .grouping import GROUPINGS, Row, not_counted, total
 from .machine import Machine, measure_machine
 from .report import page
 from .table import NARROW, rich_table, text_table
@@ -28,7 +29,7 @@ Columns: TypeAlias = Sequence[str] | None
 
 
 class Profiler:
-    """Measures every primitive that runs in a with block, forward and backward; with a `model`, its modules too.
+    """Measures primitives, forward and backward, and optimizers in a with block; with a `model`, its modules too.
 
     `with Profiler(model) as prof:` may be entered again, which adds to what was measured, and inside itself or another
     profiler. Everything is installed on entering and removed on leaving, whatever happens in between.
@@ -62,6 +63,7 @@ class Profiler:
             with ExitStack() as installing:
                 installing.enter_context(handling(self._watch))
                 installing.enter_context(observe_backward(self._watch.backward))
+                installing.enter_context(observe_updates(self._watch.update))
                 for name, module in () if self.model is None else self.model.named_modules():
                     enter, leave = self._watch.hooks(MODULE, name)
                     installing.callback(module.register_forward_pre_hook(enter).remove)
@@ -112,7 +114,7 @@ class Profiler:
 
     @property
     def events(self) -> list[Event]:
-        """Every run of a primitive or of a gradient rule, in the order in which they ended."""
+        """Every run of a primitive, of a gradient rule or of an optimizer, in the order in which they ended."""
         return self.recording.events
 
     @property
@@ -122,7 +124,7 @@ class Profiler:
 
     @property
     def total_ns(self) -> int:
-        """Nanoseconds in primitives and gradient rules: the sum of all self times."""
+        """Nanoseconds in primitives, gradient rules and updates: the sum of all self times."""
         return total(self.events).self_ns
 
     @property
@@ -169,15 +171,9 @@ class Profiler:
 
     def rows(self, group_by: str = "operator") -> list[Row]:
         """The sums by "operator", "shape" (operator and input shapes), "module" or "region"."""
-        grouped = {
-            "operator": lambda: by_operator(self.events),
-            "shape": lambda: by_shape(self.events),
-            "module": lambda: by_module(self.recording),
-            "region": lambda: by_region(self.recording),
-        }
-        if group_by not in grouped:
-            raise ValueError(f"rows: group_by is {group_by!r}; it is one of {', '.join(grouped)}")
-        return grouped[group_by]()
+        if group_by not in GROUPINGS:
+            raise ValueError(f"rows: group_by is {group_by!r}; it is one of {', '.join(GROUPINGS)}")
+        return GROUPINGS[group_by](self.recording)
 
     def table(
         self, sort_by: str = "self", limit: int | None = None, group_by: str = "operator", columns: Columns = None

@@ -21,7 +21,7 @@ LOOKUPS = frozenset({tt.getitem, tt.gather, F.embedding})
 
 
 def traffic(
-    primitive: Primitive, output: Shaped, inputs: tuple[Any, ...], allocated: int, backward: bool
+    primitive: Primitive | str, output: Shaped, inputs: tuple[Any, ...], allocated: int, backward: bool
 ) -> tuple[int, int]:
     """Bytes read and written by one forward, or by its `backward`, which also reads the gradient of the output."""
     if not allocated:

@@ -8,6 +8,7 @@ reference itself becomes the next entry, without a line of Python being run.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from threading import get_ident
 from time import perf_counter_ns
@@ -22,12 +23,15 @@ from tinytorch.tensor import OBSERVE, Array, Primitive, Tensor
 
 from .shaped import Shaped
 
-FORWARD, BACKWARD, ENTER, LEAVE = "forward", "backward", "enter", "leave"
+FORWARD, BACKWARD, UPDATE, ENTER, LEAVE = "forward", "backward", "update", "enter", "leave"
+OPERATIONS = (FORWARD, BACKWARD, UPDATE)
 MODULE, REGION, BLOCK = "module", "region", "block"
 
 # The entries of a log:
 #   (FORWARD, primitive, start, stop, thread, inputs, params, output, fresh, birth of the node or None, None)
 #   (BACKWARD, primitive, start, stop, thread, inputs, params, output, fresh, birth of the node, needs)
+#   (UPDATE, name of the optimizer, start, stop, thread, inputs, options, first input, fresh, None, None)
+#       its inputs are the numbers of each dtype that are updated
 #   (ENTER or LEAVE, kind, name, time, thread)    kind is MODULE, REGION or BLOCK
 #   a ReferenceType                               that array died
 # Inputs and outputs are (shape, dtype); Python scalars and None stand for themselves. The inputs and params of a
@@ -44,7 +48,7 @@ LIMIT = 1_000_000
 
 
 class Watch:
-    """A handler around every primitive and an observer of every backward rule, which write into one log."""
+    """A handler around primitives, an observer of backward rules and of optimizers, which write into one log."""
 
     level = OBSERVE
 
@@ -117,6 +121,26 @@ class Watch:
             )
         )  # fmt: skip
         return gradients
+
+    def update(self, next: Any, kind: str, group: dict[str, Any], memory: Any, arrays: Sequence[Array | None]) -> None:
+        if len(self.log) >= self.limit:
+            self.dropped += 1
+            return next()
+        start = perf_counter_ns()
+        next()
+        stop = perf_counter_ns()
+        sizes: Counter[np.dtype[Any]] = Counter()
+        for array in arrays:
+            if array is not None:
+                sizes[array.dtype] += array.size
+        inputs = [((size,), dtype) for dtype, size in sizes.items()]
+        if not inputs:
+            return  # no gradient, no update
+        params = {**_plain({name: group[name] for name in group if name != "params"}), "states": len(memory.state)}
+        fresh: tuple[Any, ...] = ()
+        for array in _arrays(memory.state):
+            fresh += self._fresh(array, ())
+        self._append((UPDATE, kind, start, stop, get_ident(), inputs, params, inputs[0], fresh, None, None))
 
     def hooks(self, kind: str, name: str) -> tuple[Callable[..., None], Callable[..., None]]:
         """Two functions that note that a module, a region or a block is entered, and left."""

@@ -10,7 +10,7 @@ from tinytorch.tensor import Primitive
 
 from ..flops import flops_of
 from ..shaped import Shaped
-from .products import held, pairs
+from .products import pairs
 
 PER_OUTPUT: dict[tuple[int, ...], tuple[Primitive | str, ...]] = {
     (0,): (
@@ -118,14 +118,9 @@ flops_of(tt.scatter_add, lambda needs, *shapes, **params: 0, elementwise=True)(
 )
 
 
-def _attention(out: Shaped, q: Shaped, k: Shaped, *rest: Any, **params: Any) -> int:
-    """The softmax of the scores."""
-    return 4 * pairs(q, k.shape[-2])
+def _softmax_of_scores(out: Shaped, q: Shaped, k: Shaped, *rest: Any, **params: Any) -> int:
+    return 4 * pairs(q, k, **params)
 
 
-def _cached_attention(out: Shaped, q: Shaped, k: Shaped, *rest: Any, cache: Any, **params: Any) -> int:
-    return 4 * pairs(q, held(cache, k.shape[-2]))
-
-
-flops_of("attention", lambda needs, *shapes, **params: _attention(*shapes), elementwise=True)(_attention)
-flops_of("cached_attention", elementwise=True)(_cached_attention)
+flops_of("attention", lambda needs, out, q, k, *rest, **params: 4 * pairs(q, k), elementwise=True)(_softmax_of_scores)
+flops_of("cached_attention", elementwise=True)(_softmax_of_scores)

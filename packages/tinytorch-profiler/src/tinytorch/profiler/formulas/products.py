@@ -76,33 +76,26 @@ flops_of("conv2d", per_gradient(_conv2d, 0, 1))(_conv2d)
 
 
 def _attention(out: Shaped, q: Shaped, k: Shaped, v: Shaped, *rest: Any, **params: Any) -> int:
-    """Scores and weighted sums, all of them: what a causal mask saves is not taken off."""
-    return 2 * pairs(q, k.shape[-2]) * (q.shape[-1] + v.shape[-1])
+    """Scores and weighted sums, all of them: what a causal mask saves is not subtracted."""
+    return 2 * pairs(q, k, **params) * (q.shape[-1] + v.shape[-1])
 
 
 def _attention_backward(
     needs: tuple[bool, ...], out: Shaped, q: Shaped, k: Shaped, v: Shaped, *rest: Any, **params: Any
 ) -> int:
     """The scores once more, the gradients of the weights and of v, and those of q and k."""
-    return 2 * pairs(q, k.shape[-2]) * (3 * q.shape[-1] + 2 * v.shape[-1])
+    return 2 * pairs(q, k) * (3 * q.shape[-1] + 2 * v.shape[-1])
 
 
-def _cached_attention(out: Shaped, q: Shaped, k: Shaped, v: Shaped, *rest: Any, cache: Any, **params: Any) -> int:
-    """The new queries against the keys that the cache held, and the new ones."""
-    return 2 * pairs(q, held(cache, k.shape[-2])) * (q.shape[-1] + v.shape[-1])
-
-
-def pairs(q: Shaped, keys: int) -> int:
-    """Pairs of a query and a key, in all heads."""
+def pairs(q: Shaped, k: Shaped, cache: Any = None, **params: Any) -> int:
+    """Pairs of a query and a key, in all heads; a cache has keys of its own: all so far, or its window and sinks."""
+    new = k.shape[-2]
+    keys: int = new if cache is None else cache.seq_pos + new
+    reach = getattr(cache, "window", None)
+    if reach is not None:
+        keys = min(keys, reach - 1 + new + getattr(cache, "sinks", 0))
     return math.prod(q.shape[:-1]) * keys
 
 
-def held(cache: Any, new: int) -> int:
-    """The keys that a cache holds with `new` ones: all so far, or those of its window and the sinks before it."""
-    reach = getattr(cache, "window", None)
-    keys: int = cache.seq_pos + new
-    return keys if reach is None else min(keys, reach - 1 + new + getattr(cache, "sinks", 0))
-
-
 flops_of("attention", _attention_backward)(_attention)
-flops_of("cached_attention")(_cached_attention)
+flops_of("cached_attention")(_attention)

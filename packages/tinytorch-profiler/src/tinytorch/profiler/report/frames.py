@@ -1,4 +1,4 @@
-"""Time as nested frames: region, forward or backward, modules, operator."""
+"""Time as nested frames: region, phase (forward, backward or update), modules, operator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Frame:
 
     name: str
     kind: str
-    """root, region, phase, module, forward or backward; the last two are operators."""
+    """root, region, phase, module, forward, backward or update; the last three are operators."""
     own_ns: int = 0
     count: int = 0
     children: dict[tuple[str, str], Frame] = field(default_factory=dict)
@@ -44,7 +44,7 @@ def frames(recording: Recording, model: str) -> Frame:
     called = {span.name for span in recording.spans if span.kind == MODULE}
     inner: Counter[Span | None] = Counter()  # of a region or module, the time that belongs to what lies inside
     for event in recording.events:
-        phase = BACKWARD if event.kind == BACKWARD or event.within(BACKWARD) else FORWARD
+        phase = BACKWARD if event.within(BACKWARD) else event.kind
         operator = (phase, event.name)
         frame = root.at([*_regions(event), ("phase", phase), *_modules(event.module, called, model), operator])
         frame.own_ns += event.self_ns

@@ -11,21 +11,21 @@ from ..events import Recording, wall
 from ..grouping import Row, by_module, by_operator, not_counted, total
 from ..machine import Machine
 from ..units import duration, short, size
+from ..watch import OPERATIONS
 from .flame import flame
 from .frames import frames
 from .roofline import roofline
 from .tables import modules, operators
 from .timeline import timeline
 
-KEY = (
-    '<span class="key"><span><i class="forward"></i>forward</span><span><i class="backward"></i>backward</span></span>'
-)
+KEY = "".join(f'<span><i class="{kind}"></i>{kind}</span>' for kind in OPERATIONS)
+KEY = f'<span class="key">{KEY}</span>'
 
 
 def page(recording: Recording, model: Module | None, machine: Machine) -> str:
     """All that was recorded, as HTML that asks no network for anything."""
     name = "" if model is None else type(model).__name__
-    rows = by_operator(recording.events)
+    rows = by_operator(recording)
     title = f"Profile of {name}" if name else "Profile"
     sections = [
         _section(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 
 from tinytorch.layers import Module
@@ -37,7 +38,8 @@ def modules(rows: list[Row], model: Module) -> str:
     for name, module in model.named_modules():
         if name not in ran:
             continue
-        row = _with_parts(name, ran)
+        parts = [other for other in ran.values() if inside(other.name, name)]
+        row = replace(ran[name], flops=sum(p.flops for p in parts), allocated=sum(p.allocated for p in parts))
         parents = [other for other in ran if other != name and inside(name, other)]
         label = name.removeprefix(max(parents, key=len, default="")).lstrip(".") or type(model).__name__
         body.append(
@@ -58,16 +60,6 @@ def _table(titles: list[str], body: list[str], kind: str = "") -> str:
 def _number(column: Column, row: Row) -> str:
     value = column.value(row)
     return f'<td data-v="{value}"{"" if value else " class=zero"}>{escape(column.text(value))}</td>'
-
-
-def _with_parts(name: str, ran: dict[str, Row]) -> Row:
-    """The row of a module with the work and memory of all that is inside it."""
-    row = Row(name, ran[name].count, ran[name].self_ns, ran[name].total_ns)
-    for other in ran.values():
-        if inside(other.name, name):
-            row.flops += other.flops
-            row.allocated += other.allocated
-    return row
 
 
 def _bar(name: str, share: float, kind: str, depth: int = 0) -> str:

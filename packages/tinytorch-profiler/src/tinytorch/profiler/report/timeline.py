@@ -1,4 +1,4 @@
-"""Memory over time, with a strip that says whether the forward or the backward ran."""
+"""Memory over time, with a strip that says whether the forward, the backward or an update ran."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BINS = 900  # about as many as there are pixels
 
 
 def timeline(recording: Recording) -> str:
-    """The bytes alive as a filled curve; the strip below it shows forward and backward."""
+    """The bytes alive as a filled curve, above a strip that shows forward, backward and update."""
     memory = recording.memory
     begin = min([span.start for span in (*recording.spans, *recording.events)], default=0)
     end = max([span.stop for span in (*recording.spans, *recording.events)], default=1)
@@ -67,7 +67,7 @@ def _thinned(memory: list[tuple[int, int]], begin: int, length: int) -> list[tup
 
 
 def _phases(recording: Recording) -> list[tuple[str, int, int]]:
-    """Stretches of forward or backward operations without the other in between."""
+    """From where to where operations of one kind ran without another kind in between."""
     found: list[tuple[str, int, int]] = []
     for event in sorted(recording.events, key=lambda event: event.start):
         if event.within(BACKWARD):
