@@ -32,7 +32,7 @@ from tinytorch.layers import load_metadata
 from tinytorch.optim import AdamW, CosineSchedule, WarmupSchedule
 from tinytorch.profiler import Profiler
 from tinytorch.tensor import Tensor, default_generator, manual_seed
-from tinytorch.training import Dashboard, Trainer
+from tinytorch.training import Dashboard, Run, Trainer
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # for what the milestones share
 import claims
@@ -133,8 +133,8 @@ def train(chosen: argparse.Namespace) -> Talker:
     dashboard = Dashboard(title=f"TinyTalks: {model.num_parameters():,} parameters, {len(pairs)} questions")
     right, every = dict(tinytalks("test")), max(chosen.steps // 30, 1)
 
-    def show_answers(trainer: Trainer) -> None:
-        if trainer.step % every == 0 or trainer.step == chosen.steps:
+    def show_answers(run: Run) -> None:
+        if run.step % every == 0 or run.step == chosen.steps:
             model.eval()
             given = talker.answers(QUESTIONS)
             dashboard.show_samples(

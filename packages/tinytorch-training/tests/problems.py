@@ -43,4 +43,4 @@ def loader(**options: Any) -> DataLoader:
 
 
 def weights(of: Trainer) -> list[bytes]:
-    return [p.data.tobytes() for p in of.model.parameters()]
+    return [p.data.tobytes() for p in of.run.model.parameters()]

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from tinytorch.data import DataLoader
-from tinytorch.layers import CrossEntropyLoss, Dropout, Linear, Module, Sequential, save
+from tinytorch.data import DataLoader, TensorDataset
+from tinytorch.layers import CrossEntropyLoss, Dropout, Linear, Module, Sequential, TensorFile, save
 from tinytorch.optim import SGD
 from tinytorch.tensor import Tensor, default_generator, manual_seed
-from tinytorch.training import EarlyStopping, Trainer
+from tinytorch.training import CheckpointError, EarlyStopping, Run, Trainer
 
-from .problems import loader, network, pairs, trainer, weights
+from .problems import dataset, loader, network, pairs, trainer, weights
 
 
 class Shuffled:
@@ -62,10 +63,11 @@ def test_a_resumed_run_ends_bit_for_bit_where_the_unbroken_one_ends(
     resumed = full(accumulate=accumulate, checkpoint=path, seed=99)
     resumed.fit(source(), pairs(1), steps=15, resume=True, progress=False)
     assert weights(resumed) == weights(unbroken)
-    assert (resumed.step, resumed.epoch, resumed.loss) == (unbroken.step, unbroken.epoch, unbroken.loss)
-    assert resumed.history.columns == unbroken.history.columns
-    for name in unbroken.history.columns:
-        np.testing.assert_array_equal(resumed.history[name], unbroken.history[name])
+    ended, expected = resumed.run, unbroken.run
+    assert (ended.step, ended.epoch, ended.loss) == (expected.step, expected.epoch, expected.loss)
+    assert resumed.run.history.columns == unbroken.run.history.columns
+    for name in unbroken.run.history.columns:
+        np.testing.assert_array_equal(resumed.run.history[name], unbroken.run.history[name])
     assert default_generator().random() == after
 
 
@@ -100,13 +102,13 @@ def test_early_stopping_stays_stopped(tmp_path: Path) -> None:
     make().fit(pairs(), pairs(1), epochs=9, progress=False)
     resumed = make()
     resumed.fit(pairs(), pairs(1), epochs=9, resume=True, progress=False)
-    assert resumed.epoch == 2  # the first validation improves on infinity, the second does not
+    assert resumed.run.epoch == 2  # the first validation improves on infinity, the second does not
 
 
 def test_resume_without_a_file_starts(tmp_path: Path) -> None:
     trained = trainer(checkpoint=tmp_path / "run")
     trained.fit(pairs(), steps=3, resume=True, progress=False)
-    assert trained.step == 3
+    assert trained.run.step == 3
     assert (tmp_path / "run").exists()
     assert [file.name for file in tmp_path.iterdir()] == ["run"]
 
@@ -114,7 +116,7 @@ def test_resume_without_a_file_starts(tmp_path: Path) -> None:
 def test_checkpoints_come_when_they_are_due(tmp_path: Path) -> None:
     class Watched(Trainer):
         def save_checkpoint(self, path: Any) -> None:
-            saved.append(self.step)
+            saved.append(self.run.step)
             super().save_checkpoint(path)
 
     for every, expected in ((None, [5, 10, 12]), (4, [4, 8, 12])):
@@ -131,7 +133,7 @@ def test_a_checkpoint_is_an_ordinary_safetensors_file(tmp_path: Path) -> None:
     trained = trainer(checkpoint=tmp_path / "run.safetensors")
     trained.fit(pairs(), steps=2, progress=False)
     arrays = load_file(tmp_path / "run.safetensors")
-    for name, tensor in trained.model.state_dict().items():
+    for name, tensor in trained.run.model.state_dict().items():
         np.testing.assert_array_equal(arrays[f"model.{name}"], tensor.data)
     assert "optimizer.0.m" in arrays
 
@@ -144,8 +146,8 @@ def good(tmp_path: Path) -> tuple[Trainer, Path, bytes]:
 
 
 def unchanged(trained: Trainer) -> Any:
-    _, optimizer = trained.optimizer.state_dict().values()
-    return weights(trained), trained.step, str(optimizer), default_generator().bit_generator.state
+    _, optimizer = trained.run.optimizer.state_dict().values()
+    return weights(trained), trained.run.step, str(optimizer), default_generator().bit_generator.state
 
 
 @settings(max_examples=40)
@@ -164,7 +166,7 @@ def test_a_damaged_checkpoint_is_a_clear_error_and_changes_nothing(
     path.write_bytes(spoiled)
     try:
         trained.load_checkpoint(path)
-    except ValueError as error:
+    except CheckpointError as error:
         assert path.name in str(error)
         assert unchanged(trained) == before
         assert path.read_bytes() == spoiled
@@ -176,7 +178,7 @@ def test_a_damaged_checkpoint_is_a_clear_error_and_changes_nothing(
 def test_a_damaged_checkpoint_is_not_resumed_and_not_overwritten(tmp_path: Path) -> None:
     _, path, whole = good(tmp_path)
     path.write_bytes(whole[:-7])
-    with pytest.raises(ValueError, match="truncated or not a safetensors file"):
+    with pytest.raises(CheckpointError, match="truncated or not a safetensors file"):
         trainer(checkpoint=path).fit(pairs(), steps=9, resume=True, progress=False)
     with pytest.raises(FileExistsError, match=r"run\.safetensors.*\n.*not replaced"):
         trainer(checkpoint=path).fit(pairs(), steps=9, progress=False)
@@ -201,7 +203,7 @@ def test_a_foreign_file_is_neither_loaded_nor_replaced(how: str, tmp_path: Path)
     content = path.read_bytes()
     trained = trainer()
     before = unchanged(trained)
-    with pytest.raises(ValueError, match="file"):
+    with pytest.raises(CheckpointError, match="file"):
         trained.load_checkpoint(path)
     with pytest.raises(FileExistsError, match="not replaced"):
         trained.save_checkpoint(path)
@@ -220,8 +222,8 @@ def other(how: str) -> Trainer:
         return trainer(callbacks=[EarlyStopping()])
     if how == "generators":
         return trainer(generators={"mine": np.random.default_rng(0)})
-    model = network()
-    return Trainer(model, trainer().optimizer, CrossEntropyLoss())
+    of = trainer().run
+    return Trainer(of.model, of.optimizer, CrossEntropyLoss())
 
 
 @pytest.mark.parametrize("how", ["model", "optimizer", "callbacks", "generators", "schedule"])
@@ -229,9 +231,197 @@ def test_a_checkpoint_of_another_run_changes_nothing(how: str, tmp_path: Path) -
     _, path, _ = good(tmp_path)
     trained = other(how)
     before = unchanged(trained)
-    with pytest.raises(ValueError, match="does not fit, nothing was changed"):
+    with pytest.raises(CheckpointError, match="does not fit, nothing was changed"):
         trained.load_checkpoint(path)
     assert unchanged(trained) == before
+
+
+class Unfit:
+    """Takes half of a state, then refuses it."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = [1]
+
+    def __call__(self, run: Run) -> None:
+        self.seen.append(run.step)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.seen[:] = state["seen"]
+        if len(self.seen) > 3:
+            raise ValueError("too many")
+
+
+def test_a_callback_that_refuses_its_state_gets_its_own_back(tmp_path: Path) -> None:
+    trainer(callbacks=[Unfit()], checkpoint=tmp_path / "run").fit(pairs(), steps=3, progress=False)
+    unfit = Unfit()
+    with pytest.raises(CheckpointError, match="does not fit, nothing was changed: too many"):
+        trainer(callbacks=[unfit]).load_checkpoint(tmp_path / "run")
+    assert unfit.seen == [1]
+
+
+class Notebook:
+    """Remembers anything, and writes something down at every step."""
+
+    def __init__(self, content: Any = None) -> None:
+        self.content = content
+
+    def __call__(self, run: Run) -> None:
+        self.content = run.step
+
+    def state_dict(self) -> Any:
+        return {"content": self.content}
+
+    def load_state_dict(self, state: Any) -> None:
+        self.content = state["content"]
+
+
+CONTENTS: list[Any] = [
+    None, True, 3, 2.5, float("inf"), "text", [], [1, [2]], (), (1, ("a", [2])), {}, {"a": {"b": 1}},
+    {1: "one", "1": 1}, {(1, 2): 3.0, None: 4}, {"$array": 1}, {"$tuple": [1]}, np.arange(6).reshape(2, 3),
+    np.float32(0.1), np.float64(0.1), np.int8(3), np.bool_(True), np.array(2.0),
+    {"table": [np.zeros((0, 2)), (np.array([True]),)]},
+]  # fmt: skip
+
+
+def equal(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray | np.generic):
+        return type(a) is type(b) and a.dtype == b.dtype and np.array_equal(a, b)
+    if isinstance(a, list | tuple):
+        return type(a) is type(b) and len(a) == len(b) and all(map(equal, a, b))
+    if isinstance(a, dict):
+        return isinstance(b, dict) and list(a) == list(b) and all(equal(a[key], b[key]) for key in a)
+    return type(a) is type(b) and a == b
+
+
+@pytest.mark.parametrize("content", CONTENTS, ids=repr)
+def test_the_state_of_a_callback_comes_back_unchanged(content: Any, tmp_path: Path) -> None:
+    trainer(callbacks=[Notebook(content)]).save_checkpoint(tmp_path / "run")
+    again = Notebook()
+    trainer(callbacks=[again]).load_checkpoint(tmp_path / "run")
+    assert equal(content, again.content)
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        ({1, 2}, " is a set"),
+        ([1, Tensor([1.0])], r"\[1\] is a Tensor"),
+        ({frozenset(): 1}, " is a frozenset"),
+        (np.array(["text"]), " is a ndarray"),
+        (1j, " is a complex"),
+    ],
+)
+def test_a_state_that_no_file_can_hold_is_refused_by_name_before_the_first_step(
+    content: Any, where: str, tmp_path: Path
+) -> None:
+    trained = trainer(callbacks=[Notebook(content)], checkpoint=tmp_path / "run")
+    with pytest.raises(
+        TypeError, match=rf"checkpoint: .*the run\['callbacks'\]\['0 Notebook'\]\['content'\]{where}; states are"
+    ):
+        trained.fit(pairs(), steps=3, progress=False)
+    assert trained.run.step == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_first_step(tmp_path: Path) -> None:
+    (tmp_path / "novel").write_text("my only novel")
+    for path in (tmp_path / "none" / "run", tmp_path, tmp_path / "novel", Path("/proc/run")):
+        trained = trainer(checkpoint=path)
+        with pytest.raises(OSError, match=path.name):
+            trained.fit(pairs(), steps=3, progress=False)
+        assert trained.run.step == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["novel"]
+
+
+def test_a_longer_run_is_not_replaced_by_one_that_starts_over(tmp_path: Path) -> None:
+    trained, path, whole = good(tmp_path)
+    over = trainer(checkpoint=path)
+    with pytest.raises(FileExistsError, match=r"is of a run of 3 steps, this one has 0.*\n.*resume=True.*move it away"):
+        over.fit(pairs(), steps=9, progress=False)
+    assert over.run.step == 0
+    assert path.read_bytes() == whole
+    trained.fit(pairs(), steps=4, progress=False)
+    over.fit(pairs(), steps=5, resume=True, progress=False)
+    assert over.run.step == 5
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, path, _ = good(tmp_path)
+    trained.fit(pairs(), steps=4, progress=False)
+    trained.save_checkpoint(tmp_path / "later")
+
+    class Replaced(TensorFile):
+        def __init__(self, path: Any) -> None:
+            super().__init__(path)
+            if (tmp_path / "later").exists():
+                (tmp_path / "later").replace(path)
+
+    monkeypatch.setattr("tinytorch.training.checkpoint.TensorFile", Replaced)
+    (tmp_path / "copy").write_bytes((tmp_path / "later").read_bytes())
+    read = trainer()
+    read.load_checkpoint(path)
+    assert read.run.step == 4
+    assert path.read_bytes() == (tmp_path / "copy").read_bytes()
+
+
+class Flaky(TensorDataset):
+    """Its fourteenth batch cannot be read at first."""
+
+    reads = 0
+
+    def batch(self, indices: Any) -> Any:
+        Flaky.reads += 1
+        if Flaky.reads == 14:
+            raise OSError("the disk hiccuped")
+        return super().batch(indices)
+
+
+class FlakyList:
+    """The same without a state."""
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in pairs():
+            Flaky.reads += 1
+            if Flaky.reads == 14:
+                raise OSError("the disk hiccuped")
+            yield batch
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 3])
+@pytest.mark.parametrize(
+    "source",
+    [
+        lambda: DataLoader(Flaky(*dataset().tensors), 8, shuffle=True),
+        lambda: DataLoader(Flaky(*dataset().tensors), 8, shuffle=True, prefetch=2),
+        FlakyList,
+    ],
+    ids=["loader", "prefetching loader", "iterable"],
+)
+@pytest.mark.parametrize("saved", [False, True], ids=["same trainer", "from a checkpoint"])
+def test_after_an_error_of_the_data_the_epoch_is_continued(
+    source: Any, accumulate: int, saved: bool, tmp_path: Path
+) -> None:
+    Flaky.reads = 100
+    unbroken = trainer(dropout=0.4, accumulate=accumulate)
+    unbroken.fit(source(), epochs=4, progress=False)
+
+    Flaky.reads = 0
+    broken, data = trainer(dropout=0.4, accumulate=accumulate), source()
+    with pytest.raises(OSError, match="hiccuped"):
+        broken.fit(data, epochs=4, progress=False)
+    assert (broken.run.epoch, broken.run.data.batch) == (3, 3 // accumulate * accumulate)
+    if saved:
+        broken.save_checkpoint(tmp_path / "run")
+        broken, data = trainer(dropout=0.4, accumulate=accumulate, seed=9), source()
+        broken.load_checkpoint(tmp_path / "run")
+    broken.fit(data, epochs=4, progress=False)
+    assert weights(broken) == weights(unbroken)
+    np.testing.assert_array_equal(broken.run.history["epoch"], unbroken.run.history["epoch"])
 
 
 def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:
@@ -241,6 +431,7 @@ def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:
         trainer(checkpoint=path).fit(pairs(), steps=9, resume=True, progress=False)
     with pytest.raises(ValueError, match=r"samples 40 \(here 8"):
         trainer(checkpoint=path).fit(DataLoader(range(8)), steps=9, resume=True, progress=False)
+    path.unlink()
     trainer(checkpoint=path).fit(pairs(), steps=4, progress=False)
     with pytest.raises(ValueError, match="at batch 4 of an epoch; the data has fewer"):
         trainer(checkpoint=path).fit(pairs(2), steps=9, resume=True, progress=False)
@@ -278,7 +469,7 @@ def test_a_full_disk_loses_no_earlier_checkpoint(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["run"]
     resumed = trainer(checkpoint=path)
     resumed.fit(pairs(), steps=2, resume=True, progress=False)
-    assert resumed.step == 2
+    assert resumed.run.step == 2
 
 
 def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
@@ -287,8 +478,8 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> Non
             trainer().save_checkpoint(path)
 
 
-def interrupt(trained: Trainer) -> None:
-    if trained.step == 3:
+def interrupt(run: Run) -> None:
+    if run.step == 3:
         signal.raise_signal(signal.SIGINT)
 
 
@@ -297,7 +488,7 @@ def test_ctrl_c_finishes_the_step_saves_and_raises(tmp_path: Path) -> None:
     trained = trainer(dropout=0.4, checkpoint=path, callbacks=[interrupt])
     with pytest.raises(KeyboardInterrupt):
         trained.fit(loader(), steps=12, progress=False)
-    assert trained.step == 3
+    assert trained.run.step == 3
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     resumed = trainer(dropout=0.4, checkpoint=path, seed=5)
     resumed.fit(loader(), steps=12, resume=True, progress=False)
@@ -306,8 +497,23 @@ def test_ctrl_c_finishes_the_step_saves_and_raises(tmp_path: Path) -> None:
     assert weights(resumed) == weights(unbroken)
 
 
+def test_sigterm_finishes_the_step_saves_and_exits(tmp_path: Path) -> None:
+    def terminate(run: Run) -> None:
+        if run.step == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    path = tmp_path / "run"
+    with pytest.raises(SystemExit) as exit_:
+        trainer(checkpoint=path, callbacks=[terminate]).fit(loader(), steps=12, progress=False)
+    assert exit_.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    resumed = trainer(checkpoint=path)
+    resumed.load_checkpoint(path)
+    assert resumed.run.step == 3
+
+
 def test_a_second_ctrl_c_does_not_wait() -> None:
-    def twice(trained: Trainer) -> None:
+    def twice(run: Run) -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         raise AssertionError("went on")
@@ -325,4 +531,4 @@ def test_a_program_that_handles_ctrl_c_keeps_its_handler() -> None:
     finally:
         signal.signal(signal.SIGINT, previous)
     assert heard == [True]
-    assert trained.step == 5
+    assert trained.run.step == 5

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
+import subprocess
+import sys
 from itertools import pairwise
-from time import perf_counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from tinytorch.training import Dashboard, Display, ProgressLine, braille
+from tinytorch.training import Dashboard, Display, ProgressLine, Run, braille
 from tinytorch.training.chart import Curve
 from tinytorch.training.display import clock, number
 
@@ -105,7 +108,7 @@ def test_a_display_is_a_callback_of_the_trainer() -> None:
         trained.fit(pairs(), pairs(1), epochs=2, progress=display)
         assert "step 10/10" in text(console)
         assert "valid loss" in text(console)
-        assert display.measured == {"valid_loss": trained.history.last("valid_loss")}
+        assert display.measured == {"valid_loss": trained.run.history.last("valid_loss")}
 
 
 def test_the_terminal_is_given_back_when_training_fails() -> None:
@@ -139,30 +142,124 @@ def test_time_left_counts_from_where_training_was_resumed(monkeypatch: pytest.Mo
     assert display.speed == pytest.approx(32.0)
 
 
-def test_a_terminal_is_redrawn_a_few_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
+def shown_at(display: Display, monkeypatch: pytest.MonkeyPatch, began: float = 100.0) -> list[float]:
+    """When a display is drawn, by a clock that counts 1,000 steps of a hundredth of a second."""
+    now = [began]
     monkeypatch.setattr("tinytorch.training.display.monotonic", lambda: now[0])
-    drawn = []
-    display = ProgressLine(console=plain(), interval=0.25)
+    drawn: list[float] = []
     monkeypatch.setattr(display, "draw", lambda: drawn.append(now[0]))
     display.start()
     for step in range(1, 1001):
         now[0] += 0.01
         display.update(step, 1.0, 0.1, 32, 0.01)
+    return drawn
+
+
+@pytest.mark.parametrize(
+    "display",
+    [ProgressLine(console=plain(), interval=0.25), ProgressLine(console=terminal(), refresh_per_second=4.0)],
+    ids=["lines by interval", "terminal by refresh_per_second"],
+)
+def test_a_display_is_drawn_as_often_as_was_asked(display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = list(shown_at(display, monkeypatch))  # not what is drawn at the end
+    display.stop()
     assert len(drawn) == pytest.approx(40, abs=2)
     assert all(later - earlier >= 0.25 for earlier, later in pairwise(drawn))
 
 
-def test_showing_costs_less_than_a_third_of_a_millisecond_a_step() -> None:
+def test_the_first_step_is_shown_on_a_machine_that_has_just_booted(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown_at(ProgressLine(console=plain(), interval=3600), monkeypatch, began=0.0) == [0.01]
+
+
+def test_showing_draws_only_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinytorch.training.display.monotonic", lambda: 100.0)
     dashboard = Dashboard(console=terminal())
+    rendered: list[int] = []
+    monkeypatch.setattr(dashboard, "render", lambda: rendered.append(dashboard.step) or "")
     dashboard.start(total_steps=10**6)
-    dashboard.show_samples([("question", "answer")] * 5)
-    started, steps = perf_counter(), 0
-    while perf_counter() - started < 1.0:
-        steps += 1
-        dashboard.update(steps, 1.0 / steps, 0.1, 32, 0.001)
+    before = len(rendered)
+    for step in range(1, 1001):
+        dashboard.update(step, 1.0 / step, 0.1, 32, 0.001)
+    assert len(rendered) - before == 1
     dashboard.stop()
-    assert 1.0 / steps < 0.3e-3
+
+
+class Ascii(io.TextIOWrapper):
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="ascii", write_through=True)
+
+    def text(self) -> str:
+        assert isinstance(self.buffer, io.BytesIO)
+        return self.buffer.getvalue().decode("ascii")
+
+
+@pytest.mark.parametrize("force_terminal", [True, False])
+def test_an_output_that_is_not_utf_8_gets_lines_of_letters_that_it_has(force_terminal: bool) -> None:
+    file = Ascii()
+    dashboard = Dashboard(title="caf\u00e9", console=Console(file=file, force_terminal=force_terminal))
+    run(dashboard)
+    dashboard.show_samples([("what is caf\u00e9?", "\u2603", True)])
+    dashboard.stop()
+    assert "  what is caf??  ->  ?  (right)" in file.text().splitlines()
+    assert "\x1b" not in file.text()
+
+
+WITHOUT_RICH = """
+import sys
+sys.modules["rich"] = None
+sys.path.insert(0, {tests!r})
+from problems import pairs, trainer
+trainer().fit(pairs(), steps=3)
+"""
+
+
+def test_lines_need_no_rich() -> None:
+    script = WITHOUT_RICH.format(tests=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("step 3/3")
+
+
+def test_a_logarithmic_axis_says_so() -> None:
+    for losses, labels in (([1000.0, 1.0], 1), ([2.0, 1.0], 0)):
+        dashboard = Dashboard(console=plain())
+        for step, loss in enumerate(losses, start=1):
+            dashboard.update(step, loss, 0.1, 32, 0.1)
+        lines = picture(dashboard).splitlines()
+        assert len([line for line in lines if " log " in line]) == labels
+
+
+def test_after_resuming_the_curve_holds_the_losses_before() -> None:
+    first = trainer()
+    data = pairs()
+    first.fit(data, steps=7, progress=False)
+    dashboard = Dashboard(console=plain())
+    history = first.fit(data, steps=12, progress=dashboard)
+    np.testing.assert_array_equal(dashboard.curve.means, history["loss"])
+
+
+def test_a_dashboard_that_starts_late_by_hand_leaves_the_steps_before_blank() -> None:
+    dashboard = Dashboard(total_steps=20, console=plain())
+    dashboard.start(step=10)
+    for step in range(11, 21):
+        dashboard.update(step, 1.0 / step, 0.1, 32, 0.1)
+    rows = [re.sub("[^\u2800-\u28ff]", "", line) for line in picture(dashboard).splitlines()]
+    curve = [row for row in rows if len(row) > 10]
+    half = len(curve[0]) // 2
+    assert {row[: half - 1] for row in curve} == {"\u2800" * (half - 1)}
+    assert any(row[half + 1 :].strip("\u2800") for row in curve)
+
+
+def test_the_terminal_is_given_back_when_a_callback_fails_at_the_end() -> None:
+    class Failing:
+        def on_fit_end(self, run: Run) -> None:
+            raise LookupError("at the end")
+
+    console = terminal()
+    with pytest.raises(LookupError, match="at the end"):
+        trainer(callbacks=[Failing()]).fit(pairs(), steps=3, progress=Dashboard(console=console))
+    shown = text(console)
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
 
 
 @given(values=st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=60),

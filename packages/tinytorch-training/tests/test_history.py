@@ -64,6 +64,32 @@ def test_a_csv_that_cannot_be_written_leaves_the_earlier_one(tmp_path: Path, mon
     assert [file.name for file in tmp_path.iterdir()] == ["history.csv"]
 
 
+def test_a_csv_keeps_the_mode_and_the_link_of_the_earlier_one(tmp_path: Path) -> None:
+    path, link = tmp_path / "history.csv", tmp_path / "latest.csv"
+    recorded().to_csv(path)
+    path.chmod(0o600)
+    link.symlink_to(path)
+    recorded().to_csv(link)
+    assert link.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_plot_that_cannot_be_written_leaves_the_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "loss.svg"
+    recorded().plot(path)
+    before = path.read_bytes()
+
+    def fail(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="no space left"):
+        recorded().plot(path)
+    assert path.read_bytes() == before
+    assert before.startswith(b"<?xml")
+    assert [file.name for file in tmp_path.iterdir()] == ["loss.svg"]
+
+
 def test_columns_of_different_lengths_are_not_a_history() -> None:
     history = recorded()
     with pytest.raises(ValueError, match="different lengths"):

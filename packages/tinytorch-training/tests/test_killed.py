@@ -16,8 +16,8 @@ sys.path.insert(0, {tests!r})
 from problems import loader, pairs, trainer
 from tinytorch.training import EarlyStopping
 
-def pause(trained):
-    print(trained.step, flush=True)
+def pause(run):
+    print(run.step, flush=True)
     time.sleep({pause})
 
 trained = trainer(

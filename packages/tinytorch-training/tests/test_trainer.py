@@ -12,7 +12,7 @@ import pytest
 from tinytorch.layers import CrossEntropyLoss, Linear, Module, MSELoss
 from tinytorch.optim import SGD, AdamW, StepSchedule, clip_grad_norm
 from tinytorch.tensor import Tensor, manual_seed
-from tinytorch.training import EarlyStopping, Trainer, accuracy
+from tinytorch.training import EarlyStopping, Run, Trainer, accuracy
 
 from .problems import dataset, loader, network, pairs, trainer, weights
 
@@ -64,7 +64,7 @@ def test_accumulated_batches_equal_one_large_batch() -> None:
         batches = [(x.astype(np.float64), y) for x, y in batches]
         trained = Trainer(model, SGD(model, lr=0.1), CrossEntropyLoss(), accumulate=accumulate)
         trained.fit(batches, epochs=1, progress=False)
-        found.append((trained.step, [p.data for p in model.parameters()]))
+        found.append((trained.run.step, [p.data for p in model.parameters()]))
     assert [steps for steps, _ in found] == [2, 2, 1]  # the last batches of an epoch make a step of their own
     for wanted, got in zip(found[0][1], found[1][1], strict=True):
         assert got.shape == wanted.shape
@@ -100,7 +100,7 @@ def test_tokens_are_counted_and_weigh() -> None:
     for options in ({"unit": "tokens"}, {"unit": "samples"}, {"count": lambda batch: batch[1].size}):
         trained = trainer(**options)
         trained.fit(batches, steps=1, progress=False)
-        counts.append(trained.counted)
+        counts.append(trained.run.counted)
     assert counts == [30, 2, 10]
 
 
@@ -114,15 +114,15 @@ def test_perplexity_follows_from_the_mean_loss() -> None:
 def test_evaluate_weighs_batches_by_their_size_and_leaves_the_model_as_it_was() -> None:
     data = dataset()
     trained = trainer(dropout=0.5, metrics=["accuracy"])
-    trained.model.train()
-    frozen = next(iter(trained.model.children()))
+    trained.run.model.train()
+    frozen = next(iter(trained.run.model.children()))
     frozen.training = False
     uneven = trained.evaluate([data.batch(np.arange(0, 3)), data.batch(np.arange(3, 40))])
     whole = trained.evaluate([data.batch(np.arange(40))])
     assert uneven == pytest.approx(whole, rel=1e-5)
-    assert trained.model.training
+    assert trained.run.model.training
     assert not frozen.training
-    assert all(p.grad is None for p in trained.model.parameters())
+    assert all(p.grad is None for p in trained.run.model.parameters())
 
 
 def test_accuracy_does_not_count_ignored_targets() -> None:
@@ -140,7 +140,7 @@ def test_fitting_in_pieces_equals_fitting_at_once() -> None:
     for steps in (1, 2, 5, 9, 10, 17):
         pieces.fit(data, steps=steps, progress=False)
     assert weights(pieces) == weights(whole)
-    assert pieces.epoch == whole.epoch == 4
+    assert pieces.run.epoch == whole.run.epoch == 4
 
 
 def test_epochs_and_steps_are_totals() -> None:
@@ -148,11 +148,11 @@ def test_epochs_and_steps_are_totals() -> None:
     data = pairs()
     trained.fit(data, steps=7, progress=False)
     trained.fit(data, epochs=2, progress=False)
-    assert (trained.step, trained.epoch) == (10, 2)
+    assert (trained.run.step, trained.run.epoch) == (10, 2)
     trained.fit(data, epochs=2, progress=False)
-    assert trained.step == 10
+    assert trained.run.step == 10
     trained.fit(pairs(3), epochs=4, progress=False)
-    assert (trained.step, trained.epoch) == (16, 4)
+    assert (trained.run.step, trained.run.epoch) == (16, 4)
 
 
 def test_total_steps_are_known_before_they_are_taken() -> None:
@@ -162,7 +162,7 @@ def test_total_steps_are_known_before_they_are_taken() -> None:
     trained.fit(data, steps=4, progress=False)
     trained.fit(data, epochs=3, progress=False)
     assert seen == [4, 9]
-    assert trained.step == 9
+    assert trained.run.step == 9
     trained.fit((batch for batch in data), epochs=4, progress=False)
     assert seen[-1] is None
 
@@ -171,8 +171,8 @@ class Recorder:
     def __init__(self, seen: list[int | None]) -> None:
         self.seen = seen
 
-    def on_fit_start(self, trainer: Trainer) -> None:
-        self.seen.append(trainer.total_steps)
+    def on_fit_start(self, run: Run) -> None:
+        self.seen.append(run.total_steps)
 
 
 class Diary:
@@ -184,12 +184,12 @@ class Diary:
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("on_"):
             raise AttributeError(name)
-        return lambda trainer: self.events.append(f"{name[3:]} {trainer.step}")
+        return lambda run: self.events.append(f"{name[3:]} {run.step}")
 
 
 def test_callbacks_see_every_event_in_order() -> None:
     diary, steps = Diary(), []
-    trained = trainer(callbacks=[diary, lambda trainer: steps.append(trainer.step)])
+    trained = trainer(callbacks=[diary, lambda run: steps.append(run.step)])
     trained.fit(pairs(2), pairs(1), epochs=2, progress=False)
     assert diary.events == [
         "fit_start 0", "epoch_start 0", "step_end 1", "step_end 2", "validation_end 2", "epoch_end 2",
@@ -207,7 +207,7 @@ def test_validation_may_come_every_few_steps() -> None:
 def test_what_a_callback_raises_passes_through_and_the_end_is_told() -> None:
     diary = Diary()
 
-    def fail(trainer: Trainer) -> None:
+    def fail(run: Run) -> None:
         raise LookupError("mine")
 
     with pytest.raises(LookupError, match="mine"):
@@ -216,21 +216,21 @@ def test_what_a_callback_raises_passes_through_and_the_end_is_told() -> None:
 
 
 def test_a_callback_may_stop_the_training() -> None:
-    trained = trainer(callbacks=[lambda trainer: trainer.stop() if trainer.step == 3 else None])
+    trained = trainer(callbacks=[lambda run: run.stop() if run.step == 3 else None])
     trained.fit(pairs(), epochs=9, progress=False)
-    assert trained.step == 3
+    assert trained.run.step == 3
 
 
 def test_early_stopping_waits_and_keeps_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = iter([3.0, 2.0, 2.5, 1.0, 1.1, 1.2, 0.5])
     stopping = EarlyStopping(patience=2, best=tmp_path / "best.safetensors")
     trained = trainer(callbacks=[stopping])
-    monkeypatch.setattr(trained, "evaluate", lambda data: {"loss": next(values)})
+    monkeypatch.setattr(trained.objective, "evaluate", lambda data: {"loss": next(values)})
     trained.fit(pairs(2), pairs(1), epochs=99, progress=False)
-    assert (trained.epoch, stopping.best_value) == (6, 1.0)
+    assert (trained.run.epoch, stopping.best_value) == (6, 1.0)
     again = trainer(callbacks=[EarlyStopping(patience=2)])
     again.load_checkpoint(tmp_path / "best.safetensors")
-    assert again.step == 8
+    assert again.run.step == 8
 
 
 def test_early_stopping_names_a_column_that_is_not_measured() -> None:
@@ -246,6 +246,20 @@ def test_a_loss_that_is_not_finite_is_refused_before_the_update() -> None:
     assert weights(trained) == before
 
 
+def test_an_optimizer_of_another_model_is_refused() -> None:
+    with pytest.raises(ValueError, match="the optimizer has no parameter of this model"):
+        Trainer(network(), SGD(network()), CrossEntropyLoss())
+    model = network()
+    Trainer(model, SGD([next(iter(model.parameters()))]), CrossEntropyLoss())  # part of it is enough
+
+
+def test_empty_validation_data_is_refused_before_the_first_step() -> None:
+    trained = trainer()
+    with pytest.raises(ValueError, match="the validation data has no batch"):
+        trained.fit(pairs(), [], epochs=1, progress=False)
+    assert trained.run.step == 0
+
+
 def once() -> Iterator[Any]:
     yield from pairs()
 
@@ -253,7 +267,7 @@ def once() -> Iterator[Any]:
 def test_data_that_can_be_run_through_once_gives_one_epoch() -> None:
     trained = trainer()
     trained.fit(once(), epochs=1, progress=False)
-    assert trained.step == 5
+    assert trained.run.step == 5
     with pytest.raises(ValueError, match="ended after 5 batches and cannot start over"):
         trainer().fit(once(), steps=6, progress=False)
 
@@ -264,21 +278,34 @@ def test_data_that_can_be_run_through_once_gives_one_epoch() -> None:
         (lambda t: t.fit(pairs(), progress=False), "either epochs or steps"),
         (lambda t: t.fit(pairs(), epochs=1, steps=1, progress=False), "either epochs or steps"),
         (lambda t: t.fit([], steps=1, progress=False), "has no batch"),
-        (lambda t: t.fit(pairs(), [], epochs=1, progress=False), "evaluate: the data has no batch"),
+        (lambda t: t.fit(pairs(), [], epochs=1, progress=False), "the validation data has no batch"),
         (lambda t: t.fit(pairs(), steps=1, resume=True, progress=False), "needs a Trainer"),
         (lambda t: t.fit(["words"], steps=1, progress=False), "holds no array to count"),
-        (lambda t: trainer(accumulate=0), "accumulate=0"),
+        (lambda t: trainer(accumulate=0), "accumulate is 0"),
+        (lambda t: trainer(checkpoint_every=0), "checkpoint_every is 0"),
+        (lambda t: t.fit(pairs(), pairs(), epochs=1, valid_every=0, progress=False), "valid_every is 0"),
+        (lambda t: t.fit(pairs(), steps=-1, progress=False), "steps is -1"),
+        (lambda t: t.fit(pairs(), epochs=-1, progress=False), "epochs is -1"),
         (lambda t: trainer(unit="words"), "unit='words'"),
         (lambda t: trainer(metrics=[3]), "metric 3"),
-        (lambda t: Trainer(t.model, t.optimizer), "either loss"),
-        (lambda t: Trainer(t.model, t.optimizer, loss_fn=len, metrics=["accuracy"]), "needs outputs and targets"),
-        (lambda t: Trainer(t.model, SGD(t.model), MSELoss(), schedule=t.schedule), "another optimizer"),
+        (lambda t: Trainer(t.run.model, t.run.optimizer), "either loss"),
+        (
+            lambda t: Trainer(t.run.model, t.run.optimizer, loss_fn=len, metrics=["accuracy"]),
+            "needs outputs and targets",
+        ),
+        (lambda t: Trainer(t.run.model, SGD(t.run.model), MSELoss(), schedule=t.run.schedule), "another optimizer"),
         (lambda t: EarlyStopping(patience=0), "patience=0"),
     ],
 )
 def test_a_wrong_argument_is_named(fit: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fit(trainer())
+
+
+def test_accuracy_needs_outputs_and_targets() -> None:
+    model = network()
+    with pytest.raises(ValueError, match="needs outputs and targets"):
+        Trainer(model, SGD(model), loss_fn=lambda model, batch: model(batch), metrics=["accuracy"])
 
 
 def test_what_is_neither_a_pair_nor_a_callback_is_a_type_error() -> None:

@@ -4,14 +4,17 @@ from .callbacks import Callback
 from .chart import braille
 from .dashboard import Dashboard
 from .display import Display
+from .errors import CheckpointError
 from .history import History
 from .metrics import accuracy
 from .progress import ProgressLine
+from .run import Run
 from .stopping import EarlyStopping
 from .trainer import Trainer
 
 __version__ = "0.3.0"
 
 __all__ = [
-    "Callback", "Dashboard", "Display", "EarlyStopping", "History", "ProgressLine", "Trainer", "accuracy", "braille",
+    "Callback", "CheckpointError", "Dashboard", "Display", "EarlyStopping", "History", "ProgressLine", "Run", "Trainer",
+    "accuracy", "braille",
 ]  # fmt: skip

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from itertools import islice
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from tinytorch.tensor import Tensor
+
+from .generators import Generators
 
 Unit = Literal["samples", "tokens"]
 
@@ -25,16 +28,19 @@ class Resumable(Protocol):
 class Stream:
     """Where training stands in its data: the epoch (from 1; 0 before the first) and the batches taken of it."""
 
-    def __init__(self, source: Iterable[Any]) -> None:
-        self.source = source
+    def __init__(self, generators: Generators) -> None:
+        self.source: Iterable[Any] | None = None
         self.epoch = 0
         self.batch = 0
+        self._generators = generators
+        self._origin: Mapping[str, Any] = {}  # where the random generators stood when the epoch began
         self._batches: Iterator[Any] | None = None
         self._begun = False
+        self._pending: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None  # where to go with the next source
 
     @property
     def length(self) -> int | None:
-        """Batches in an epoch, where the source says so."""
+        """Batches per epoch, where the source says so."""
         return len(self.source) if isinstance(self.source, Sized) else None
 
     @property
@@ -42,8 +48,21 @@ class Stream:
         """Whether an epoch has begun and not ended."""
         return self._batches is not None
 
+    def attach(self, source: Iterable[Any]) -> None:
+        """Take batches from `source`: from the middle of an epoch where a state says so, otherwise from a new epoch.
+
+        Raises ValueError for a source that the state does not fit.
+        """
+        if self._pending is not None:
+            self._rejoin(source, *self._pending)
+            self._pending = None
+        elif self.source is not source:
+            self.source, self._batches, self._begun = source, None, False
+
     def begin(self) -> None:
-        """Start the next epoch. Raises ValueError for a source that can be run through only once, and was."""
+        """Start the next epoch. Raises ValueError for a source that can be read only once, and was."""
+        assert self.source is not None
+        self._origin = self._generators.state_dict()
         batches = iter(self.source)
         if batches is self.source and self._begun:
             raise ValueError(
@@ -54,15 +73,20 @@ class Stream:
         self.batch = 0
 
     def take(self, count: int) -> list[Any]:
-        """Up to `count` batches; fewer, perhaps none, at the end of the epoch."""
+        """Up to `count` batches; fewer, perhaps none, at the end of the epoch.
+
+        When the source raises, its iteration is over: the next `attach` continues before the first of these batches.
+        """
         assert self._batches is not None
+        before = self.state_dict() if count > 1 else None
         taken: list[Any] = []
-        while len(taken) < count:
-            try:
-                taken.append(next(self._batches))
-            except StopIteration:
-                break
-            self.batch += 1
+        try:
+            for batch in islice(self._batches, count):
+                taken.append(batch)
+                self.batch += 1
+        except BaseException:
+            self.load_state_dict(before or self.state_dict(), self._generators.state_dict())
+            raise
         return taken
 
     def end(self) -> None:
@@ -70,26 +94,41 @@ class Stream:
         self._batches = None
 
     def state_dict(self) -> dict[str, Any]:
+        if self._pending is not None:
+            return dict(self._pending[0])
         loader = self.source.state_dict() if isinstance(self.source, Resumable) else None
-        return {"epoch": self.epoch, "batch": self.batch, "running": self.running, "loader": loader}
+        kind = None if self.source is None else _kind(self.source)
+        place = {"epoch": self.epoch, "batch": self.batch, "running": self.running, "origin": self._origin}
+        return {**place, "kind": kind, "loader": loader}
 
-    def load_state_dict(self, state: Mapping[str, Any], rewind: Callable[[], None]) -> None:
-        """Go to where `state` was taken: by the loader's own state, or by passing over the batches that were taken.
+    def load_state_dict(self, state: Mapping[str, Any], generators: Mapping[str, Any]) -> None:
+        """Go to where `state` was taken, when the next source is attached, and leave `generators` as they were then."""
+        self.epoch, self.batch, self._origin = state["epoch"], state["batch"], state["origin"]
+        self.source, self._batches, self._pending = None, None, (state, generators)
 
-        `rewind` puts random generators back to the start of the epoch, for sources that draw when iteration begins.
-        """
-        if isinstance(self.source, Resumable) != (state["loader"] is not None):
+    def _rejoin(self, source: Iterable[Any], state: Mapping[str, Any], generators: Mapping[str, Any]) -> None:
+        """By the loader's own state, or by passing over the batches that were taken; draws on the way are undone."""
+        if state["kind"] not in (None, _kind(source)):
             raise ValueError("fit: the checkpoint is of another kind of loader; give the one that it was made with")
-        if isinstance(self.source, Resumable):
-            self.source.load_state_dict(state["loader"])
+        behind = 0
+        if isinstance(source, Resumable):
+            if state["loader"] is not None:
+                source.load_state_dict(state["loader"])
+        elif state["running"]:
+            behind = state["batch"]
+            self._generators.load_state_dict(state["origin"])
+        self.source, self._begun = source, False
         if state["running"]:
-            self.epoch = state["epoch"] - 1
-            if not isinstance(self.source, Resumable):
-                rewind()
             self.begin()
-            if not isinstance(self.source, Resumable) and len(self.take(state["batch"])) < state["batch"]:
-                raise ValueError(f"fit: the checkpoint is at batch {state['batch']} of an epoch; the data has fewer")
-        self.epoch, self.batch = state["epoch"], state["batch"]
+            if sum(1 for _ in islice(self._batches or (), behind)) < behind:
+                self.load_state_dict(state, generators)
+                raise ValueError(f"fit: the checkpoint is at batch {behind} of an epoch; the data has fewer")
+        self.epoch, self.batch, self._origin = state["epoch"], state["batch"], state["origin"]
+        self._generators.load_state_dict(generators)
+
+
+def _kind(source: Iterable[Any]) -> str:
+    return "loader" if isinstance(source, Resumable) else "iterable"
 
 
 def counter(unit: Unit) -> Callable[[Any], int]:

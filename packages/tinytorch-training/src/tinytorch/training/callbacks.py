@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    from .trainer import Trainer
+from .run import Run, Stateful
 
 EVENTS = ("on_fit_start", "on_epoch_start", "on_step_end", "on_validation_end", "on_epoch_end", "on_fit_end")
 
-Callback: TypeAlias = "Callable[[Trainer], Any] | object"
-"""A function of the trainer, called after every step, or an object with any of these methods, each given the trainer:
+Callback: TypeAlias = Callable[[Run], Any] | object
+"""A function of the run, called after every step, or an object with any of these methods, each given the run:
 
 `on_fit_start`, `on_epoch_start`, `on_step_end`, `on_validation_end`, `on_epoch_end`, `on_fit_end`. One that also has
 `state_dict` and `load_state_dict` is saved in checkpoints. What it raises ends the training.
@@ -19,30 +19,36 @@ Callback: TypeAlias = "Callable[[Trainer], Any] | object"
 
 
 class Callbacks:
-    """Functions, called after every step, and objects, of which those of the `EVENTS` are called that they have.
-
-    Each is given the trainer. What they raise passes through, and ends the training.
-    """
+    """Callbacks, by the events at which they are called."""
 
     def __init__(self, callbacks: Iterable[Callback]) -> None:
         self.callbacks = list(callbacks)
-        self._called: dict[str, list[Callable[[Trainer], Any]]] = {event: [] for event in EVENTS}
+        self._called: dict[str, list[Callable[[Run], Any]]] = {event: [] for event in EVENTS}
         for callback in self.callbacks:
             methods = {event: getattr(callback, event) for event in EVENTS if hasattr(callback, event)}
             if not methods:
                 if not callable(callback):
                     raise TypeError(
-                        f"Trainer: callback {callback!r} is no function and has none of {', '.join(EVENTS)}"
+                        f"Trainer: callback {callback!r} is not a function and has none of {', '.join(EVENTS)}"
                     )
                 methods = {"on_step_end": callback}
             for event, method in methods.items():
                 self._called[event].append(method)
 
-    def __call__(self, event: str, trainer: Trainer) -> None:
+    def __call__(self, event: str, run: Run) -> None:
         for method in self._called[event]:
-            method(trainer)
+            method(run)
 
-    def stateful(self) -> dict[str, Any]:
+    @contextmanager
+    def fitting(self, run: Run) -> Iterator[None]:
+        """Around the training: the start, and at the end each `on_fit_end`, whatever the training or another raises."""
+        with ExitStack() as ends:
+            for method in reversed(self._called["on_fit_end"]):
+                ends.callback(method, run)
+            self("on_fit_start", run)
+            yield
+
+    def stateful(self) -> dict[str, Stateful]:
         """The callbacks with a state of their own, by name."""
         return {
             f"{place} {type(callback).__name__}": callback

@@ -7,68 +7,102 @@ import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 
-from tinytorch.layers import load_metadata, load_tensors, save_tensors
-from tinytorch.tensor import Array
+from tinytorch.layers import TensorFile, save_tensors
+from tinytorch.tensor import Array, FileFormatError
+
+from .errors import CheckpointError
+from .packing import pack, unpack
 
 PathLike = str | os.PathLike[str]
 
 KEY = "tinytorch.checkpoint"
-VERSION = 1
+VERSION = 2
+
+
+def check(path: PathLike, meta: Mapping[str, Any], step: int | None) -> None:
+    """Raise, before anything is trained, what writing would raise: for the path, and for a state that has no place.
+
+    Raises FileExistsError also for a checkpoint with more steps than `step`, unless that is None.
+    """
+    pack(meta, "the run", {})
+    found = _earlier(path)
+    if step is not None and found is not None and found > step:
+        raise FileExistsError(
+            f"checkpoint: {path} is of a run of {found} steps, this one has {step}, and would replace it\n"
+            "continue it with fit(..., resume=True), move it away, or choose another path"
+        )
+    try:
+        TemporaryFile(dir=Path(os.path.realpath(path)).parent).close()
+    except OSError as error:
+        raise OSError(f"checkpoint: {path} cannot be written: {error}") from error
 
 
 def write(path: PathLike, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
     """Replace the checkpoint at `path` in one step.
 
-    Raises FileExistsError when the file there is no checkpoint, and OSError when it cannot be written; whatever stood
-    there is left as it was.
+    Raises FileExistsError when the file there is not a checkpoint, and OSError when it cannot be written; what was
+    there is left as it was. Raises TypeError for a state that cannot be packed.
     """
-    if Path(path).exists():
-        try:
-            _head(path)
-        except (ValueError, IsADirectoryError) as error:
-            raise FileExistsError(f"{error}\nit is not replaced: move it away, or choose another path") from None
-    text = json.dumps({"version": VERSION, "crc32": checksum(meta, arrays), "run": meta})
+    _earlier(path)
+    values: dict[str, Array] = {}
+    packed = pack(meta, "the run", values)
+    arrays = {**arrays, **place(values, "state")}
+    text = json.dumps({"version": VERSION, "crc32": checksum(packed, arrays), "run": packed})
     try:
         save_tensors(arrays, path, {KEY: text})
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise OSError(f"checkpoint: {path} could not be written: {error}; an earlier one there is untouched") from error
 
 
 def read(path: PathLike) -> tuple[dict[str, Array], dict[str, Any]]:
-    """The arrays and the rest. Raises FileNotFoundError, and ValueError for a file that is no whole checkpoint."""
+    """The arrays and the rest. Raises FileNotFoundError, and CheckpointError for what is not a whole checkpoint."""
     if not Path(path).exists():
         raise FileNotFoundError(f"checkpoint: there is no file {path}; save_checkpoint(path) writes one")
-    head = _head(path)
-    arrays = load_tensors(path)
+    try:
+        with TensorFile(path) as file:
+            head, arrays = _head(file), dict(file)
+    except FileFormatError as error:
+        raise CheckpointError(str(error)) from None
     if head["crc32"] != checksum(head["run"], arrays):
-        raise ValueError(f"checkpoint: {path} is damaged: its content is not what was written")
-    return arrays, head["run"]
+        raise CheckpointError(f"checkpoint: {path} is damaged: its content is not what was written")
+    return arrays, unpack(head["run"], pick(arrays, "state"))
 
 
-def _head(path: PathLike) -> dict[str, Any]:
-    text = load_metadata(path).get(KEY)
+def _earlier(path: PathLike) -> int | None:
+    """The step of the checkpoint that is there, if any. Raises FileExistsError when something else is there."""
+    if not Path(path).exists():
+        return None
+    try:
+        with TensorFile(path) as file:
+            return int(_head(file)["run"]["step"])
+    except (FileFormatError, IsADirectoryError) as error:
+        raise FileExistsError(f"{error}\nit is not replaced: move it away, or choose another path") from None
+
+
+def _head(file: TensorFile) -> dict[str, Any]:
+    text = file.metadata.get(KEY)
     if text is None:
-        raise ValueError(f"checkpoint: {path} is a safetensors file, but no checkpoint of a Trainer")
+        raise CheckpointError(f"checkpoint: {file.path} is a safetensors file, but not a checkpoint of a Trainer")
     try:
         head = json.loads(text)
         version = head["version"]
         if version != VERSION:
-            raise ValueError(
-                f"checkpoint: {path} has format {version}, this version of tinytorch-training reads {VERSION}"
+            raise CheckpointError(
+                f"checkpoint: {file.path} has format {version}, this version of tinytorch-training reads {VERSION}"
             )
-        return {"crc32": head["crc32"], "run": head["run"]}
+        return {"crc32": head["crc32"], "run": {**head["run"], "step": head["run"]["step"]}}
     except (json.JSONDecodeError, TypeError, KeyError):
-        raise ValueError(f"checkpoint: the header of {path} is damaged") from None
+        raise CheckpointError(f"checkpoint: the header of {file.path} is damaged") from None
 
 
-def checksum(meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> int:
+def checksum(packed: Any, arrays: Mapping[str, Array]) -> int:
     """The CRC-32 of everything in a checkpoint."""
-    crc = zlib.crc32(json.dumps(meta).encode())
+    crc = zlib.crc32(json.dumps(packed).encode())
     for name in sorted(arrays):
         array = arrays[name]
         crc = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), crc)
@@ -82,5 +116,5 @@ def pick(arrays: Mapping[str, Array], part: str) -> dict[str, Array]:
 
 
 def place(arrays: Mapping[str, Array], part: str) -> dict[str, Array]:
-    """The other way round."""
+    """The inverse of `pick`."""
     return {f"{part}.{name}": array for name, array in arrays.items()}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import nan
 from typing import TYPE_CHECKING
 
 from .chart import Curve, braille
 from .display import Display, clock, number
+from .run import Run
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -37,6 +39,18 @@ class Dashboard(Display):
         self.heads = heads
         self.curve = Curve()
         self.samples: list[Row] = []
+
+    def start(self, step: int = 0, total_steps: int | None = None, unit: str = "samples") -> None:
+        self.curve = Curve()
+        for _ in range(step):
+            self.curve.add(nan)  # the axis begins at step 0
+        super().start(step, total_steps, unit)
+
+    def on_fit_start(self, run: Run) -> None:
+        super().on_fit_start(run)
+        self.curve = Curve()
+        for loss in run.history["loss"] if run.step else ():
+            self.curve.add(loss)
 
     def update(self, step: int, loss: float, lr: float, count: float, seconds: float) -> None:
         self.curve.add(loss)
@@ -96,8 +110,9 @@ class Dashboard(Display):
         log = max(positive, default=1.0) > 20 * min(positive, default=1.0)  # a flat line says nothing
         lines, low, high = braille(self.curve.means, width, self.height, part, log)
         chart = Text()
+        labels = {self.height // 2: "log" if log else "", self.height - 1: number(low), 0: number(high)}
         for place, line in enumerate(lines):
-            label = number(high) if place == 0 else number(low) if place == self.height - 1 else ""
+            label = labels.get(place, "")
             chart.append(f"{label:>8} ", style="dim")
             chart.append(line + ("\n" if place < self.height - 1 else ""), style="green")
         return chart

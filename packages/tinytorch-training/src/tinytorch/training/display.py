@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from io import StringIO
-from pathlib import Path
+from math import inf, nan
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
+
+from tinytorch.tensor import replacing
+
+from .run import Run
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
-
-    from .trainer import Trainer
 
 DECAY = 0.98  # of the speed that is shown: it is an average of the latest 50 steps or so
 
@@ -40,14 +43,13 @@ class Display:
         self.interval = interval
         self.unit = "samples"
         self.step = 0
-        self.loss = float("nan")
-        self.lr = float("nan")
+        self.loss = self.lr = nan
         self.measured: dict[str, float] = {}  # in the latest validation
         self._given_total = total_steps
         self._console = console
         self._live: Live | None = None
         self._counted = self._seconds = 0.0
-        self._started = self._drawn = 0.0
+        self._started, self._drawn = 0.0, -inf
         self._first_step = 0
         self._drawn_step = -1
 
@@ -80,7 +82,8 @@ class Display:
         finally:
             self._console = own
         picture = re.sub(r"@font-face \{.*?\}", "", recording.export_svg(title=title), flags=re.DOTALL)
-        Path(path).write_text(picture, encoding="utf-8")
+        with replacing(path) as draft:
+            draft.write_text(picture, encoding="utf-8")
 
     @property
     def console(self) -> Console:
@@ -116,8 +119,8 @@ class Display:
         self.total_steps = self._given_total if self._given_total is not None else total_steps
         self.unit = unit
         self._started = monotonic()
-        self._drawn, self._drawn_step = 0.0, -1
-        if self.console.is_terminal and not self.console.is_dumb_terminal:
+        self._drawn, self._drawn_step = -inf, -1
+        if self._is_drawable():
             from rich.live import Live
 
             self._live = Live(console=self.console, auto_refresh=False, get_renderable=self.render)
@@ -142,8 +145,21 @@ class Display:
             self.write(self.line())
 
     def write(self, line: str) -> None:
-        """Print one plain line."""
-        print(line, file=self.console.file, flush=True)
+        """Print one plain line, with question marks for letters that the output cannot show."""
+        file, encoding = self._file(), self._encoding()
+        print(line.encode(encoding, "replace").decode(encoding), file=file, flush=True)
+
+    def _file(self) -> IO[str]:
+        return sys.stdout if self._console is None else self._console.file
+
+    def _encoding(self) -> str:
+        return getattr(self._file(), "encoding", None) or "utf-8"
+
+    def _is_drawable(self) -> bool:
+        """Whether there is a terminal that pictures can be drawn in, curves of Braille characters among them."""
+        if not self._encoding().lower().startswith("utf") or (self._console is None and not sys.stdout.isatty()):
+            return False
+        return self.console.is_terminal and not self.console.is_dumb_terminal
 
     def stop(self) -> None:
         """Draw for the last time and leave the terminal as it was."""
@@ -162,17 +178,17 @@ class Display:
 
     # As a callback
 
-    def on_fit_start(self, trainer: Trainer) -> None:
-        self.start(trainer.step, trainer.total_steps, trainer.unit)
+    def on_fit_start(self, run: Run) -> None:
+        self.start(run.step, run.total_steps, run.unit)
 
-    def on_step_end(self, trainer: Trainer) -> None:
-        self.update(trainer.step, trainer.loss, trainer.lr, trainer.counted, trainer.seconds)
+    def on_step_end(self, run: Run) -> None:
+        self.update(run.step, run.loss, run.lr, run.counted, run.seconds)
 
-    def on_validation_end(self, trainer: Trainer) -> None:
-        names = [name for name in trainer.history.columns if name.startswith("valid_")]
-        self.measured = {name: trainer.history.last(name) for name in names}
+    def on_validation_end(self, run: Run) -> None:
+        names = [name for name in run.history.columns if name.startswith("valid_")]
+        self.measured = {name: run.history.last(name) for name in names}
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, run: Run) -> None:
         self.stop()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import secrets
 from array import array
 from collections.abc import Mapping
 from math import isnan, nan
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch.tensor import Array
+from tinytorch.tensor import Array, replacing
 
 PathLike = str | os.PathLike[str]
 
@@ -77,19 +76,11 @@ class History:
 
     def to_csv(self, path: PathLike) -> None:
         """Write the table, cells empty where nothing was measured; an existing file is replaced in one step."""
-        target = Path(path)
-        draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            with open(draft, "x", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow(self._columns)
-                for row in zip(*self._columns.values(), strict=True):
-                    writer.writerow(
-                        "" if isnan(value) else int(value) if value.is_integer() else value for value in row
-                    )
-            os.replace(draft, target)
-        finally:
-            draft.unlink(missing_ok=True)
+        with replacing(path) as draft, open(draft, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(self._columns)
+            for row in zip(*self._columns.values(), strict=True):
+                writer.writerow("" if isnan(value) else int(value) if value.is_integer() else value for value in row)
 
     def plot(self, path: PathLike | None = None, columns: tuple[str, ...] = ("loss", "valid_loss")) -> Any:
         """Draw columns over the steps with matplotlib, and save the figure when a path is given; returns the figure.
@@ -112,5 +103,6 @@ class History:
         if axes.lines:
             axes.legend()
         if path is not None:
-            figure.savefig(path)
+            with replacing(path) as draft:
+                figure.savefig(draft, format=Path(path).suffix[1:] or None)
         return figure

@@ -1,39 +1,44 @@
-"""Ctrl-C without torn states."""
+"""Ctrl-C and SIGTERM without torn states."""
 
 from __future__ import annotations
 
 import signal
 import threading
 from types import FrameType, TracebackType
+from typing import Any, NoReturn
+
+DEFAULTS: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
 
 class Interruption:
-    """In the with block the first Ctrl-C is remembered in `requested`; the second raises KeyboardInterrupt at once.
+    """In the with block the first Ctrl-C or SIGTERM is remembered in `requested`; the second one raises at once.
 
-    A step that is under way can so be finished. Outside the main thread, or where the program handles SIGINT itself,
-    nothing is changed.
+    That allows a step that is under way to be finished. Outside the main thread nothing is changed, and neither is a
+    signal that the program handles itself.
     """
 
     def __init__(self) -> None:
-        self.requested = False
-        self._installed = False
+        self.requested = 0  # the number of the signal
+        self._replaced: list[int] = []
 
     def __enter__(self) -> Interruption:
-        if (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        ):
-            signal.signal(signal.SIGINT, self._remember)
-            self._installed = True
+        if threading.current_thread() is threading.main_thread():
+            self._replaced = [number for number, default in DEFAULTS.items() if signal.getsignal(number) == default]
+            for number in self._replaced:
+                signal.signal(number, self._remember)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in self._replaced:
+            signal.signal(number, DEFAULTS[number])
+
+    def end(self) -> NoReturn:
+        """Raise KeyboardInterrupt for Ctrl-C, and SystemExit with a shell's exit code for SIGTERM."""
+        raise KeyboardInterrupt if self.requested == signal.SIGINT else SystemExit(128 + self.requested)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
-            signal.default_int_handler(number, frame)
-        self.requested = True
+        again, self.requested = self.requested, number
+        if again:
+            self.end()

@@ -33,7 +33,7 @@ def accuracy(outputs: Tensor, targets: Any, ignore_index: int = -100) -> tuple[i
     return int(np.count_nonzero(right)), int(np.count_nonzero(counted))
 
 
-def named_metrics(metrics: Mapping[str, Metric] | Iterable[str | Metric]) -> tuple[dict[str, Metric], bool]:
+def name_metrics(metrics: Mapping[str, Metric] | Iterable[str | Metric]) -> tuple[dict[str, Metric], bool]:
     """Metrics by name, and whether perplexity, which follows from the loss, is wanted."""
     if isinstance(metrics, str):
         metrics = [metrics]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from math import inf, isnan
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from .trainer import Trainer
+from .run import Run
 
 
 class EarlyStopping:
@@ -38,25 +37,25 @@ class EarlyStopping:
         self.best_value = inf if mode == "min" else -inf
         self.waited = 0
 
-    def on_fit_start(self, trainer: Trainer) -> None:
+    def on_fit_start(self, run: Run) -> None:
         if self.waited >= self.patience:  # it had stopped before the checkpoint
-            trainer.stop()
+            run.stop()
 
-    def on_validation_end(self, trainer: Trainer) -> None:
-        value = trainer.history.last(self.monitor)
-        if isnan(value) and self.monitor not in trainer.history.columns:
+    def on_validation_end(self, run: Run) -> None:
+        value = run.history.last(self.monitor)
+        if isnan(value) and self.monitor not in run.history.columns:
             raise ValueError(
-                f"EarlyStopping: {self.monitor!r} is not measured; there are {', '.join(trainer.history.columns)}"
+                f"EarlyStopping: {self.monitor!r} is not measured; there are {', '.join(run.history.columns)}"
             )
         gain = self.best_value - value if self.mode == "min" else value - self.best_value
         if gain > self.min_delta:
             self.best_value, self.waited = value, 0
             if self.best is not None:
-                trainer.save_checkpoint(self.best)
+                run.save_checkpoint(self.best)
         else:
             self.waited += 1
             if self.waited >= self.patience:
-                trainer.stop()
+                run.stop()
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_value": self.best_value, "waited": self.waited}

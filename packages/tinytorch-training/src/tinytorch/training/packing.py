@@ -1,0 +1,57 @@
+"""States of any nesting as JSON and arrays, and back, unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tinytorch.tensor import Array
+
+
+def pack(value: Any, name: str, arrays: dict[str, Array]) -> Any:
+    """`value` as JSON can hold it; its arrays and NumPy scalars are copied into `arrays`.
+
+    It may be made of None, numbers, text, lists, tuples, dicts, and arrays of numbers. Raises TypeError, which calls it
+    `name`, for anything else, because that could not come back as it was.
+
+    >>> arrays = {}
+    >>> packed = pack({1: (2.0, np.ones(2))}, "state", arrays)
+    >>> packed, unpack(packed, arrays)
+    ({'$items': [[1, {'$tuple': [2.0, {'$array': '0'}]}]]}, {1: (2.0, array([1., 1.]))})
+    """
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
+        key = str(len(arrays))
+        arrays[key] = np.array(value)
+        return {"$array" if isinstance(value, np.ndarray) else "$scalar": key}
+    if type(value) in (list, tuple):
+        parts = [pack(part, f"{name}[{place}]", arrays) for place, part in enumerate(value)]
+        return parts if type(value) is list else {"$tuple": parts}
+    if type(value) is dict:
+        if all(type(key) is str and not key.startswith("$") for key in value):
+            return {key: pack(part, f"{name}[{key!r}]", arrays) for key, part in value.items()}
+        items = value.items()
+        return {"$items": [[pack(k, f"a key of {name}", arrays), pack(v, f"{name}[{k!r}]", arrays)] for k, v in items]}
+    raise TypeError(
+        f"checkpoint: {name} is a {type(value).__name__}; "
+        "states are made of numbers, text, arrays of numbers, lists, tuples and dicts"
+    )
+
+
+def unpack(value: Any, arrays: Mapping[str, Array]) -> Any:
+    """What was packed."""
+    if isinstance(value, list):
+        return [unpack(part, arrays) for part in value]
+    if not isinstance(value, dict):
+        return value
+    tag, content = next(iter(value.items()), ("", None))
+    if tag in ("$array", "$scalar"):
+        return arrays[content] if tag == "$array" else arrays[content][()]
+    if tag == "$tuple":
+        return tuple(unpack(content, arrays))
+    if tag == "$items":
+        return {unpack(key, arrays): unpack(part, arrays) for key, part in content}
+    return {key: unpack(part, arrays) for key, part in value.items()}
