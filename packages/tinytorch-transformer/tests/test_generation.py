@@ -11,6 +11,7 @@ import pytest
 from tinytorch.autograd import is_grad_enabled
 from tinytorch.tensor import Tensor, manual_seed
 from tinytorch.transformer import EncoderDecoder, processors
+from tinytorch.transformer.generation import choose
 
 from .models import FAMILIES, config, gpt, lively, tokens
 
@@ -202,6 +203,29 @@ def test_cuts_at_their_ends_keep_one_token_or_all() -> None:
         assert np.array_equal(cut(ids, logits), logits)
 
 
+def test_top_p_of_1_drops_nothing() -> None:
+    logits = np.log(seeded(3).random((50, 3000)) ** 8 + 1e-30)
+    assert np.array_equal(processors.top_p(1.0)(np.zeros((50, 1), int), logits), logits)
+    assert np.isinf(processors.top_p(1 - 1e-12)(np.zeros((50, 1), int), logits)).any()
+
+
+class Zeros(np.random.Generator):
+    def random(self, *args: Any, **kwargs: Any) -> Any:
+        return np.zeros(*args)
+
+
+def test_a_draw_of_exactly_0_takes_no_token_of_probability_0() -> None:
+    logits = np.array([[-np.inf, -np.inf, 0.0, 1.0], [5.0, 0.0, 0.0, 0.0]])
+    assert choose(logits, False, Zeros(np.random.PCG64())).tolist() == [2, 0]
+
+
+def test_a_stop_that_can_be_looked_at_once_stops_every_row() -> None:
+    free = MODEL.generate([[1], [2]], 12, temperature=0).data[:, 1:]
+    stop = [int(free[0, 2]), int(free[1, 3])]
+    once = MODEL.generate([[1], [2]], 12, temperature=0, stop=iter(stop))
+    assert once.tolist() == MODEL.generate([[1], [2]], 12, temperature=0, stop=stop).tolist()
+
+
 def test_own_processors_come_last_and_see_all_tokens() -> None:
     seen = []
 
@@ -223,6 +247,12 @@ def test_the_encoder_decoder_generates() -> None:
     assert np.array_equal(logits.argmax(axis=-1), out.data[:, 1:])
 
 
+def overwrite(ids: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    ids[:, 0] = 3
+    return logits
+
+
+SEQ2SEQ = EncoderDecoder(config("original"))
 WRONG: dict[str, tuple[Any, str]] = {
     "no tokens": (lambda: MODEL.generate([], 1), "at least one token"),
     "no tokens in one row": (lambda: MODEL.generate([[1], []], 1), "at least one token"),
@@ -230,16 +260,31 @@ WRONG: dict[str, tuple[Any, str]] = {
     "words": (lambda: MODEL.generate(["a"], 1), "the prompt 'a'"),
     "three axes": (lambda: MODEL.generate(np.zeros((1, 1, 1), int), 1), "give (T,) or (B, T)"),
     "token out of range": (lambda: MODEL.generate([99], 1), "index 99 in a table of 17 rows"),
-    "negative count": (lambda: MODEL.generate([1], -1), "an int from 0"),
-    "half a token": (lambda: MODEL.generate([1], 1.5), "an int from 0"),  # type: ignore[arg-type]
+    "negative count": (lambda: MODEL.generate([1], -1), "must be an int, at least 0"),
+    "half a token": (lambda: MODEL.generate([1], 1.5), "must be an int, at least 0"),  # type: ignore[arg-type]
     "negative temperature": (lambda: MODEL.generate([1], 1, temperature=-1), "must be 0"),
     "temperature NaN": (lambda: MODEL.generate([1], 1, temperature=np.nan), "must be 0"),
-    "top_k of none": (lambda: MODEL.generate([1], 1, top_k=0), "keep 1 token or more"),
+    "top_k of none": (lambda: MODEL.generate([1], 1, top_k=0), "k is 0; it must be an int, at least 1"),
     "top_p above 1": (lambda: MODEL.generate([1], 1, top_p=1.5), "probability from 0 to 1"),
     "min_p below 0": (lambda: MODEL.generate([1], 1, min_p=-0.1), "probability from 0 to 1"),
     "penalty of 0": (lambda: MODEL.generate([1], 1, repetition_penalty=0), "above 0"),
     "no window": (lambda: MODEL.generate([1], 1, window=0), "at least 1"),
-    "stop that is no token": (lambda: MODEL.generate([1], 1, stop=[1.5]), "a token or several"),  # type: ignore[list-item]
+    "half a stop": (lambda: MODEL.generate([1], 1, stop=[1.5]), "a stop token is 1.5"),  # type: ignore[list-item]
+    "stop of 1.0": (lambda: MODEL.generate([1], 1, stop=1.0), "a stop token is 1.0"),  # type: ignore[arg-type]
+    "list of stops": (lambda: MODEL.generate([1], 1, stop=[[1, 2]]), "a stop token is [1, 2]"),  # type: ignore[list-item]
+    "stop elsewhere": (lambda: MODEL.generate([1], 1, stop=[3, 17]), "17 as pad_token or stop; tokens are below 17"),
+    "padding elsewhere": (lambda: MODEL.generate([1], 1, pad_token=17), "17 as pad_token or stop"),
+    "negative padding": (lambda: MODEL.generate([1], 1, pad_token=-1), "pad_token is -1"),
+    "target padded elsewhere": (lambda: SEQ2SEQ.generate([[1]], 1, 1, pad_token=99), "99 as pad_token or stop"),
+    "no temperature": (lambda: MODEL.generate([1], 1, temperature=None), "temperature is None"),  # type: ignore[arg-type]
+    "words as p": (lambda: MODEL.generate([1], 1, top_p="0.9"), "p is '0.9'"),  # type: ignore[arg-type]
+    "words as penalty": (lambda: processors.repetition_penalty("2"), "penalty is '2'"),  # type: ignore[arg-type]
+    "generator": (lambda: MODEL.generate([1], 1, generator=3), "generator is a int"),  # type: ignore[arg-type]
+    "stream, top_k of none": (lambda: MODEL.stream([1], 1, top_k=0), "k is 0"),
+    "stream, padding": (lambda: MODEL.stream([1], 1, pad_token=17), "17 as pad_token"),
+    "stream, too long": (lambda: MODEL.stream([1], 99), "32 positions were learned"),
+    "stream, unknown": (lambda: MODEL.stream([1], 1, beams=3), "unexpected keyword argument 'beams'"),
+    "written tokens": (lambda: MODEL.generate([1], 1, processors=[overwrite]), "read-only"),
     "nothing left": (lambda: MODEL.generate([1], 1, processors=[lambda ids, x: x - np.inf]), "no token is left"),
     "other shape": (lambda: MODEL.generate([1], 1, processors=[lambda ids, x: x[0]]), "the shape must stay"),
     "NaN": (lambda: MODEL.generate([1], 1, processors=[lambda ids, x: x * np.nan]), "has a NaN"),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -13,11 +16,29 @@ from . import state
 
 __all__ = [
     "calculate_gain", "constant", "fans", "kaiming_normal", "kaiming_uniform", "normal", "ones", "orthogonal",
-    "trunc_normal", "uniform", "xavier_normal", "xavier_uniform", "zeros",
+    "trunc_normal", "undrawn", "uniform", "xavier_normal", "xavier_uniform", "zeros",
 ]  # fmt: skip
 
 T = TypeVar("T", bound=Tensor)
 Generator = np.random.Generator | None
+
+_drawing = ContextVar("drawing", default=True)
+
+
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Within it nothing is drawn: models whose weights are loaded next are made faster, and without touching memory.
+
+    >>> from tinytorch.layers import Linear
+    >>> with undrawn():
+    ...     Linear(2, 1, bias=False).weight.data.tolist()
+    [[0.0], [0.0]]
+    """
+    before = _drawing.set(False)
+    try:
+        yield
+    finally:
+        _drawing.reset(before)
 
 
 def _write(tensor: T, values: Array | float) -> T:
@@ -48,11 +69,15 @@ def constant(tensor: T, value: float) -> T:
 
 def uniform(tensor: T, low: float = 0.0, high: float = 1.0, generator: Generator = None) -> T:
     """Drawn evenly from low to high."""
+    if not _drawing.get():
+        return tensor
     return _write(tensor, generator_for("initialiser", generator).uniform(low, high, tensor.shape))
 
 
 def normal(tensor: T, mean: float = 0.0, std: float = 1.0, generator: Generator = None) -> T:
     """Drawn from the normal distribution."""
+    if not _drawing.get():
+        return tensor
     return _write(tensor, generator_for("initialiser", generator).normal(mean, std, tensor.shape))
 
 

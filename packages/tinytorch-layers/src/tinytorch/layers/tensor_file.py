@@ -15,6 +15,12 @@ from tinytorch.tensor import Array, FileFormatError
 
 PathLike = str | os.PathLike[str]
 
+DTYPES = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "BF16": "<u2", "U32": "<u4",
+    "I32": "<i4", "F32": "<f4", "U64": "<u8", "I64": "<i8", "F64": "<f8", "C64": "<c8",
+}  # fmt: skip
+"""The dtypes that can be read, as the format and as NumPy call them; of bfloat16 the upper half of float32."""
+
 
 def write(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str] | None) -> None:
     """Write arrays by name. Raises OSError when that fails."""
@@ -62,16 +68,19 @@ class TensorFile(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         dtype = self._dtypes[name]
-        if dtype == "F4" or dtype.startswith(("F4_", "F6_", "F8_")):
+        if dtype not in DTYPES:
             raise FileFormatError(
                 f"load: {self.path}: {name} has dtype {dtype}, which NumPy does not have; convert the file to float32"
             )
-        if dtype != "BF16":
-            return self._file.get_tensor(name)
         start, end = self._places[name]
-        self._raw.seek(start)
-        upper = np.frombuffer(self._raw.read(end - start), "<u2").astype(np.uint32)
-        return (upper << 16).view(np.float32).reshape(self.shapes[name])
+        self._raw.seek(start)  # read, because what the library maps into memory stays there until the file is closed
+        stored = np.dtype(DTYPES[dtype])
+        array = np.fromfile(self._raw, stored, (end - start) // stored.itemsize)
+        if dtype == "BF16":
+            upper = array.astype(np.uint32)
+            upper <<= 16
+            array = upper.view(np.float32)
+        return array.reshape(self.shapes[name])
 
     @cached_property
     def _places(self) -> dict[str, tuple[int, int]]:

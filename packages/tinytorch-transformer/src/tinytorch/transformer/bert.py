@@ -7,16 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinytorch.attention import padding_mask
 from tinytorch.layers import Embedding, LayerNorm, Linear, Module, ModuleList, Parameter
 from tinytorch.layers import functional as F
 from tinytorch.tensor import Tensor, zeros
 
 from .block import TransformerBlock, make_norm, make_rotary
-from .config import TransformerConfig
-from .initialise import initialise
+from .config import TransformerConfig, check_config
+from .initialize import initialize
 from .positions import PositionalEncoding
-from .tokens import as_tokens, token_mask
+from .tokens import as_tokens, visible_keys
 
 
 class BERT(Module):
@@ -45,7 +44,7 @@ class BERT(Module):
     ) -> None:
         if next_sentence and not pooler:
             raise ValueError("BERT: next_sentence without pooler; it looks at what the pooler makes, pass pooler=True")
-        self.config = config
+        self.config = check_config("BERT", config)
         self.generator = generator
         D = config.embed_dim
         options: dict[str, Any] = {"dtype": dtype, "generator": generator}
@@ -61,17 +60,17 @@ class BERT(Module):
         self.pooler = Linear(D, D, **options) if pooler else None
         self.masked_lm = MaskedLM(config, **options) if masked_lm else None
         self.next_sentence = Linear(D, 2, **options) if next_sentence else None
-        initialise(self, config.num_layers, generator)
+        initialize(self, config.num_layers, generator)
 
     def forward(self, tokens: Any, mask: Any = None, segments: Any = None, positions: Any = None) -> Tensor:
-        """Hidden states (B, T, D). `mask` (B, T) is 1 where a token counts; `segments` (B, T) are 0 unless given.
+        """Hidden states (B, T, D). `mask` (B, T) is 1 for a token, 0 for padding; `segments` (B, T) are 0 unless given.
 
-        Raises TypeError for tokens that are not integers, IndexError for one that is not in the vocabulary, ValueError
-        for shapes that do not fit and for more positions than were learned.
+        Raises DTypeError for tokens that are not integers, IndexError for one that is not in the vocabulary, ShapeError
+        for shapes that do not fit and ValueError for more positions than were learned.
         """
         ids = as_tokens("BERT", tokens)
-        counts = token_mask("BERT", mask, ids)
-        x = self.token_embedding(ids)
+        visible = visible_keys("BERT", mask, ids)  # (B, 1, 1, T)
+        x = self.token_embedding(ids)  # (B, T) -> (B, T, D)
         if self.segment_embedding is not None:
             x = x + self.segment_embedding(np.zeros_like(ids) if segments is None else as_tokens("BERT", segments))
         elif segments is not None:
@@ -82,9 +81,8 @@ class BERT(Module):
             x = self.embedding_norm(x)
         if self.training and self.config.dropout:
             x = F.dropout(x, self.config.dropout, True, self.generator)
-        allowed = None if counts is None else padding_mask(counts)
         for block in self.blocks:
-            x = block(x, allowed, positions)
+            x = block(x, visible, positions)  # (B, T, D) -> (B, T, D)
         return x if self.norm is None else self.norm(x)
 
     def pooled(self, hidden: Tensor) -> Tensor:

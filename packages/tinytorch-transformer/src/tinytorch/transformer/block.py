@@ -13,7 +13,7 @@ from tinytorch.layers import LayerNorm, Module, RMSNorm, lower, lowers
 from tinytorch.layers import functional as F
 from tinytorch.tensor import Array, Tensor, add
 
-from .config import TransformerConfig
+from .config import TransformerConfig, check_config
 from .feedforward import FeedForward
 
 
@@ -40,7 +40,7 @@ class TransformerBlock(Module):
         dtype: npt.DTypeLike | None = None,
         generator: np.random.Generator | None = None,
     ) -> None:
-        self.norm_first = config.norm_first
+        self.norm_first = check_config("TransformerBlock", config).norm_first
         self.dropout = config.dropout
         self.generator = generator
         self.norm1 = make_norm(config, dtype)

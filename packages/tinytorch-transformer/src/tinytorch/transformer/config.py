@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tinytorch.tensor import check_int
+
 Norm = Literal["layer", "rms"]
 Positions = Literal["learned", "sinusoidal", "rotary", "none"]
 Activation = Literal["gelu", "gelu_exact", "relu", "silu", "swiglu"]
@@ -42,14 +44,20 @@ class TransformerConfig:
     dropout: float = 0.0
     tied: bool = True  # whether the head is the embedding's table
     num_segments: int = 0  # kinds of segments that an encoder tells apart
+    stop_tokens: tuple[int, ...] = ()  # where generation stops, unless it is told where
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "embed_dim", "num_layers", "num_heads", "max_seq_len"):
-            size = getattr(self, name)
-            if isinstance(size, bool) or not hasattr(size, "__index__"):
-                raise TypeError(f"TransformerConfig: {name} is {size!r}; it must be an int")
-            if size < 1:
-                raise ValueError(f"TransformerConfig: {name} is {size}; it must be at least 1")
+            check_int("TransformerConfig", name, getattr(self, name), minimum=1)
+        for name in ("num_kv_heads", "head_dim", "hidden_dim"):
+            if getattr(self, name) is not None:
+                check_int("TransformerConfig", name, getattr(self, name), minimum=1)
+        for name in ("norm_first", "bias", "tied"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"TransformerConfig: {name} is {getattr(self, name)!r}; it must be True or False")
+        check_int("TransformerConfig", "num_segments", self.num_segments)
+        if any(check_int("TransformerConfig", "a stop token", token) >= self.vocab_size for token in self.stop_tokens):
+            raise ValueError(f"TransformerConfig: stop_tokens {self.stop_tokens}; they must be below {self.vocab_size}")
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(
@@ -82,6 +90,13 @@ class TransformerConfig:
     def original(cls, **given: Any) -> TransformerConfig:
         """Sinusoidal positions, layer norm after each part, ReLU, a tied head. Source: Vaswani et al. 2017."""
         return cls(**{"norm_first": False, "activation": "relu", "positions": "sinusoidal", **given})
+
+
+def check_config(owner: str, config: Any) -> TransformerConfig:
+    """`config`, unless it is something else: TypeError that says it is `owner`'s."""
+    if isinstance(config, TransformerConfig):
+        return config
+    raise TypeError(f"{owner}: config is {config!r:.40}; give a TransformerConfig, such as TransformerConfig.gpt2(...)")
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {

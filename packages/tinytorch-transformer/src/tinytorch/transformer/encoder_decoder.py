@@ -1,4 +1,4 @@
-"""The transformer of 2017: an encoder reads one sequence, a decoder writes another while looking at it."""
+"""The original transformer: an encoder reads one sequence, a decoder writes another while it attends to the first."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tinytorch.attention import padding_mask
 from tinytorch.autograd import no_grad
 from tinytorch.layers import Embedding, Linear, Module, ModuleList
 from tinytorch.layers import functional as F
-from tinytorch.tensor import Tensor
+from tinytorch.tensor import Tensor, check_int
 
 from .block import TransformerBlock, make_norm
-from .config import TransformerConfig
-from .generation import Sampling, generate
-from .initialise import initialise
+from .config import TransformerConfig, check_config
+from .generation import generate, sampling_for
+from .initialize import initialize
 from .positions import PositionalEncoding
-from .prompts import as_prompt, check_count
-from .tokens import as_tokens, token_mask
+from .prompts import as_prompt
+from .tokens import as_tokens, visible_keys
 
 
 class EncoderDecoder(Module):
@@ -43,7 +43,7 @@ class EncoderDecoder(Module):
         dtype: npt.DTypeLike | None = None,
         generator: np.random.Generator | None = None,
     ) -> None:
-        if config.positions == "rotary":
+        if check_config("EncoderDecoder", config).positions == "rotary":
             raise ValueError(
                 "EncoderDecoder: rotary positions; attention between two sequences has none, choose others"
             )
@@ -62,47 +62,46 @@ class EncoderDecoder(Module):
         self.encoder_norm = make_norm(config, dtype) if config.norm_first else None
         self.decoder_norm = make_norm(config, dtype) if config.norm_first else None
         self.head = None if config.tied else Linear(D, config.vocab_size, False, **options)
-        initialise(self, config.num_layers, generator)
+        initialize(self, config.num_layers, generator)
 
     def forward(self, source: Any, target: Any, source_mask: Any = None, target_mask: Any = None) -> Tensor:
-        """Logits (B, T, vocab_size). Masks, (B, S) and (B, T), are 1 where a token counts."""
-        return self.decode(target, self.encode(source, source_mask), source_mask, target_mask)
+        """Logits (B, T, vocab_size). Masks, (B, S) and (B, T), are 1 for a token and 0 for padding."""
+        memory = self.encode(source, source_mask)  # (B, S) -> (B, S, D)
+        return self.decode(target, memory, source_mask, target_mask)  # (B, T), (B, S, D) -> (B, T, V)
 
     def encode(self, source: Any, mask: Any = None) -> Tensor:
-        """What the encoder makes of the source: (B, S) -> (B, S, D)."""
+        """The encoder's hidden states: (B, S) -> (B, S, D)."""
         ids = as_tokens("EncoderDecoder", source)
-        counts = token_mask("EncoderDecoder", mask, ids)
-        allowed = None if counts is None else padding_mask(counts)
-        x = self._embed(ids)
+        visible = visible_keys("EncoderDecoder", mask, ids)  # (B, 1, 1, S)
+        x = self._embed(ids)  # (B, S) -> (B, S, D)
         for block in self.encoder:
-            x = block(x, allowed)
+            x = block(x, visible)  # (B, S, D) -> (B, S, D)
         return x if self.encoder_norm is None else self.encoder_norm(x)
 
     def decode(self, target: Any, memory: Tensor, source_mask: Any = None, target_mask: Any = None) -> Tensor:
         """Logits of the tokens that follow each of the target's: (B, T), (B, S, D) -> (B, T, vocab_size)."""
         ids = as_tokens("EncoderDecoder", target)
-        counts = token_mask("EncoderDecoder", target_mask, ids)
-        allowed = None if counts is None else padding_mask(counts)
-        seen = None if source_mask is None else padding_mask(source_mask)
-        x = self._embed(ids)
+        visible = visible_keys("EncoderDecoder", target_mask, ids)  # (B, 1, 1, T)
+        visible_memory = None if source_mask is None else padding_mask(source_mask)  # (B, 1, 1, S)
+        x = self._embed(ids)  # (B, T) -> (B, T, D)
         for block in self.decoder:
-            x = block(x, allowed, memory=memory, memory_mask=seen)
+            x = block(x, visible, memory=memory, memory_mask=visible_memory)  # (B, T, D), (B, S, D) -> (B, T, D)
         x = x if self.decoder_norm is None else self.decoder_norm(x)
-        return F.linear(x, self.token_embedding.weight.T) if self.head is None else self.head(x)
+        return F.linear(x, self.token_embedding.weight.T) if self.head is None else self.head(x)  # -> (B, T, V)
 
-    def generate(self, source: Any, max_new_tokens: int, start: int, source_mask: Any = None, **how: Any) -> Tensor:
+    def generate(self, source: Any, max_new_tokens: int, start: int, source_mask: Any = None, **options: Any) -> Tensor:
         """The target that is written for each source, beginning with `start`: (B, S) -> (B, 1 + new).
 
-        `how` is what `Sampling` takes: temperature (0: the likeliest), top_k, stop, generator and the others.
+        `options` are those of `Sampling`: temperature (0: the likeliest), top_k, stop, generator and others.
         """
-        sampling = Sampling(**how)
-        check_count(max_new_tokens)
+        sampling = sampling_for(self.config, **options)
+        check_int("generate", "max_new_tokens", max_new_tokens)
         ids = as_tokens("EncoderDecoder", source)
         with no_grad():
-            memory = self.encode(ids, source_mask)
+            memory = self.encode(ids, source_mask)  # (B, S) -> (B, S, D)
 
         def next_logits(target: Tensor) -> Tensor:
-            return self.decode(target, memory, source_mask)[:, -1]
+            return self.decode(target, memory, source_mask)[:, -1]  # (B, T) -> (B, V)
 
         return generate(next_logits, as_prompt(np.full((len(ids), 1), start)), max_new_tokens, sampling)
 

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from tinytorch.autograd import no_grad
-from tinytorch.tensor import Array, Tensor, generator_for
+from tinytorch.layers.checks import real
+from tinytorch.tensor import Array, ShapeError, Tensor, array_of, check_int, generator_for
 
-from .processors import Processor, min_p, repetition_penalty, temperature, top_k, top_p
+from .config import TransformerConfig
+from .processors import Processor, min_p, repetition_penalty, softmax, temperature, top_k, top_p
 from .prompts import Prompt
 
 NextLogits = Callable[..., Any]
@@ -25,10 +27,13 @@ NextLogits = Callable[..., Any]
 class Sampling:
     """How tokens are chosen. `temperature=0` takes the likeliest; otherwise one is drawn from what the logits say.
 
-    The logits pass through repetition_penalty, temperature, top_k, top_p, min_p, those that are given, and then through
-    `processors`, callables (ids, logits) -> logits on arrays (B, T) and (B, V). A row ends with the first token that is
-    in `stop`. `generator` draws; the default one unless given. `window` shows the model the last so many tokens only.
-    `pad_token` fills rows that stopped early or started late; the first stop token, or 0, unless given.
+    The logits pass through repetition_penalty, temperature, top_k, top_p and min_p, as far as they are given, and then
+    through `processors`, callables (ids, logits) -> logits on arrays (B, T) and (B, V); `ids` are read-only. A row ends
+    with the first token that is in `stop`. `generator` draws; the default one unless given. With `window` the model
+    sees only that many of the last tokens. `pad_token` fills rows that ended early or started late; it is the first
+    stop token, or 0, unless given.
+
+    Raises TypeError and ValueError for arguments that mean nothing.
 
     >>> Sampling(temperature=0.8, top_k=40, stop=[0, 2], generator=np.random.default_rng(0)).top_k
     40
@@ -46,10 +51,16 @@ class Sampling:
     pad_token: int | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature < math.inf:
+        if not 0 <= real("generate", "temperature", self.temperature) < math.inf:
             raise ValueError(f"generate: temperature is {self.temperature!r}; it must be 0 (the likeliest) or above")
-        if self.window is not None and self.window < 1:
-            raise ValueError(f"generate: a window of {self.window} tokens; it must be at least 1")
+        if self.window is not None:
+            check_int("generate", "window", self.window, minimum=1)
+        if self.pad_token is not None:
+            check_int("generate", "pad_token", self.pad_token)
+        stop = () if self.stop is None else self.stop if isinstance(self.stop, Iterable) else (self.stop,)
+        object.__setattr__(self, "stop", tuple(check_int("generate", "a stop token", token) for token in stop))
+        generator_for("generate", self.generator)
+        self.chain()
 
     def chain(self) -> list[Processor]:
         """The processors in their order. With temperature 0 those that cannot change the likeliest are left out."""
@@ -58,20 +69,25 @@ class Sampling:
             chain.append(repetition_penalty(self.repetition_penalty))
         if self.temperature not in (0, 1):
             chain.append(temperature(self.temperature))
-        if self.temperature:
-            chain += [] if self.top_k is None else [top_k(self.top_k)]
-            chain += [] if self.top_p is None else [top_p(self.top_p)]
-            chain += [] if self.min_p is None else [min_p(self.min_p)]
-        return [*chain, *self.processors]
+        choices = [make(value) for make, value in ((top_k, self.top_k), (top_p, self.top_p), (min_p, self.min_p))
+                   if value is not None]  # fmt: skip
+        return [*chain, *(choices if self.temperature else []), *self.processors]
 
     def stops(self) -> Array:
         """The tokens that end a row."""
-        if self.stop is None:
-            return np.empty(0, np.int64)
-        stops = np.asarray([self.stop] if isinstance(self.stop, int | np.integer) else list(self.stop))
-        if stops.size and stops.dtype.kind not in "iu":
-            raise TypeError(f"generate: stop is {self.stop!r}; it is a token or several, as integers")
-        return stops.astype(np.int64)
+        return np.array(self.stop, np.int64)
+
+
+def sampling_for(config: TransformerConfig, stop: int | Iterable[int] | None = None, **options: Any) -> Sampling:
+    """`Sampling` for a model: it stops where `config` says unless `stop` is given.
+
+    Raises as `Sampling` does, and ValueError for a pad or stop token that is not in the vocabulary.
+    """
+    sampling = Sampling(stop=config.stop_tokens if stop is None else stop, **options)
+    for token in (*sampling.stops().tolist(), filler(sampling)):
+        if token >= config.vocab_size:
+            raise ValueError(f"generate: {token} as pad_token or stop; tokens are below {config.vocab_size}")
+    return sampling
 
 
 def choose(logits: Array, greedy: bool, generator: np.random.Generator) -> Array:
@@ -80,23 +96,17 @@ def choose(logits: Array, greedy: bool, generator: np.random.Generator) -> Array
     Raises FloatingPointError for logits with a NaN, and for a row in which no token is left.
     """
     if greedy:
-        tokens = logits.argmax(axis=-1)
+        tokens = logits.argmax(axis=-1)  # (B, V) -> (B,)
         best = logits[np.arange(len(logits)), tokens]  # a NaN counts as the largest
         if not np.isfinite(best).all():
             raise _no_choice(best)
         return tokens
-    sums = np.cumsum(_exponentials(logits), axis=-1)
+    sums = np.cumsum(softmax(logits), axis=-1)  # (B, V)
     total = sums[:, -1]
     if not np.isfinite(total).all():
         raise _no_choice(total)
     drawn = generator.random(len(logits)) * total  # below the total: so a token of probability 0 is never met
     return (sums <= drawn[:, None]).sum(axis=-1)
-
-
-def _exponentials(logits: Array) -> Array:
-    with np.errstate(invalid="ignore"):  # minus infinity throughout becomes NaN, which is refused
-        shifted = np.subtract(logits, logits.max(axis=-1, keepdims=True), dtype=np.float64)
-    return np.exp(shifted, out=shifted)
 
 
 def _no_choice(values: Array) -> FloatingPointError:
@@ -107,59 +117,55 @@ def _no_choice(values: Array) -> FloatingPointError:
     )
 
 
-def steps(next_logits: NextLogits, prompt: Prompt, new: int, how: Sampling) -> Iterator[Array]:
-    """The new tokens (B,), one step at a time, until `new` are there or every row has met a stop token."""
-    processors, stops = how.chain(), how.stops()
-    generator = generator_for("generate", how.generator)
-    greedy = how.temperature == 0
+def steps(next_logits: NextLogits, prompt: Prompt, max_new_tokens: int, sampling: Sampling) -> Iterator[Array]:
+    """The new tokens (B,), one step at a time, until all are there or every row has met a stop token."""
+    processors, stops = sampling.chain(), sampling.stops()
+    generator = generator_for("generate", sampling.generator)
     B, start = prompt.ids.shape
-    ids = np.empty((B, start + new), np.int64)
+    ids = np.empty((B, start + max_new_tokens), np.int64)
     ids[:, :start] = prompt.ids
-    counts = None
-    if prompt.counts is not None:
-        counts = np.ones(ids.shape, bool)
-        counts[:, :start] = prompt.counts
+    valid = None
+    if prompt.valid is not None:
+        valid = np.ones(ids.shape, bool)
+        valid[:, :start] = prompt.valid
     ended = np.zeros(B, bool)
-    fill = filler(how)
-    for length in range(start, start + new):
-        seen = slice(0 if how.window is None else max(length - how.window, 0), length)
+    for length in range(start, start + max_new_tokens):
+        seen = slice(0 if sampling.window is None else max(length - sampling.window, 0), length)
         with no_grad():  # not around the yield: between steps the caller's own mode holds
             tokens = Tensor(ids[:, seen])
-            logits = next_logits(tokens) if counts is None else next_logits(tokens, counts[:, seen])
-        scores = given = np.asarray(logits)
+            logits = next_logits(tokens) if valid is None else next_logits(tokens, valid[:, seen])  # (B, V)
+        scores = array_of(logits)
+        before = ids[:, :length]
+        before.flags.writeable = False
         for process in processors:
-            scores = process(ids[:, :length], scores)
-        if scores.shape != given.shape:
-            raise ValueError(f"generate: processors made {scores.shape} of logits {given.shape}; the shape must stay")
-        chosen = choose(scores, greedy, generator)
-        if stops.size:
-            chosen = np.where(ended, fill, chosen)
-            ids[:, length] = chosen
-            ended |= np.isin(chosen, stops)
-        else:
-            ids[:, length] = chosen
+            scores = process(before, scores)  # (B, length), (B, V) -> (B, V)
+        if scores.shape != logits.shape:
+            raise ShapeError(f"generate: processors made {scores.shape} of logits {logits.shape}; the shape must stay")
+        chosen = choose(scores, sampling.temperature == 0, generator)  # (B, V) -> (B,)
+        chosen = np.where(ended, filler(sampling), chosen)
+        ids[:, length] = chosen
+        ended |= np.isin(chosen, stops)
         yield chosen
-        if stops.size and ended.all():
+        if ended.all():
             return
 
 
-def filler(how: Sampling) -> int:
-    """What fills rows that stopped early or started late."""
-    if how.pad_token is not None:
-        return how.pad_token
-    stops = how.stops()
-    return int(stops[0]) if stops.size else 0
+def filler(sampling: Sampling) -> int:
+    """The token that fills rows that ended early or started late."""
+    if sampling.pad_token is not None:
+        return sampling.pad_token
+    return int(next(iter(sampling.stops()), 0))
 
 
-def generate(next_logits: NextLogits, prompt: Prompt, new: int, how: Sampling) -> Tensor:
+def generate(next_logits: NextLogits, prompt: Prompt, max_new_tokens: int, sampling: Sampling) -> Tensor:
     """The prompt followed by the new tokens."""
-    columns = list(steps(next_logits, prompt, new, how))
-    before = prompt.ids if prompt.counts is None else np.where(prompt.counts, prompt.ids, filler(how))
+    columns = list(steps(next_logits, prompt, max_new_tokens, sampling))
+    before = prompt.ids if prompt.valid is None else np.where(prompt.valid, prompt.ids, filler(sampling))
     rows = np.concatenate([before, *(column[:, None] for column in columns)], axis=1)
     return Tensor(rows[0] if prompt.single else rows)
 
 
-def stream(next_logits: NextLogits, prompt: Prompt, new: int, how: Sampling) -> Iterator[Any]:
+def stream(next_logits: NextLogits, prompt: Prompt, max_new_tokens: int, sampling: Sampling) -> Iterator[Any]:
     """The new tokens as they come: ints for a single prompt, arrays (B,) for a batch."""
-    for chosen in steps(next_logits, prompt, new, how):
+    for chosen in steps(next_logits, prompt, max_new_tokens, sampling):
         yield int(chosen[0]) if prompt.single else chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -10,15 +11,15 @@ import numpy.typing as npt
 
 from tinytorch.layers import Embedding, Linear, Module, ModuleList, lower, lowers
 from tinytorch.layers import functional as F
-from tinytorch.tensor import Array, Tensor
+from tinytorch.tensor import Array, Tensor, check_int
 
 from .block import TransformerBlock, make_norm, make_rotary
-from .config import TransformerConfig
-from .generation import Sampling, generate, stream
-from .initialise import initialise
+from .config import TransformerConfig, check_config
+from .generation import Sampling, generate, sampling_for, stream
+from .initialize import initialize
 from .positions import PositionalEncoding
 from .processors import Processor
-from .prompts import Prompt, as_prompt, check_count
+from .prompts import Prompt, as_prompt
 from .tokens import as_tokens, token_mask, valid_positions
 
 
@@ -72,7 +73,7 @@ class GPT(Module):
         )
         self.norm = make_norm(config, dtype) if config.norm_first else None
         self.head = None if config.tied else Linear(embed_dim, vocab_size, False, dtype=dtype, generator=generator)
-        initialise(self, num_layers, generator)
+        initialize(self, num_layers, generator)
 
     @classmethod
     def from_config(
@@ -83,15 +84,15 @@ class GPT(Module):
         generator: np.random.Generator | None = None,
     ) -> GPT:
         """The decoder that `config` describes."""
-        return cls(**vars(config), dtype=dtype, generator=generator)
+        return cls(**vars(check_config("GPT", config)), dtype=dtype, generator=generator)
 
     def forward(self, tokens: Any, mask: Any = None, positions: Any = None, last_only: bool = False) -> Tensor:
         """Logits (B, T, vocab_size), or (B, 1, vocab_size) of the last position with `last_only`.
 
-        `tokens` (B, T) are integers; `mask` (B, T) is 1 where a token counts, 0 where it fills up a shorter row, and is
-        (B, S) when attention sees S - T more keys from before. `positions` (T,) or (B, T) are counted from 0, over the
-        tokens that count, unless given. Raises TypeError for tokens that are not integers, IndexError for one that is
-        not in the vocabulary, ValueError for shapes that do not fit and for more positions than were learned.
+        `tokens` (B, T) are integers; `mask` (B, T) is 1 for a token and 0 for padding, and is (B, S) when attention
+        sees S - T earlier keys. `positions` (T,) or (B, T) count from 0, without padding, unless given. Raises
+        DTypeError for tokens that are not integers, IndexError for one that is not in the vocabulary, ShapeError for
+        shapes that do not fit and ValueError for more positions than were learned.
         """
         x = self.hidden(tokens, mask, positions)  # (B, T) -> (B, T, D)
         return self.logits(x[:, -1:] if last_only else x)  # (B, T, D) -> (B, T, V), or (B, 1, D) -> (B, 1, V)
@@ -170,40 +171,42 @@ class GPT(Module):
     ) -> Tensor:
         """The prompt and up to `max_new_tokens` new tokens: (B, T + new), or (T + new,) for one prompt (T,).
 
-        A batch may be a list of prompts of different lengths; shorter ones are filled up in front. `temperature=0`
-        takes the likeliest token each time. A row ends with the first token in `stop`; when all have, generation ends.
-        The rest is described at `Sampling`. Dropout is active while the model trains: call `eval()` first.
+        A batch may be a list of prompts of different lengths; shorter ones are padded in front. `temperature=0` takes
+        the likeliest token each time. A row ends with the first token in `stop`, which is `config.stop_tokens` unless
+        given (`[]` for none); generation ends when all rows have ended. `Sampling` describes the other arguments.
+        Dropout is active while the model trains: call `eval()` first.
 
-        Raises ValueError when more positions would be needed than were learned and no `window` is given.
+        Raises as `Sampling` does, and ValueError for a pad or stop token that is not in the vocabulary, and when more
+        positions would be needed than were learned and no `window` is given.
 
         >>> model = GPT(vocab_size=50, embed_dim=16, num_layers=1, num_heads=2, max_seq_len=32)
         >>> model.generate([[1, 2, 3]], max_new_tokens=5, temperature=0).shape
         (1, 8)
         """
-        how = Sampling(
-            temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty,
-            stop=stop, generator=generator, processors=processors, window=window, pad_token=pad_token,
+        sampling = sampling_for(
+            self.config, stop, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+            repetition_penalty=repetition_penalty, generator=generator, processors=processors, window=window,
+            pad_token=pad_token,
         )  # fmt: skip
-        prompt = self._prompt(prompt_tokens, max_new_tokens, how)
-        return generate(self._next, prompt, max_new_tokens, how)
+        prompt = self._prompt(prompt_tokens, max_new_tokens, sampling)
+        return generate(self._next, prompt, max_new_tokens, sampling)
 
-    def stream(self, prompt_tokens: Any, max_new_tokens: int, **how: Any) -> Iterator[Any]:
-        """The new tokens as they come: ints for one prompt (T,), arrays (B,) for a batch. `how` is as in `generate`."""
-        sampling = Sampling(**how)
+    def stream(self, prompt_tokens: Any, max_new_tokens: int, **options: Any) -> Iterator[Any]:
+        """The new tokens as they come: ints for one prompt (T,), arrays (B,) for a batch; `options` of `generate`."""
+        sampling = sampling_for(self.config, **options)
         return stream(self._next, self._prompt(prompt_tokens, max_new_tokens, sampling), max_new_tokens, sampling)
 
     def _next(self, *args: Any) -> Tensor:
         return self.next_logits(*args)  # looked up each time: it may be replaced on the instance
 
-    def _prompt(self, tokens: Any, new: int, how: Sampling) -> Prompt:
-        check_count(new)
+    def _prompt(self, tokens: Any, max_new_tokens: int, sampling: Sampling) -> Prompt:
+        check_int("generate", "max_new_tokens", max_new_tokens)
         prompt = as_prompt(tokens)
-        needed = prompt.ids.shape[1] + new - 1  # the last new token is not looked at
-        if how.window is not None:
-            needed = min(needed, how.window)
+        length = prompt.ids.shape[1]
+        needed = min(length + max_new_tokens - 1, sampling.window or math.inf)  # the model never sees the last token
         if self.config.positions == "learned" and needed > self.max_seq_len:
             raise ValueError(
-                f"generate: {prompt.ids.shape[1]} tokens and {new} new ones, and {self.max_seq_len} positions were "
+                f"generate: {length} tokens and {max_new_tokens} new ones, and {self.max_seq_len} positions were "
                 f"learned; ask for fewer, or pass window={self.max_seq_len} to go on from the last ones"
             )
         return prompt

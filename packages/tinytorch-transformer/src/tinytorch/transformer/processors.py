@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinytorch.tensor import Array
+from tinytorch.layers.checks import real
+from tinytorch.tensor import Array, check_int
 
 __all__ = ["Processor", "min_p", "repetition_penalty", "softmax", "temperature", "top_k", "top_p"]
 
@@ -19,26 +20,25 @@ Processor = Callable[[Array, Array], Array]
 
 
 def temperature(value: float) -> Processor:
-    """Divide by `value`: below 1 the likely become likelier, above 1 all become more alike.
+    """Divide by `value`: below 1 likely tokens become likelier, above 1 probabilities become more equal.
 
     >>> temperature(2.0)(np.array([[0]]), np.array([[2.0, 4.0]]))
     array([[1., 2.]])
     """
-    if not 0 < value < np.inf:
+    if not 0 < real("temperature", "value", value) < np.inf:
         raise ValueError(f"temperature: {value}; it must be above 0 (generate takes 0 for the likeliest token)")
     return lambda ids, logits: logits / value
 
 
 def top_k(k: int) -> Processor:
-    """Keep the `k` likeliest tokens, and those that are as likely as the last of them.
+    """Keep the `k` likeliest tokens, and those that are as likely as the last of these.
 
     Source: Fan et al. 2018, Hierarchical Neural Story Generation.
 
     >>> top_k(1)(np.array([[0]]), np.array([[2.0, 4.0]]))
     array([[-inf,   4.]])
     """
-    if isinstance(k, bool) or not hasattr(k, "__index__") or k < 1:
-        raise ValueError(f"top_k: {k!r}; keep 1 token or more")
+    check_int("top_k", "k", k, minimum=1)
 
     def keep(ids: Array, logits: Array) -> Array:
         if k >= logits.shape[-1]:
@@ -50,7 +50,7 @@ def top_k(k: int) -> Processor:
 
 
 def top_p(p: float) -> Processor:
-    """Keep the likeliest tokens that together have probability `p`: the fewest that reach it, at least one.
+    """Keep the fewest of the likeliest tokens that together reach probability `p`, at least one; all when `p` is 1.
 
     Source: Holtzman et al. 2020, The Curious Case of Neural Text Degeneration, section 3.1.
 
@@ -60,6 +60,8 @@ def top_p(p: float) -> Processor:
     _probability("top_p", p)
 
     def keep(ids: Array, logits: Array) -> Array:
+        if p == 1:  # rounded sums would reach it before the last token
+            return logits
         order = np.argsort(-logits, axis=-1, kind="stable")
         probabilities = np.take_along_axis(softmax(logits), order, axis=-1)
         beyond = np.cumsum(probabilities, axis=-1) - probabilities >= p
@@ -90,14 +92,14 @@ def min_p(p: float) -> Processor:
 
 
 def repetition_penalty(penalty: float) -> Processor:
-    """Divide the positive logits of tokens that were there before by `penalty`, and multiply the negative ones.
+    """Divide the positive logits of tokens that occurred before by `penalty`, and multiply the negative ones.
 
     Source: Keskar et al. 2019, CTRL, section 4.1.
 
     >>> repetition_penalty(2.0)(np.array([[0]]), np.array([[4.0, 4.0]]))
     array([[2., 4.]])
     """
-    if not 0 < penalty < np.inf:
+    if not 0 < real("repetition_penalty", "penalty", penalty) < np.inf:
         raise ValueError(f"repetition_penalty: {penalty}; it must be above 0, and is usually a little above 1")
 
     def punish(ids: Array, logits: Array) -> Array:
@@ -111,18 +113,18 @@ def repetition_penalty(penalty: float) -> Processor:
 
 
 def softmax(logits: Array) -> Array:
-    """Probabilities over the last axis, in float64.
+    """Probabilities over the last axis, in float64; NaN in a row without a finite logit.
 
     >>> softmax(np.array([[0.0, 0.0]]))
     array([[0.5, 0.5]])
     """
-    probabilities = logits.astype(np.float64)
-    probabilities -= probabilities.max(axis=-1, keepdims=True)
-    np.exp(probabilities, out=probabilities)
-    probabilities /= probabilities.sum(axis=-1, keepdims=True)
-    return probabilities
+    with np.errstate(invalid="ignore"):
+        shifted = np.subtract(logits, logits.max(axis=-1, keepdims=True), dtype=np.float64)
+        exponentials = np.exp(shifted, out=shifted)
+        exponentials /= exponentials.sum(axis=-1, keepdims=True)
+    return exponentials
 
 
 def _probability(name: str, p: float) -> None:
-    if not 0 <= p <= 1:
+    if not 0 <= real(name, "p", p) <= 1:
         raise ValueError(f"{name}: {p}; it must be a probability from 0 to 1")

@@ -1,4 +1,4 @@
-"""What models take as tokens and as masks."""
+"""Tokens and masks as models take them."""
 
 from __future__ import annotations
 
@@ -6,32 +6,38 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch.tensor import Array, Tensor
+from tinytorch.tensor import Array, DTypeError, ShapeError, array_of
 
 
 def as_tokens(name: str, tokens: Any) -> Array:
-    """`tokens` as an array (B, T) of integers. Raises TypeError for other dtypes, ValueError for other shapes."""
-    ids = tokens.data if isinstance(tokens, Tensor) else np.asarray(tokens)
+    """`tokens` as an array (B, T) of integers. Raises DTypeError for other dtypes, ShapeError for other shapes."""
+    ids = array_of(tokens)
     if ids.dtype.kind not in "iu":
-        raise TypeError(f"{name}: tokens of dtype {ids.dtype}; they are integers, convert with astype('int64')")
+        raise DTypeError(f"{name}: tokens of dtype {ids.dtype}; they are integers, convert with astype('int64')")
     if ids.ndim != 2 or ids.shape[1] == 0:
-        raise ValueError(f"{name}: tokens of shape {ids.shape}; the form is (B, T) with at least one token each")
+        raise ShapeError(f"{name}: tokens of shape {ids.shape}; the form is (B, T) with at least one token each")
     return ids
 
 
 def token_mask(name: str, mask: Any, ids: Array) -> Array | None:
-    """`mask`, 1 where a token counts, as booleans (B, S), where S is T unless keys from before are attended to."""
+    """`mask`, 1 for a token and 0 for padding, as booleans (B, S); S is T unless earlier keys are attended to."""
     if mask is None:
         return None
-    counts = np.asarray(mask)
-    if counts.dtype.kind not in "biu" or counts.ndim != 2 or len(counts) != len(ids) or counts.shape[1] < ids.shape[1]:
-        raise ValueError(
-            f"{name}: a mask of shape {counts.shape} and dtype {counts.dtype} for tokens of shape {ids.shape}; "
-            "it is (B, T), 1 or true where a token counts"
+    valid = array_of(mask)
+    if valid.dtype.kind not in "biu" or valid.ndim != 2 or len(valid) != len(ids) or valid.shape[1] < ids.shape[1]:
+        raise ShapeError(
+            f"{name}: a mask of shape {valid.shape} and dtype {valid.dtype} for tokens of shape {ids.shape}; "
+            "it is (B, T), 1 or true for a token and 0 or false for padding"
         )
-    return counts.astype(bool)
+    return valid.astype(bool)
 
 
-def valid_positions(counts: Array, length: int) -> Array:
-    """Positions that count only the tokens that count, of the last `length` ones: (B, S) -> (B, length)."""
-    return np.maximum(np.cumsum(counts, axis=1) - 1, 0)[:, -length:]
+def visible_keys(name: str, mask: Any, ids: Array) -> Array | None:
+    """Where `mask` (B, S) lets every query attend: booleans (B, 1, 1, S)."""
+    valid = token_mask(name, mask, ids)
+    return None if valid is None else valid[:, None, None]
+
+
+def valid_positions(valid: Array, length: int) -> Array:
+    """Positions that count valid tokens only, of the last `length` tokens: (B, S) -> (B, length)."""
+    return np.maximum(np.cumsum(valid, axis=1) - 1, 0)[:, -length:]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import numpy.typing as npt
+import functools
+
+import numpy as np
 
 from ..bert import BERT
 from ..config import Activation, TransformerConfig
 from .checkpoint import Checkpoint
-from .weights import Names
+from .weights import Family, Names
 
 ACTIVATIONS: dict[str, Activation] = {"gelu": "gelu_exact", "gelu_new": "gelu", "relu": "relu", "silu": "silu"}
 
@@ -32,28 +34,32 @@ MODULES = {
 }
 
 
-def build(checkpoint: Checkpoint, dtype: npt.DTypeLike | None) -> tuple[BERT, Names]:
+def describe(checkpoint: Checkpoint) -> Family:
     """A BERT of the sizes in `config.json`, and the names of its weights."""
     checkpoint.require(position_embedding_type="absolute", is_decoder=False, tie_word_embeddings=True)
     config = TransformerConfig.bert(
-        vocab_size=checkpoint.option("vocab_size"),
-        embed_dim=checkpoint.option("hidden_size"),
-        num_layers=checkpoint.option("num_hidden_layers"),
-        num_heads=checkpoint.option("num_attention_heads"),
-        hidden_dim=checkpoint.option("intermediate_size"),
-        max_seq_len=checkpoint.option("max_position_embeddings"),
+        vocab_size=checkpoint.option("vocab_size", 30522),
+        embed_dim=checkpoint.option("hidden_size", 768),
+        num_layers=checkpoint.option("num_hidden_layers", 12),
+        num_heads=checkpoint.option("num_attention_heads", 12),
+        hidden_dim=checkpoint.option("intermediate_size", 3072),
+        max_seq_len=checkpoint.option("max_position_embeddings", 512),
         num_segments=checkpoint.option("type_vocab_size", 2),
-        activation=checkpoint.one_of("hidden_act", ACTIVATIONS),
+        activation=checkpoint.one_of("hidden_act", ACTIVATIONS, "gelu"),
         norm_eps=checkpoint.option("layer_norm_eps", 1e-12),
-        dropout=checkpoint.option("hidden_dropout_prob", 0.0),
+        dropout=checkpoint.option("hidden_dropout_prob", 0.1),
     )
-    names = {name.removeprefix("bert.") for name in checkpoint.names()}
-    model = BERT(
+    present = {name.removeprefix("bert.") for file in checkpoint.files for name in file}
+    make = functools.partial(
+        BERT,
         config,
-        pooler="pooler.dense.weight" in names,
-        masked_lm="cls.predictions.bias" in names,
-        next_sentence="cls.seq_relationship.weight" in names,
-        dtype=dtype,
+        "pooler.dense.weight" in present,
+        "cls.predictions.bias" in present,
+        "cls.seq_relationship.weight" in present,
     )
-    copies = r"embeddings\.position_ids|cls\.predictions\.decoder\.(weight|bias)"
-    return model, Names(MODULES, "bert.", copies)
+    copies = {
+        "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
+        "cls.predictions.decoder.bias": "cls.predictions.bias",
+    }
+    constants = {r"embeddings\.position_ids": lambda ids: np.array_equal(ids.reshape(-1), np.arange(ids.size))}
+    return Family(config, lambda dtype: make(dtype=dtype), Names(MODULES, "bert.", copies, constants))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
-from safetensors import SafetensorError, safe_open
-
-from tinytorch.layers import load_tensors
-from tinytorch.tensor import Array
+from tinytorch.layers import TensorFile
+from tinytorch.tensor import FileFormatError
 
 T = TypeVar("T")
 
@@ -18,57 +17,55 @@ LARGEST_JSON = 64 * 2**20
 """No configuration or index is larger; a file that is will not be read into memory."""
 
 
-class Checkpoint:
-    """A folder with `config.json`, and one safetensors file or several with an index."""
+class Checkpoint(ExitStack):
+    """A folder with `config.json`, and one safetensors file or several with an index, open while it is used."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         if not folder.is_dir():
             raise FileNotFoundError(
                 f"load_pretrained: there is no folder {folder}; name the one that holds config.json"
             )
         self.folder = folder
         self.config = _json(folder / "config.json")
-        self.files = self._files()
+        self.files = [self.enter_context(TensorFile(path)) for path in self._paths()]
+
+    def wrong(self, what: Any) -> FileFormatError:
+        """The error that says what is wrong with the configuration."""
+        return FileFormatError(f"load_pretrained: {self.folder / 'config.json'}: {what}")
 
     def require(self, **expected: Any) -> None:
         """Refuse a configuration in which one of these options is set to something else."""
         for name, value in expected.items():
             found = self.config.get(name, value)
             if found != value:
-                raise ValueError(
-                    f"load_pretrained: {self.folder / 'config.json'} sets {name} to {found!r}; only {value!r} is known"
-                )
+                raise self.wrong(f"{name} is {found!r}; only {value!r} is known")
 
-    def option(self, name: str, *default: Any) -> Any:
-        """What the configuration says, or the default where there is one."""
-        if name not in self.config and not default:
-            raise ValueError(f"load_pretrained: {self.folder / 'config.json'} does not say {name}; it must")
-        return self.config.get(name, *default)
+    def option(self, name: str, default: Any) -> Any:
+        """What the configuration says, or what transformers takes where it says nothing."""
+        return self.config.get(name, default)
 
-    def one_of(self, name: str, known: Mapping[str, T]) -> T:
+    def one_of(self, name: str, known: Mapping[str, T], default: str) -> T:
         """What an option's value means here."""
-        value = self.option(name)
-        if value not in known:
-            raise ValueError(
-                f"load_pretrained: {self.folder / 'config.json'} sets {name} to {value!r}; known are {', '.join(known)}"
-            )
+        value = self.option(name, default)
+        if not isinstance(value, str) or value not in known:
+            raise self.wrong(f"{name} is {value!r}; known are {', '.join(known)}")
         return known[value]
 
-    def names(self) -> Iterator[str]:
-        """The name of every array."""
-        for file in self.files:
-            try:
-                with safe_open(file, framework="numpy") as opened:
-                    yield from opened.keys()
-            except SafetensorError as error:
-                raise ValueError(f"load_pretrained: {file} is truncated or no safetensors file: {error}") from None
+    def stop_tokens(self, default: int, vocab_size: int) -> tuple[int, ...]:
+        """The tokens that end a text: `eos_token_id` of `generation_config.json` if it is there, or of `config.json`.
 
-    def arrays(self) -> Iterator[tuple[str, Array]]:
-        """Every array with its name, file by file, so that one file at a time is in memory."""
-        for file in self.files:
-            yield from load_tensors(file).items()
+        Those that are not in the vocabulary, as small models leave them in their configuration, are left out.
+        """
+        path = self.folder / "generation_config.json"
+        said = _json(path) if path.is_file() else {"eos_token_id": self.option("eos_token_id", default)}
+        eos = said.get("eos_token_id")
+        tokens = eos if isinstance(eos, list) else [] if eos is None else [eos]
+        if not all(type(token) is int for token in tokens):
+            raise self.wrong(f"eos_token_id is {eos!r}; it is a token or a list of tokens")
+        return tuple(token for token in tokens if token < vocab_size)
 
-    def _files(self) -> list[Path]:
+    def _paths(self) -> list[Path]:
         single, index = self.folder / "model.safetensors", self.folder / "model.safetensors.index.json"
         if single.is_file():
             return [single]
@@ -79,11 +76,11 @@ class Checkpoint:
             )
         named = _json(index).get("weight_map")
         if not isinstance(named, dict) or not named:
-            raise ValueError(f"load_pretrained: {index} has no weight_map; it says which file holds which weight")
+            raise FileFormatError(f"load_pretrained: {index} has no weight_map; it says which file holds which weight")
         for name in named.values():
             if not isinstance(name, str) or PurePath(name).name != name or not name.endswith(".safetensors"):
-                raise ValueError(
-                    f"load_pretrained: {index} names the file {name!r}; files lie beside it, as *.safetensors"
+                raise FileFormatError(
+                    f"load_pretrained: {index} names the file {name!r}; it must be a *.safetensors in the same folder"
                 )
         files = [self.folder / name for name in sorted(set(named.values()))]
         for file in files:
@@ -98,11 +95,11 @@ def _json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"load_pretrained: {path.parent} has no {path.name}; download the whole folder")
     if path.stat().st_size > LARGEST_JSON:
-        raise ValueError(f"load_pretrained: {path} has {path.stat().st_size:,} bytes; that is no configuration")
+        raise FileFormatError(f"load_pretrained: {path} has {path.stat().st_size:,} bytes; that is not a configuration")
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"load_pretrained: {path} is no JSON: {error}; download it again") from None
+        raise FileFormatError(f"load_pretrained: {path} is not JSON: {error}; download it again") from None
     if not isinstance(content, dict):
-        raise ValueError(f"load_pretrained: {path} holds a {type(content).__name__}; it must be an object")
+        raise FileFormatError(f"load_pretrained: {path} holds a {type(content).__name__}; it must be an object")
     return content

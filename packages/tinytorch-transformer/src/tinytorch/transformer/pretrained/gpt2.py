@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numpy.typing as npt
+import numpy as np
 
 from ..config import Activation, TransformerConfig
 from ..gpt import GPT
 from .checkpoint import Checkpoint
-from .weights import Names
+from .weights import Family, Names
 
 ACTIVATIONS: dict[str, Activation] = {
     "gelu_new": "gelu", "gelu_pytorch_tanh": "gelu", "gelu": "gelu_exact", "relu": "relu", "silu": "silu",
@@ -29,21 +29,32 @@ MODULES = {
 }
 
 
-def build(checkpoint: Checkpoint, dtype: npt.DTypeLike | None) -> tuple[GPT, Names]:
+def describe(checkpoint: Checkpoint) -> Family:
     """A GPT of the sizes in `config.json`, and the names of its weights."""
     checkpoint.require(scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False, add_cross_attention=False)
     tied = checkpoint.option("tie_word_embeddings", True)
+    vocab_size = checkpoint.option("vocab_size", 50257)
     config = TransformerConfig.gpt2(
-        vocab_size=checkpoint.option("vocab_size"),
-        embed_dim=checkpoint.option("n_embd"),
-        num_layers=checkpoint.option("n_layer"),
-        num_heads=checkpoint.option("n_head"),
-        max_seq_len=checkpoint.option("n_positions"),
+        vocab_size=vocab_size,
+        embed_dim=checkpoint.option("n_embd", 768),
+        num_layers=checkpoint.option("n_layer", 12),
+        num_heads=checkpoint.option("n_head", 12),
+        max_seq_len=checkpoint.option("n_positions", 1024),
         hidden_dim=checkpoint.option("n_inner", None),
-        activation=checkpoint.one_of("activation_function", ACTIVATIONS),
+        activation=checkpoint.one_of("activation_function", ACTIVATIONS, "gelu_new"),
         norm_eps=checkpoint.option("layer_norm_epsilon", 1e-5),
-        dropout=checkpoint.option("resid_pdrop", 0.0),
+        dropout=checkpoint.option("resid_pdrop", 0.1),
         tied=tied,
+        stop_tokens=checkpoint.stop_tokens(50256, vocab_size),
     )
-    ignored = r"h\.\d+\.attn\.(masked_)?bias" + (r"|lm_head\.weight" if tied else "")
-    return GPT.from_config(config, dtype=dtype), Names(MODULES, "transformer.", ignored, ours=r"h\..*")
+    names = Names(
+        MODULES,
+        prefix="transformer.",
+        copies={"lm_head.weight": "wte.weight"} if tied else {},
+        constants={
+            r"h\.\d+\.attn\.bias": lambda mask: np.array_equal(np.squeeze(mask), np.tri(mask.shape[-1])),
+            r"h\.\d+\.attn\.masked_bias": lambda low: bool((low <= -1e4).all()),
+        },
+        ours=r"h\..*",
+    )
+    return Family(config, lambda dtype: GPT.from_config(config, dtype=dtype), names)

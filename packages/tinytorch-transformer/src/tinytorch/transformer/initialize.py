@@ -9,7 +9,7 @@ import numpy as np
 from tinytorch.layers import Embedding, Linear, Module, init
 
 
-def initialise(model: Module, num_layers: int, generator: np.random.Generator | None = None) -> None:
+def initialize(model: Module, num_layers: int, generator: np.random.Generator | None = None) -> None:
     """Draw every weight from a normal distribution of deviation 0.02, and set every bias to 0, in place.
 
     What ends a part that is added to the stream (`out_proj`, `down`) starts smaller by sqrt(2 num_layers), so that the
