@@ -148,6 +148,12 @@ def test_a_nan_that_came_in_is_blamed_on_no_operation(quiet: None) -> None:
     assert np.isnan(y.grad.item())
 
 
+def test_the_nan_of_a_rule_that_keeps_no_inputs_is_found(quiet: None) -> None:
+    x = leaf(0.0)
+    with pytest.raises(FloatingPointError, match="backward pass of sqrt made a NaN"), detect_anomaly():
+        ((x * 1).sqrt() * 0.0).sum().backward()
+
+
 def test_watches_nest_and_end_with_their_block(quiet: None) -> None:
     with detect_anomaly():
         with pytest.raises(FloatingPointError), detect_anomaly():

@@ -11,7 +11,6 @@ from .observing import Observer, Step, observe_backward
 from .recording import Node, is_grad_enabled
 from .registry import Rule, defconst, defrefused, defvjp, refusals, rules
 from .switch import disable_autograd, enable_autograd
-from .vjps import elementwise, indexing, products, reductions, shaping  # noqa: F401
 from .vjps.elementwise import select
 
 __version__ = "0.3.0"

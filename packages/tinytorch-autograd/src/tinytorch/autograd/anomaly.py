@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import tinytorch
-from tinytorch.tensor import OBSERVE, Primitive, Tensor, handling
+from tinytorch.tensor import OBSERVE, Primitive, array_of, handling
 
 from .observing import Step, observe_backward
 from .recording import Node, _tracing
@@ -21,10 +21,11 @@ from .recording import Node, _tracing
 def detect_anomaly() -> Iterator[None]:
     """Stop at the first operation whose result, or whose gradient, holds a NaN that its inputs do not.
 
-    Raises FloatingPointError that names the operation and the line of code it was called from. It watches the thread or
-    task it is entered in, and remembers the call stack of every operation, which is slow: meant for the search, not for
-    training.
+    Raises FloatingPointError with the name of the operation and the line of code that called it. Only the thread or
+    task that enters it is watched. Remembering the call stack of every operation is slow, so it is for the search, not
+    for training.
 
+    >>> from tinytorch.tensor import Tensor
     >>> with detect_anomaly(), np.errstate(all="ignore"):
     ...     Tensor([-1.0]).log()
     Traceback (most recent call last):
@@ -47,7 +48,7 @@ class _Watch:
         result = next(primitive, args, params)
         out = result[0] if primitive.fused else result
         if _tracing.get() and _has_nan(out) and not any(map(_has_nan, args)):
-            where = _place(traceback.extract_stack()[:-1])
+            where = _line(traceback.extract_stack()[:-1])
             raise FloatingPointError(f"{primitive.name} made a NaN from inputs without one\n{where}")
         return result
 
@@ -57,18 +58,20 @@ def _check(next: Step, node: Node, gradient: Any, needs: Sequence[bool]) -> Sequ
     if not _tracing.get() or not any(map(_has_nan, gradients)):
         return gradients
     if not any(map(_has_nan, (gradient, node.out, *(node.args or ())))):
-        where = _place(node.trace) if node.trace is not None else "it was recorded outside detect_anomaly()"
+        where = _line(node.trace) if node.trace is not None else "it was recorded outside detect_anomaly()"
         raise FloatingPointError(f"the backward pass of {node.primitive.name} made a NaN\n{where}")
     return gradients
 
 
 def _has_nan(value: Any) -> bool:
-    array = np.asarray(value.data if isinstance(value, Tensor) else value)
+    if isinstance(value, Node):  # it has no values, because no rule reads them
+        return False
+    array = array_of(value)
     return array.dtype.kind == "f" and bool(np.isnan(array).any())
 
 
-def _place(stack: list[traceback.FrameSummary]) -> str:
-    """The innermost frame outside this framework: the line somebody wrote."""
+def _line(stack: list[traceback.FrameSummary]) -> str:
+    """The innermost frame outside this framework: the line that called it."""
     own = tuple(os.path.join(os.path.abspath(folder), "") for folder in tinytorch.__path__)
     frames = [frame for frame in stack if not os.path.abspath(frame.filename).startswith(own)]
     frame = (frames or stack)[-1]

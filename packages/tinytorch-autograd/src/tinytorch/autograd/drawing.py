@@ -48,15 +48,13 @@ class Graph:
         """The graph as SVG: inputs above, the result below, the shape of every tensor in its box."""
         return picture(self.vertices, self.inputs, self.label)
 
-    def _repr_svg_(self) -> str:
-        return self.svg()
+    _repr_svg_ = svg  # what a notebook asks for
 
 
 def draw_graph(tensor: Tensor, names: dict[str, Tensor] | None = None) -> Graph:
     """The operations that `tensor` was made through; `names` says what to call tensors, such as `{"w": w}`.
 
-    >>> from tinytorch.autograd import enable_autograd
-    >>> enable_autograd()
+    >>> from tinytorch.autograd import enable_autograd; enable_autograd()
     >>> w = Tensor([1.0, 2.0], requires_grad=True)
     >>> draw_graph((w * w).sum(), {"w": w})
     sum ()

@@ -48,7 +48,7 @@ class Pass:
         self.found: dict[Origin, Tensor] = {}
         for root, seed in roots:
             if self.leading is None or origin(root) in self.leading:
-                self.add(origin(root), kind.start(seed), False)
+                self.add(origin(root), kind.fit(seed, root), False)
 
     def run(self) -> dict[Origin, Tensor]:
         """The whole pass. Returns the gradients of what was wanted."""
@@ -139,12 +139,11 @@ class Pass:
                 f"backward: the .grad of a tensor of shape {leaf.shape} {leaf.dtype} is one of shape {before.shape} "
                 f"{before.dtype}; set it to None"
             )
-        in_place = before._data.flags.writeable and not before.requires_grad  # else it may be differentiated itself
-        total: Gradient = self.kind.add(self.kind.start(before), in_place, gradient, False)[0]
-        if total is before._data:
-            note_write(total)  # what was computed with it as a number may still wait for its pass
+        if isinstance(gradient, Tensor) or before.requires_grad or not before._data.flags.writeable:
+            leaf._grad = before + gradient  # it may be differentiated itself, or may only be read
         else:
-            leaf._grad = self.kind.give(total, True)
+            np.add(before._data, gradient, out=before._data)
+            note_write(before._data)  # an operation that read it as a number may still wait for its pass
 
 
 def _unkept(node: Node) -> GraphError:
@@ -170,10 +169,6 @@ class Arrays:
 
     type = np.ndarray
     mode = no_grad
-
-    @staticmethod
-    def start(seed: Tensor) -> Gradient:
-        return seed._data
 
     @staticmethod
     def through(node: Node, gradient: Array, needs: Sequence[bool]) -> Sequence[Gradient]:
@@ -208,10 +203,6 @@ class Tensors:
 
     type = Tensor
     mode = enable_grad
-
-    @staticmethod
-    def start(seed: Tensor) -> Gradient:
-        return seed
 
     @staticmethod
     def through(node: Node, gradient: Tensor, needs: Sequence[bool]) -> Sequence[Gradient]:

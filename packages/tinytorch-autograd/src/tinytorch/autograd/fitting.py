@@ -18,10 +18,6 @@ class Part:
     """The gradient of an array of `shape` through one piece of it: `g` at the basic `index`, 0 elsewhere.
 
     The pieces of one array are added to one array of zeros, so that a thousand of them cost what the whole costs.
-
-    >>> total = np.ones(3)
-    >>> Part(np.array([5.0]), (3,), slice(1)).add_to(total); total
-    array([6., 1., 1.])
     """
 
     __slots__ = ("g", "index", "shape")
@@ -36,6 +32,15 @@ class Part:
         return tt.unindex.forward(self.g, self.shape, self.index)
 
 
+def check_floating(name: str, home: Any) -> None:
+    """Refuse to compute the gradient of integers. Raises GraphError."""
+    if home.dtype.kind != "f":
+        raise GraphError(
+            f"{name}: a tensor of dtype {home.dtype} has requires_grad=True; only floating-point tensors have "
+            "gradients, convert it with astype first"
+        )
+
+
 def sum_to(g: Gradient, home: Any) -> Gradient:
     """`g` in the shape and dtype of `home`: what broadcasting added is summed away. `g` itself where nothing differs.
 
@@ -44,17 +49,13 @@ def sum_to(g: Gradient, home: Any) -> Gradient:
     >>> sum_to(np.ones((2, 3)), np.zeros(3))
     array([2., 2., 2.])
     """
-    if home.dtype.kind != "f":
-        raise GraphError(
-            f"backward: a tensor of dtype {home.dtype} has requires_grad=True; only floating-point tensors have "
-            "gradients, convert it with astype first"
-        )
+    check_floating("backward", home)
     if g.shape != home.shape:
         extra = len(g.shape) - len(home.shape)
         axes = tuple(range(extra)) + tuple(
             axis + extra for axis, size in enumerate(home.shape) if size == 1 and g.shape[axis + extra] != 1
         )
-        summed = tt.sum.lift(g, axis=axes, keepdims=True) if axes else g
+        summed = tt.sum.lift(g, axis=axes if len(axes) > 1 else axes[0], keepdims=True) if axes else g
         if summed.shape[max(extra, 0) :] != home.shape:
             raise GraphError(f"backward: a rule gave a gradient of shape {g.shape} for an input of shape {home.shape}")
         g = np.reshape(summed, home.shape)

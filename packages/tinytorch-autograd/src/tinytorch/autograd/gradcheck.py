@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,13 +14,11 @@ from .gradients import grad
 from .modes import enable_grad
 from .recording import recorder
 
+Function = Callable[..., Any]
+
 
 def gradcheck(
-    function: Callable[..., Any],
-    inputs: Tensor | Sequence[Any],
-    eps: float = 1e-6,
-    atol: float = 1e-5,
-    rtol: float = 1e-3,
+    function: Function, inputs: Tensor | Sequence[Any], eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3
 ) -> bool:
     """Whether the gradients of `function(*inputs)` equal central finite differences, in float64.
 
@@ -30,28 +29,26 @@ def gradcheck(
 
     Source: (f(x + eps) - f(x - eps)) / (2 eps) has an error of order eps squared.
 
-    >>> from tinytorch.autograd import enable_autograd
-    >>> enable_autograd()
+    >>> from tinytorch.autograd import enable_autograd; enable_autograd()
     >>> x = Tensor([1.0, 2.0], dtype="float64", requires_grad=True)
     >>> gradcheck(lambda x: (x * x).sum(), x)
     True
     """
-    tensors, chosen = _checked("gradcheck", inputs)
+    tensors, places = _check_inputs("gradcheck", inputs)
+    compute = functools.partial(_outputs, "gradcheck", function)
     with enable_grad():
-        outputs = _outputs("gradcheck", function, tensors)
-        _check_outputs(outputs, _outputs("gradcheck", function, tensors))
+        outputs = compute(tensors)
+        _check_outputs(outputs, compute(tensors))
         for number, out in enumerate(outputs):
-            if out.dtype.kind != "f":
-                continue
-            analytic = _rows(out, [tensors[place] for place in chosen])
-            for place, rows in zip(chosen, analytic, strict=True):
-                numeric = _differences(function, tensors, place, number, eps)
-                _compare(rows, numeric, number, place, atol, rtol)
+            if out.dtype.kind == "f":
+                for place, analytic in zip(places, _jacobians(out, [tensors[p] for p in places]), strict=True):
+                    numeric = _differences(compute, tensors, place, number, eps)
+                    _compare(analytic, numeric, number, place, atol, rtol)
     return True
 
 
 def gradgradcheck(
-    function: Callable[..., Any],
+    function: Function,
     inputs: Tensor | Sequence[Any],
     eps: float = 1e-6,
     atol: float = 1e-5,
@@ -62,13 +59,12 @@ def gradgradcheck(
 
     The first derivatives are taken in a random direction (drawn from `generator`), whose own gradient is checked too.
 
-    >>> from tinytorch.autograd import enable_autograd
-    >>> enable_autograd()
+    >>> from tinytorch.autograd import enable_autograd; enable_autograd()
     >>> x = Tensor([1.0, 2.0], dtype="float64", requires_grad=True)
     >>> gradgradcheck(lambda x: (x * x * x).sum(), x)
     True
     """
-    tensors, places = _checked("gradgradcheck", inputs)
+    tensors, places = _check_inputs("gradgradcheck", inputs)
     generator = generator or np.random.default_rng(0)
     with enable_grad():
         outs = [out for out in _outputs("gradgradcheck", function, tensors) if out.requires_grad]
@@ -79,34 +75,33 @@ def gradgradcheck(
     def first(*all_inputs: Any) -> tuple[Tensor, ...]:
         inner, weights = all_inputs[: len(tensors)], all_inputs[len(tensors) :]
         results = [out for out in _outputs("gradgradcheck", function, list(inner)) if out.requires_grad]
-        chosen = [inner[place] for place in places]
-        found = grad(results, chosen, list(weights), create_graph=True, allow_unused=True)
+        found = grad(results, [inner[p] for p in places], list(weights), create_graph=True, allow_unused=True)
         return tuple(gradient for gradient in found if gradient is not None)
 
     return gradcheck(first, [*tensors, *directions], eps, atol, rtol)
 
 
-def _checked(name: str, inputs: Tensor | Sequence[Any]) -> tuple[list[Any], list[int]]:
+def _check_inputs(name: str, inputs: Tensor | Sequence[Any]) -> tuple[list[Any], list[int]]:
     """The inputs, and the places of those that require gradients."""
     tensors = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    chosen = [place for place, x in enumerate(tensors) if isinstance(x, Tensor) and x.requires_grad]
-    if not chosen:
+    places = [place for place, x in enumerate(tensors) if isinstance(x, Tensor) and x.requires_grad]
+    if not places:
         raise ValueError(f"{name}: no input requires gradients; set requires_grad=True on one")
-    for place in chosen:
+    for place in places:
         x = tensors[place]
         if x.dtype != np.float64:
             raise ValueError(f"{name}: input {place} is {x.dtype}; finite differences need dtype=float64")
-        if any(x is tensors[earlier] for earlier in chosen if earlier < place):
+        if any(x is tensors[earlier] for earlier in places if earlier < place):
             raise ValueError(
                 f"{name}: input {place} was given twice, and only one of them is moved; "
                 "give Tensor(x, requires_grad=True) for the other"
             )
     if recorder not in handlers():
         raise RuntimeError(f"{name}: nothing is recorded; call enable_autograd() first")
-    return tensors, chosen
+    return tensors, places
 
 
-def _outputs(name: str, function: Callable[..., Any], tensors: list[Any]) -> list[Tensor]:
+def _outputs(name: str, function: Function, tensors: list[Any]) -> list[Tensor]:
     result = function(*tensors)
     outputs = list(result) if isinstance(result, tuple | list) else [result]
     for out in outputs:
@@ -130,7 +125,7 @@ def _check_outputs(outputs: list[Tensor], again: list[Tensor]) -> None:
             )
 
 
-def _rows(out: Tensor, inputs: list[Tensor]) -> list[Array]:
+def _jacobians(out: Tensor, inputs: list[Tensor]) -> list[Array]:
     """The Jacobian of `out` for each input: (out.size, input.size)."""
     jacobians = [np.zeros((out.size, x.size)) for x in inputs]
     if not out.requires_grad:
@@ -145,20 +140,19 @@ def _rows(out: Tensor, inputs: list[Tensor]) -> list[Array]:
     return jacobians
 
 
-def _differences(function: Callable[..., Any], tensors: list[Any], place: int, number: int, eps: float) -> Array:
-    x = tensors[place]
-    columns = []
-    for element in range(x.size):
-        sides = []
+def _differences(
+    compute: Callable[[list[Any]], list[Tensor]], tensors: list[Any], place: int, number: int, eps: float
+) -> Array:
+    """The Jacobian of output `number` for input `place`, by central differences: (out.size, input.size)."""
+    jacobian = np.zeros((compute(tensors)[number].size, tensors[place].size))
+    for element in range(tensors[place].size):
         for step in (eps, -eps):
-            moved = x.data.copy()
+            moved = tensors[place].data.copy()
             moved.reshape(-1)[element] += step
             shifted = Tensor(moved, np.float64, requires_grad=True)
-            moved_inputs = [*tensors[:place], shifted, *tensors[place + 1 :]]
-            sides.append(_outputs("gradcheck", function, moved_inputs)[number].data.copy())
-        columns.append(((sides[0] - sides[1]) / (2 * eps)).reshape(-1))
-    size = _outputs("gradcheck", function, tensors)[number].size
-    return np.stack(columns, axis=1) if columns else np.zeros((size, 0))
+            out = compute([*tensors[:place], shifted, *tensors[place + 1 :]])[number]
+            jacobian[:, element] += np.sign(step) * out.data.reshape(-1)
+    return jacobian / (2 * eps)
 
 
 def _compare(analytic: Array, numeric: Array, number: int, place: int, atol: float, rtol: float) -> None:

@@ -1,4 +1,4 @@
-"""`backward` and `grad`: what they are given is checked, and a backward pass is made."""
+"""`backward` and `grad`: they check their arguments and make a backward pass."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tinytorch.tensor.tensor import wrap
 
 from .engine import Arrays, Pass, Tensors
 from .errors import GraphError
+from .fitting import check_floating
 from .recording import origin
 
 
@@ -23,10 +24,9 @@ def backward(tensor: Tensor, gradient: Any = None, retain_graph: bool = False, c
     `create_graph` records the backward pass itself, so that the gradients can be differentiated.
 
     Raises GraphError when nothing was recorded, when what was recorded has been freed, or when an array that is
-    needed was changed in place meanwhile.
+    needed has been changed in place.
 
-    >>> from tinytorch.autograd import enable_autograd
-    >>> enable_autograd()
+    >>> from tinytorch.autograd import enable_autograd; enable_autograd()
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
     >>> (x * x).sum().backward()
     >>> x.grad
@@ -34,8 +34,8 @@ def backward(tensor: Tensor, gradient: Any = None, retain_graph: bool = False, c
     """
     if not tensor.requires_grad:
         raise GraphError(
-            "backward: this tensor was not made from tensors that require gradients; "
-            "set requires_grad=True on an input, and compute outside no_grad()"
+            "backward: nothing was recorded; set requires_grad=True on an input and compute outside no_grad(), where "
+            "`w = w - step` makes a new tensor without gradients: update weights in place, `w -= step`"
         )
     kind = Tensors if create_graph else Arrays
     Pass(kind, [(tensor, _seed("backward", tensor, gradient))], None, retain_graph or create_graph).run()
@@ -54,8 +54,7 @@ def grad(
     One tensor for one input, a tuple for a sequence of them. With `create_graph` they can be differentiated again.
     An input that the outputs do not depend on is an error, or None with `allow_unused`.
 
-    >>> from tinytorch.autograd import enable_autograd
-    >>> enable_autograd()
+    >>> from tinytorch.autograd import enable_autograd; enable_autograd()
     >>> x = Tensor(3.0, requires_grad=True)
     >>> slope = grad(x * x, x, create_graph=True)
     >>> grad(slope, x)
@@ -63,9 +62,9 @@ def grad(
     """
     outs = _tensors("output", outputs)
     ins = _tensors("input", inputs)
-    seeds = list(grad_outputs) if isinstance(grad_outputs, list | tuple) else [grad_outputs]
-    if grad_outputs is None:
-        seeds = [None] * len(outs)
+    seeds = [None] * len(outs) if grad_outputs is None else [grad_outputs]
+    if isinstance(grad_outputs, list | tuple):
+        seeds = list(grad_outputs)
     if len(seeds) != len(outs):
         raise ValueError(f"grad: {len(outs)} outputs and {len(seeds)} grad_outputs; give one for each")
     roots = [(out, _seed("grad", out, seed)) for out, seed in zip(outs, seeds, strict=True)]
@@ -83,9 +82,9 @@ def grad(
     return gradients[0] if isinstance(inputs, Tensor) else tuple(gradients)
 
 
-def _tensors(name: str, given: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    """The tensors to differentiate, or with respect to which, when they can be."""
-    tensors: list[Any] = list(given) if isinstance(given, Iterable) and not isinstance(given, Tensor) else [given]
+def _tensors(name: str, values: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    """One tensor or several as a list, if all require gradients."""
+    tensors: list[Any] = [values] if isinstance(values, Tensor) or not isinstance(values, Iterable) else list(values)
     for place, tensor in enumerate(tensors):
         if not isinstance(tensor, Tensor):
             raise TypeError(f"grad: {name} {place} is a {type(tensor).__name__}; it must be a tensor")
@@ -97,23 +96,17 @@ def _tensors(name: str, given: Tensor | Iterable[Tensor]) -> list[Tensor]:
 
 
 def _seed(name: str, tensor: Tensor, gradient: Any) -> Tensor:
-    if tensor.dtype.kind != "f":
-        raise GraphError(
-            f"{name}: this tensor of dtype {tensor.dtype} has requires_grad=True; only floating-point tensors have "
-            "gradients, convert it with astype first"
-        )
+    check_floating(name, tensor)
     if gradient is None:
         if tensor.size != 1:
             raise GraphError(
                 f"{name}: shape {tensor.shape} has {tensor.size} elements; "
                 "only a single element has a gradient of its own: reduce it (.sum(), .mean()) or pass gradient="
             )
-        one = np.empty(tensor.shape, tensor.dtype)
-        one.fill(1)
-        return wrap(one)
+        return wrap(np.ones(tensor.shape, tensor.dtype))
     gradient = gradient if isinstance(gradient, Tensor) else Tensor(gradient, tensor.dtype)
     if gradient.shape != tensor.shape:
         raise ShapeError(
             f"{name}: gradient of shape {gradient.shape} for a tensor of shape {tensor.shape}; they must agree"
         )
-    return gradient if gradient.dtype == tensor.dtype else gradient.astype(tensor.dtype)
+    return gradient

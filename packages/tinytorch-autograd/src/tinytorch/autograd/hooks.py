@@ -29,8 +29,7 @@ class HookHandle:
 def register_hook(tensor: Tensor, hook: Hook) -> HookHandle:
     """Call `hook(gradient)` when all of the gradient of `tensor` is known; what it returns, if anything, replaces it.
 
-    >>> from tinytorch.autograd import enable_autograd
-    >>> enable_autograd()
+    >>> from tinytorch.autograd import enable_autograd; enable_autograd()
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
     >>> handle = x.register_hook(lambda g: g * 10)
     >>> x.sum().backward(); x.grad

@@ -45,9 +45,8 @@ class Mode(ContextDecorator):
 class no_grad(Mode):
     """Record nothing inside a with block or a decorated function.
 
-    >>> from tinytorch.autograd import enable_autograd
     >>> from tinytorch.tensor import Tensor
-    >>> enable_autograd()
+    >>> from tinytorch.autograd import enable_autograd; enable_autograd()
     >>> x = Tensor([1.0], requires_grad=True)
     >>> with no_grad():
     ...     (x * 2).requires_grad

@@ -29,9 +29,8 @@ def observe_backward(observer: Observer) -> Iterator[Observer]:
     itself is recorded (`create_graph=True`). An observer that keeps an array copies it: others are added to it later.
     Observers are process-wide; later ones stand outside. A backward pass asks for them once, when it starts.
 
-    >>> from tinytorch.autograd import enable_autograd
     >>> from tinytorch.tensor import Tensor
-    >>> enable_autograd()
+    >>> from tinytorch.autograd import enable_autograd; enable_autograd()
     >>> x, seen = Tensor([1.0, 2.0], requires_grad=True), []
     >>> def note(next, node, gradient, needs):
     ...     seen.append(node.primitive.name)

@@ -1,4 +1,4 @@
-"""Reductions: the gradient of a result passes back to every element that was reduced to it."""
+"""Reductions and running sums: the gradient of a result passes back to every element that it was computed from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import tinytorch.tensor as tt
 
 from ..registry import Gradient, defconst, defvjp
 from .elementwise import SHAPES, select
-from .running import before
 
 Axis = Any
 
@@ -88,6 +87,39 @@ def _norm(g: Gradient, out: Gradient, x: Any, ord: float = 2, axis: Axis = None,
     return expand(over(g, out), x.shape, axis) * x
 
 
+def before(x: Any) -> Any:
+    """For each element of the last axis the product of those before it, in log n steps that double their reach."""
+    n, reach = x.shape[-1], 1
+    running = np.concatenate([np.ones_like(x[..., :1]), x[..., :-1]], axis=-1) if n else x
+    while reach < n:
+        running = np.concatenate([running[..., :reach], running[..., reach:] * running[..., :-reach]], axis=-1)
+        reach *= 2
+    return running
+
+
+def _from_behind(g: Gradient, x: Any) -> Gradient:
+    """s with s[k] = g[k] + x[k + 1] * s[k + 1] along the last axis, in log n steps that double their reach."""
+    n, reach = x.shape[-1], 1
+    factor = x[..., 1:]
+    while reach < n:
+        g = np.concatenate([g[..., :-reach] + factor * g[..., reach:], g[..., -reach:]], axis=-1)
+        factor = factor[..., :-reach] * factor[..., reach:]
+        reach *= 2
+    return g
+
+
+def _cumsum(g: Gradient, out: Gradient, x: Any, axis: int | None = None) -> Gradient:
+    return np.reshape(np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis), x.shape)
+
+
+def _cumprod(g: Gradient, out: Gradient, x: Any, axis: int | None = None) -> Gradient:
+    """The product of all before an element times what comes of those behind it: right also where elements are zero."""
+    if axis is None:
+        return np.reshape(_cumprod(g, out, np.reshape(x, (-1,)), 0), x.shape)
+    x, g = np.moveaxis(x, axis, -1), np.moveaxis(g, axis, -1)
+    return np.moveaxis(before(x) * _from_behind(g, x), -1, axis)
+
+
 defvjp(tt.sum, _sum, keep=SHAPES)
 defvjp(tt.mean, _mean, keep=SHAPES)
 defvjp(tt.var, _var, keep=("inputs",))
@@ -95,6 +127,8 @@ defvjp(tt.std, _std)
 defvjp(tt.max, _extreme)
 defvjp(tt.min, _extreme)
 defvjp(tt.prod, _prod, keep=("inputs",))
+defvjp(tt.cumsum, _cumsum, keep=SHAPES)
+defvjp(tt.cumprod, _cumprod, keep=("inputs",))
 defvjp(tt.logsumexp, _logsumexp)
 defvjp(tt.norm, _norm)
 defconst(tt.any, tt.all, reason="the result is boolean")
