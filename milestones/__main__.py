@@ -22,26 +22,26 @@ from tinytorch.data.datasets.cifar10 import ARCHIVE
 from tinytorch.data.datasets.mnist import FILES
 
 HERE = Path(__file__).resolve().parent
-NEEDED = {  # nothing is downloaded from here: that is for who runs the program itself
+NEEDED = {  # nothing is downloaded here; the programs themselves do that
     "mlp_mnist": [file.name for pair in FILES.values() for file in pair],
     "lecun_cifar10": [ARCHIVE.name],
 }
 
 
 def programs() -> list[tuple[str, Path]]:
-    """The year and the path of each, in the order of history; what only other programs import is none."""
+    """The year and the path of each program, in the order of history."""
     found = sorted(HERE.glob("[0-9]*_[0-9]*_*/*.py"))
     return [(path.parent.name.split("_")[1], path) for path in found if "__main__" in path.read_text(encoding="utf-8")]
 
 
 def row(program: Path, seed: int, plots: Path | None) -> tuple[list[str], str]:
-    """Run one program: the last columns of its row, and what it printed if all is not well."""
+    """Run one program: the last columns of its row, and what it printed if it failed."""
     if missing := [name for name in NEEDED.get(program.stem, []) if not (cache_folder() / name).exists()]:
         return ["", f"not run: no {missing[0]} in {cache_folder()}; the program itself fetches it", "", "no data"], ""
     call = [sys.executable, str(program), "--quick", "--seed", str(seed)]
     call += ["--plot", str(plots / f"{program.stem}.svg")] if plots else []
     started = perf_counter()
-    with tempfile.TemporaryDirectory() as folder:  # what a program saves, beside pictures, is not to replace anything
+    with tempfile.TemporaryDirectory() as folder:  # for the files that it saves besides pictures
         done = subprocess.run(
             call, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

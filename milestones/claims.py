@@ -14,12 +14,12 @@ from rich.markup import escape
 
 from tinytorch.tensor import manual_seed
 
-console = Console(highlight=False, soft_wrap=True)  # a line stays one line, also where nobody looks
+console = Console(highlight=False, soft_wrap=True)  # a line stays one line, in a narrow terminal too
 STATED = re.compile(r"^claim: (?P<claim>.+)\nreached: (?P<reached>.+)\n(?P<verdict>kept|NOT kept)$", re.MULTILINE)
 
 
 def parser(words: str | None) -> argparse.ArgumentParser:
-    """What every milestone can be asked; `words` are the docstring of the program."""
+    """The options of every milestone; `words` are the docstring of the program."""
     asked = argparse.ArgumentParser(description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default 0)")
     asked.add_argument("--quick", action="store_true", help="a smaller run, with a smaller claim where it needs one")
@@ -30,7 +30,7 @@ def parser(words: str | None) -> argparse.ArgumentParser:
 def add_files(asked: argparse.ArgumentParser) -> None:
     """The options of a milestone whose data is too large to ship."""
     asked.add_argument("--folder", type=Path, help="of the data (default: the cache folder, filled by a download)")
-    asked.add_argument("--no-verify", action="store_true", help="take the files there whatever their checksums are")
+    asked.add_argument("--no-verify", action="store_true", help="take files with other checksums too")
 
 
 def parse(asked: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -65,7 +65,7 @@ def state(claim: str, reached: str, kept: bool) -> int:
 
 
 def fail(error: Exception) -> int:
-    """Say what is wrong with the data, in the words of the stage that looked for it; returns the exit code."""
+    """Print why there is no data, as the stage that looked for it says it; returns the exit code."""
     console.print(f"[bold red]no data:[/] {escape(str(error))}")
     return 1
 

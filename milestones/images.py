@@ -52,7 +52,7 @@ def examine(
     names: Sequence[str] = DIGITS,
     plot: Path | None = None,
 ) -> int:
-    """Read every held-out image, draw what was learnt, and state the claim; returns the exit code."""
+    """Read every held-out image, draw what was learned, and state the claim; returns the exit code."""
     history, seconds = trained
     pixels, labels = (part.data for part in next(iter(DataLoader(held_out.dataset, len(held_out.dataset)))))
     said = read(model, held_out)
@@ -67,12 +67,12 @@ def examine(
 
 
 def percent(part: float) -> str:
-    """Cut off, not rounded, so that nothing looks better than it is."""
+    """Rounded down, so that nothing looks better than it is."""
     return f"{np.floor(part * 1e4 + 1e-9) / 100:g}%"
 
 
 def picture(history: History, pixels: Array, labels: Array, said: Array, names: Sequence[str]) -> Any:
-    """How it was learnt, and images (N, C, H, W) with what was seen in them: the wrong ones first."""
+    """How it was learned, and images (N, C, H, W) with what was seen in them: the wrong ones first."""
     from matplotlib.figure import Figure
 
     drawn: Any = Figure(figsize=(13, 5.2), layout="constrained")
@@ -83,12 +83,12 @@ def picture(history: History, pixels: Array, labels: Array, said: Array, names: 
 
     axes = left.subplots()
     epochs = np.unique(history["epoch"])
-    for name, label, colour in (
+    for name, label, color in (
         ("accuracy", "training", pictures.ORANGE),
         ("valid_accuracy", "held out", pictures.BLUE),
     ):
         reached = [np.nanmean(history[name][history["epoch"] == epoch]) * 100 for epoch in epochs]
-        axes.plot(epochs, reached, ".-", color=colour, label=label)
+        axes.plot(epochs, reached, ".-", color=color, label=label)
     axes.set(xlabel="epoch", ylabel="read rightly (%)")
     axes.xaxis.get_major_locator().set_params(integer=True)
     pictures.key(axes)

@@ -1,4 +1,4 @@
-"""The pictures of the milestones: figures, and a plane that is cut in two."""
+"""The pictures of the milestones: figures, and a plane that is divided in two."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def plane(axes: Any, points: Array, labels: Array, score: Callable[[Tensor], Ten
         z = score(Tensor(np.stack([x, y], axis=-1).reshape(-1, 2))).data.reshape(x.shape)
         axes.contourf(x, y, z > 0, levels=[-0.5, 0.5, 1.5], colors=[ORANGE, BLUE], alpha=0.15)
         axes.contour(x, y, z, levels=[0.0], colors="black", linewidths=1.5)
-    for label, colour, marker in ((0, ORANGE, "o"), (1, BLUE, "s")):
+    for label, color, marker in ((0, ORANGE, "o"), (1, BLUE, "s")):
         of = points[labels == label]
-        axes.scatter(of[:, 0], of[:, 1], c=colour, marker=marker, s=22, edgecolors="white", label=f"class {label}")
+        axes.scatter(of[:, 0], of[:, 1], c=color, marker=marker, s=22, edgecolors="white", label=f"class {label}")
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
     key(axes)
 

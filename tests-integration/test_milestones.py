@@ -27,7 +27,7 @@ NO_NETWORK = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_pr
 
 
 def run(program: str, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Its output is no terminal and nobody types, as in a pipeline."""
+    """Its output is not a terminal and its input is empty, as in a pipeline."""
     path = next(MILESTONES.glob(f"*/{program}.py"))
     return subprocess.run(
         [sys.executable, str(path), *map(str, arguments)],
@@ -144,13 +144,13 @@ def write_mnist(folder: Path, shuffle_labels: bool = False) -> None:
 
 
 def write_cifar10(folder: Path) -> None:
-    """Bright digits on dark paper, each in colours of its own."""
+    """Bright digits on dark paper, each in colors of its own."""
     with tarfile.open(folder / NEED_FILES["lecun_cifar10"], "w:gz") as archive:
         for split, names in (("train", [f"data_batch_{n}.bin" for n in range(1, 6)]), ("test", ["test_batch.bin"])):
             pixels, labels = repeated(split, 4 if split == "train" else 1)
             paper = np.random.default_rng(2).random((len(labels), 3, 1, 1)) / 2
-            colours = paper + np.kron(pixels, np.ones((1, 4, 4)))[:, None] / 2  # (N, 8, 8) -> (N, 3, 32, 32)
-            rows = np.column_stack([labels, (colours * 255).astype(np.uint8).reshape(len(labels), -1)])
+            colors = paper + np.kron(pixels, np.ones((1, 4, 4)))[:, None] / 2  # (N, 8, 8) -> (N, 3, 32, 32)
+            rows = np.column_stack([labels, (colors * 255).astype(np.uint8).reshape(len(labels), -1)])
             for name, part in zip(names, np.array_split(rows, len(names)), strict=True):
                 member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
                 member.size = part.size
@@ -170,7 +170,7 @@ def test_the_mnist_network_learns_digits_of_that_size(tmp_path: Path) -> None:
     assert (tmp_path / "mnist.png").stat().st_size > 10_000
 
 
-def test_the_cifar_network_learns_coloured_digits_of_that_size(tmp_path: Path) -> None:
+def test_the_cifar_network_learns_colored_digits_of_that_size(tmp_path: Path) -> None:
     write_cifar10(tmp_path)
     plot = tmp_path / "cifar.png"
     _, (_, _, percent, _) = kept("lecun_cifar10", "--quick", "--folder", tmp_path, "--no-verify", "--plot", plot)
@@ -179,7 +179,7 @@ def test_the_cifar_network_learns_coloured_digits_of_that_size(tmp_path: Path) -
 
 
 def test_a_claim_that_is_not_kept_is_an_exit_code(tmp_path: Path) -> None:
-    write_mnist(tmp_path, shuffle_labels=True)  # nothing can be learnt
+    write_mnist(tmp_path, shuffle_labels=True)  # nothing can be learned
     done = run("mlp_mnist", "--quick", "--folder", tmp_path, "--no-verify")
     assert done.returncode == 1
     _, reached, verdict = stated(done)
@@ -228,6 +228,8 @@ def test_help_tells_the_history(program: str) -> None:
     assert done.returncode == 0
     assert re.search(r"^19\d\d, ", done.stdout, re.MULTILINE)
     assert all(option in done.stdout for option in ("--seed", "--quick", "--plot"))
+    path = next(MILESTONES.glob(f"*/{program}.py")).relative_to(MILESTONES.parent)
+    assert f"\n    hatch run python {path.as_posix()}" in done.stdout  # a bare python lacks the stages
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_the_same_seed_learns_the_same(folder: Path, tmp_path: Path) -> None:
 
 
 def test_chat_answers_piped_questions_line_by_line(folder: Path) -> None:
-    questions = ["What colour is the sky?", "What day comes after Monday?"]
+    questions = ["What color is the sky?", "What day comes after Monday?"]
     done = run("--chat", "--folder", folder, typed="\n\n".join(questions))
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 2
@@ -189,7 +189,7 @@ def test_variations_are_those_of_their_generator_and_keep_the_question(monkeypat
     monkeypatch.syspath_prepend(PROGRAM.parent)
     import talks
 
-    question = "What colour is the sky?"
+    question = "What color is the sky?"
     varied = [talks.vary(question, np.random.default_rng(seed)) for seed in range(200)]
     assert varied == [talks.vary(question, np.random.default_rng(seed)) for seed in range(200)]
     plain = [text.removeprefix(next((p for p in talks.PREAMBLES if text.startswith(p)), "")) for text in varied]

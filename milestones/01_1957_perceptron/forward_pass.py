@@ -1,16 +1,15 @@
 """1957, the perceptron before it learns: a weighted sum and a threshold.
 
-Warren McCulloch and Walter Pitts had written in 1943 that a neuron which adds up its inputs and fires above a
+Warren McCulloch and Walter Pitts had written in 1943 that a neuron that adds up its inputs and fires above a
 threshold can compute logic. In 1957 Frank Rosenblatt, a psychologist at the Cornell Aeronautical Laboratory in
 Buffalo, described the perceptron: the same sum and threshold, but with weights that a machine finds by itself. It ran
 on an IBM 704 in 1958, and was then built as the Mark I, an eye of 20 by 20 photocells, its weights potentiometers
 that motors turned.
 
-This program has no learning in it. Weights that somebody thought out compute AND, OR and NAND. Weights that nobody
-thought out, a thousand draws of them, tell two clouds of points apart no better than a coin. What is missing between
-the two is the next program.
+Nothing is learned in this program. Weights that were set by hand compute AND, OR and NAND. Weights that were drawn at
+random, a thousand times, tell two clouds of points apart no better than a coin. The next program finds the right ones.
 
-    python milestones/01_1957_perceptron/forward_pass.py
+    hatch run python milestones/01_1957_perceptron/forward_pass.py
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ GATES = {  # w1, w2, b: the neuron fires where w1 x1 + w2 x2 + b > 0
 
 def perceptron(x: Tensor, weights: Tensor) -> Tensor:
     """Which of M neurons fire: x (N, 2), weights (3, M) with the bias in the last row -> (N, M)."""
-    return x @ weights[:2] + weights[2] > 0
+    return x @ weights[:2] + weights[2] > 0  # (N, 2) @ (2, M) + (M,) -> (N, M)
 
 
 def logic() -> int:
@@ -59,7 +58,7 @@ def clouds(count: int) -> tuple[Tensor, Array]:
 
 
 def plot(points: Tensor, labels: Array, weights: Tensor, accuracies: Array, path: Path) -> None:
-    drawn, (left, right) = pictures.figure(10, 4.5, columns=2, title="Perceptrons that have not learnt")
+    drawn, (left, right) = pictures.figure(10, 4.5, columns=2, title="Perceptrons that have not learned")
     pictures.plane(left, points.data, labels)
     for weight, bias in zip(weights.T.data[:12, :2], weights.data[2, :12], strict=True):  # w x + b = 0
         left.axline(-bias * weight / (weight @ weight), slope=-weight[0] / weight[1], color="gray", linewidth=0.8)

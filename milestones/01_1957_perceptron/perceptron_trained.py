@@ -3,14 +3,14 @@
 Rosenblatt's rule is one sentence: where the answer is wrong, add the input to the weights, or subtract it. The Mark I
 followed it with electric motors that turned the potentiometers of its weights. Albert Novikoff gave the short proof,
 in 1962, that it works: if any line separates the points, the rule finds one, after at most (R / γ)² corrections. R is
-the length of the longest input, γ the distance that such a line keeps from all inputs. If no line does, it never
-rests.
+the length of the longest input, γ the distance that such a line keeps from all inputs. If no line separates them, it
+never rests.
 
 This program counts the corrections and compares them with that bound. It also tries every line that matters, so that
-it can say, with certainty, when points are not separable: --overlap draws such ones.
+it can say, with certainty, when points are not separable: --overlap draws such points.
 
-    python milestones/01_1957_perceptron/perceptron_trained.py
-    python milestones/01_1957_perceptron/perceptron_trained.py --overlap
+    hatch run python milestones/01_1957_perceptron/perceptron_trained.py
+    hatch run python milestones/01_1957_perceptron/perceptron_trained.py --overlap
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MARGIN = 0.1
 
 
 def separable(count: int) -> tuple[Array, Array, float]:
-    """Points (N, 2), their classes, and Novikoff's bound, which follows from the line that they were drawn around."""
+    """Points (N, 2), their classes, and Novikoff's bound for the line that they were drawn around."""
     angle, offset = float(rand()) * 2 * np.pi, float(rand()) - 0.5
     line = np.array([np.cos(angle), np.sin(angle), offset])  # a x + b y + c = 0
     drawn = 2 * rand(4 * count, 2).data - 1
@@ -44,7 +44,7 @@ def separable(count: int) -> tuple[Array, Array, float]:
 
 
 def overlapping(count: int) -> tuple[Array, Array]:
-    """Points (N, 2) of two clouds that run into each other, and their classes."""
+    """Points (N, 2) of two clouds that overlap, and their classes."""
     labels = np.arange(count) % 2
     return randn(count, 2).data * 0.6 + (2 * labels - 1)[:, None] * 0.5, labels
 
@@ -70,8 +70,8 @@ def learn(neuron: Linear, points: Array, labels: Array, rounds: int) -> list[int
 def best_of_all_lines(points: Array, labels: Array) -> int:
     """How many points the best line has on its right side.
 
-    Any line can be moved until it touches two points without another one changing sides, and from there be tilted so
-    that these two fall wherever they should: so the lines through two points are all that must be tried.
+    Any line can be moved until it touches two points without another one changing sides, and then be tilted so
+    that these two fall on their right sides, so only the lines through two points must be tried.
     """
     first, second = np.triu_indices(len(points), 1)
     x, y = (points[second] - points[first]).T

@@ -7,9 +7,9 @@ extension was sterile. For more than ten years money and people went elsewhere.
 
 Four clouds lie around the corners of a square; opposite ones belong together. The two diagonals cross, and at the
 crossing a line would have to answer both yes and no. So of any four points, one from each cloud, a line gets one
-wrong: 75 % is the most there is. This program trains one layer from many starts and shows that it fails.
+wrong: 75 % is the most that it can reach. This program trains one layer from many starts and shows that it fails.
 
-    python milestones/02_1969_xor/xor_crisis.py
+    hatch run python milestones/02_1969_xor/xor_crisis.py
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def xor(count: int) -> tuple[Tensor, Tensor]:
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> float:
-    """The part of the points whose score is on the right side of 0."""
+    """The share of points with a score on the right side of 0."""
     return float(((scores.data > 0) == (labels.data == 1)).mean())
 
 

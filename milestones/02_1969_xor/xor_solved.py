@@ -1,6 +1,6 @@
 """1969, solved: a second layer, and errors that flow back through it.
 
-Two layers can compute XOR; the question was how to train the first one, for which nobody knows the right answers.
+Two layers can compute XOR; the question was how to train the first one, because its right answers are not known.
 David Rumelhart, Geoffrey Hinton and Ronald Williams took the chain rule, sent the error backwards through the
 network, and showed in 1986 that hidden neurons then find features of their own; in their long report, XOR is the
 first example. Paul Werbos had proposed the same in his thesis of 1974, and Seppo Linnainmaa had described
@@ -9,7 +9,7 @@ reverse-mode differentiation in 1970, one year after Perceptrons.
 The points are those at which one layer fails. Here each hidden neuron draws a line of its own, and the second layer
 combines what they say.
 
-    python milestones/02_1969_xor/xor_solved.py
+    hatch run python milestones/02_1969_xor/xor_solved.py
 """
 
 from __future__ import annotations

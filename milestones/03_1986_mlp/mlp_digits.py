@@ -3,13 +3,13 @@
 In 1986 David Rumelhart, Geoffrey Hinton and Ronald Williams showed in Nature how errors, propagated backwards, teach
 the hidden layers of a network, and what these then come to represent. The method had been found more than once
 before; this time people listened, and machines had become fast enough. Their examples were a few dozen patterns long;
-within three years such networks read handwritten postcodes.
+within three years such networks read handwritten ZIP codes.
 
 The digits here are real ones: 1,797 images of 8 by 8 pixels, written by 13 people for Ethem Alpaydin and Cevat
-Kaynak, of which a fifth is held out. One hidden layer learns to read them in about a second. Dropout and AdamW, which
+Kaynak. A fifth of them is held out. One hidden layer learns to read them in about a second. Dropout and AdamW, which
 keep it from learning them by heart, are a generation younger than the network.
 
-    python milestones/03_1986_mlp/mlp_digits.py
+    hatch run python milestones/03_1986_mlp/mlp_digits.py
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ Christopher Burges mixed the two, 60,000 to learn from and 10,000 to be examined
 compared methods on them. In 1998 a network with one hidden layer of 300 read 95.3 % of them, and 96.4 % when it was
 taught distorted ones too. Rectifiers, dropout and better optimizers bring such networks above 98 %.
 
-    python milestones/03_1986_mlp/mlp_mnist.py              fetches 11 MB, the first time
-    python milestones/03_1986_mlp/mlp_mnist.py --folder F   takes the four files in F
+    hatch run python milestones/03_1986_mlp/mlp_mnist.py              fetches 11 MB, the first time
+    hatch run python milestones/03_1986_mlp/mlp_mnist.py --folder F   takes the four files in F
 """
 
 from __future__ import annotations

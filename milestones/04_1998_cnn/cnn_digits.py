@@ -1,15 +1,15 @@
 """1998, the convolutional network: the same small eye everywhere in the image.
 
 Kunihiko Fukushima's neocognitron of 1980 had layers of cells that look for one feature in every place. Yann LeCun
-taught such a network by back-propagation, on postcodes from envelopes at Bell Labs in 1989. In 1998 he, Léon Bottou,
-Yoshua Bengio and Patrick Haffner described LeNet-5 and the system around it, which by then read millions of cheques a
+taught such a network by back-propagation, on ZIP codes from envelopes at Bell Labs in 1989. In 1998 he, Léon Bottou,
+Yoshua Bengio and Patrick Haffner described LeNet-5 and the system around it, which by then read millions of checks a
 day in the United States. Sharing weights between places is what is known of images before any is seen: what is a
 stroke here is a stroke there.
 
 These are the digits that the multi-layer perceptron read. With a third more weights, and many times the arithmetic,
 this network makes less than half of its mistakes.
 
-    python milestones/04_1998_cnn/cnn_digits.py
+    hatch run python milestones/04_1998_cnn/cnn_digits.py
 """
 
 from __future__ import annotations

@@ -5,11 +5,11 @@ CIFAR-10, 60,000 photographs of 32 by 32 pixels in ten classes, was collected by
 Geoffrey Hinton out of 80 million tiny images of the web, and described in 2009. Krizhevsky's network of 2012 then won
 the ImageNet contest by a wide margin, with layers like LeNet's, more of them, on two graphics cards.
 
-This network stands between the two: four layers of small eyes, each followed by batch normalisation, and photographs
+This network stands between the two: four layers of small eyes, each followed by batch normalization, and photographs
 that are moved and mirrored, so that they seldom look the same twice. It takes about a quarter of an hour on two cores.
 
-    python milestones/04_1998_cnn/lecun_cifar10.py              fetches 170 MB, the first time
-    python milestones/04_1998_cnn/lecun_cifar10.py --folder F   takes the archive in F
+    hatch run python milestones/04_1998_cnn/lecun_cifar10.py              fetches 170 MB, the first time
+    hatch run python milestones/04_1998_cnn/lecun_cifar10.py --folder F   takes the archive in F
 """
 
 from __future__ import annotations

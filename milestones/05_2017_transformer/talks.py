@@ -56,6 +56,7 @@ class Talker:
     def new(cls, pairs: Sequence[Pair], vocab_size: int = 1000, **sizes: Any) -> Talker:
         """A tokenizer that learned its tokens from the pairs, and a model that knows nothing yet."""
         texts = [text for question, answer in pairs for text in (question.lower(), answer)]
+        texts += [preamble.lower() for preamble in PREAMBLES] * (len(pairs) // 45)  # about as often as `vary` says them
         tokenizer = BPETokenizer.train(texts, vocab_size, SPECIAL)
         return cls(GPT(tokenizer.vocab_size, max_seq_len=LONGEST, **sizes), tokenizer)
 

@@ -387,6 +387,7 @@ def test_an_update_is_counted_with_its_work_and_state(
     assert first.traffic == second.traffic == (4 * (2 + states) * numbers, 4 * (1 + states) * numbers)
     assert (first.allocated, second.allocated) == (4 * states * numbers, 0)
     assert optimizer.kind not in prof.not_counted
+    assert {row.name: row.kind for row in prof.rows()}[optimizer.kind] == "update"
     rows = {row.name: row for row in prof.rows("region")}
     assert rows["optimizer"].count == 2
     assert rows["optimizer"].elementwise == 2 * operations * numbers

@@ -19,6 +19,8 @@ class Row:
     """The sums of a group. Times are in nanoseconds, memory is in bytes."""
 
     name: str
+    kind: str = ""
+    """That of its first event: forward, backward or update."""
     count: int = 0
     self_ns: int = 0
     total_ns: int = 0
@@ -63,7 +65,7 @@ def by(events: Iterable[Event], key: Callable[[Event], str]) -> list[Row]:
     rows: dict[str, Row] = {}
     for event in events:
         name = key(event)
-        row = rows.setdefault(name, Row(name))
+        row = rows.setdefault(name, Row(name, event.kind))
         row.count += 1
         row.self_ns += event.self_ns
         row.total_ns += 0 if _repeats(event, key, *OPERATIONS) else event.duration

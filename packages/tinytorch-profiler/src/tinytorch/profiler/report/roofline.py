@@ -49,7 +49,6 @@ def roofline(rows: list[Row], machine: Machine) -> str:
     )
     taken = [(x(row.intensity) - 6, x(row.intensity) + 6, y(row.rate)) for row in points]
     for place, row in enumerate(points):
-        kind = "backward" if row.name.endswith(" backward") else "forward"
         radius = 3.5 + 14 * math.sqrt(row.self_ns / total)
         share = row.rate / machine.roof(row.intensity)
         tip = (
@@ -57,7 +56,7 @@ def roofline(rows: list[Row], machine: Machine) -> str:
             f"at {row.intensity:.2f} FLOP per byte, {duration(row.self_ns)}"
         )
         parts.append(
-            f'<circle class="{kind}" cx="{x(row.intensity):.1f}" cy="{y(row.rate):.1f}" r="{radius:.1f}" '
+            f'<circle class="{row.kind}" cx="{x(row.intensity):.1f}" cy="{y(row.rate):.1f}" r="{radius:.1f}" '
             f'tabindex="0" role="img" aria-label="{escape(tip)}"><title>{escape(tip)}</title></circle>'
         )
         if place < NAMED:

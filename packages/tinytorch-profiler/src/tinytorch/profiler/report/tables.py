@@ -20,9 +20,7 @@ def operators(rows: list[Row]) -> str:
     known = columns(total)
     titles = [known[key].title for key in ("name", *NUMBERS)]
     body = [
-        _bar(
-            row.name, row.self_ns / total if total else 0.0, "backward" if row.name.endswith(" backward") else "forward"
-        )
+        _bar(row.name, row.self_ns / total if total else 0.0, row.kind)
         + "".join(_number(known[key], row) for key in NUMBERS)
         for row in sorted(rows, key=lambda row: -row.self_ns)
     ]
