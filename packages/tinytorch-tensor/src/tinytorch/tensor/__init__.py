@@ -1,7 +1,7 @@
 """Stage 1: n-dimensional arrays whose operations can be watched."""
 
-from .tensor import Tensor, array_of  # isort: skip  (first: tensors and operations are a circle)
-from . import numpy_table as _numpy_table  # noqa: F401
+from . import methods as _methods  # noqa: F401  puts methods and operators on `Tensor`
+from . import numpy_table as _numpy_table  # noqa: F401  says which of them stand for NumPy's functions
 from .checks import check_int
 from .creation import (
     arange,
@@ -35,6 +35,7 @@ from .memory import keep_freed_memory
 from .mutation import clock, note_write, written_since
 from .ops import *  # noqa: F403
 from .ops import __all__ as _operations
+from .tensor import Tensor, array_of
 
 __version__ = "0.3.0"
 

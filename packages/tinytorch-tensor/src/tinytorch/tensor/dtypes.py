@@ -10,6 +10,9 @@ import numpy.typing as npt
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 """An ndarray of any shape and dtype, as type hints name it: what primitives compute on."""
 
+Axis: TypeAlias = int | tuple[int, ...] | None
+"""Which axes an operation works on: one, several, or all of them."""
+
 float16 = np.dtype(np.float16)
 float32 = np.dtype(np.float32)
 float64 = np.dtype(np.float64)

@@ -1,285 +1,284 @@
-"""Operations as methods: `x.exp()` is `exp(x)`, and the functions say what they do."""
+"""What a tensor is asked to do by a dot and a name, or by an operator: `x.exp()` is `exp(x)`, `x + y` is `add(x, y)`.
+
+Methods that stand for a function of the same name are declared here without a body; `put_on` gives them that of the
+function, with its words. It runs once, after tensors and operations are made, as `extend` does for later stages.
+"""
+
+# mypy: disable-error-code="empty-body"
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
+from . import ops
 from .arraylike import ArrayLike
-from .dtypes import checked
+from .dtypes import Axis
+from .errors import DTypeError, ShapeError
+from .tensor import Tensor
 
-if TYPE_CHECKING:
-    from . import ops
-    from .tensor import Tensor
-else:
-    import tinytorch.tensor as ops  # which has the operations when methods are called: they are made after tensors
-
-Axis: TypeAlias = int | tuple[int, ...] | None
+Value = Any  # a tensor, an array, a list or a number
 
 
-class Methods(ArrayLike):
-    """What a tensor is asked to do by a dot and a name."""
+class Elementwise(ArrayLike):
+    """Each element is treated by itself."""
 
-    __slots__ = ()
+    def exp(self) -> Tensor: ...
+    def expm1(self) -> Tensor: ...
+    def log(self) -> Tensor: ...
+    def log1p(self) -> Tensor: ...
+    def log2(self) -> Tensor: ...
+    def log10(self) -> Tensor: ...
+    def sqrt(self) -> Tensor: ...
+    def square(self) -> Tensor: ...
+    def reciprocal(self) -> Tensor: ...
+    def sin(self) -> Tensor: ...
+    def cos(self) -> Tensor: ...
+    def tan(self) -> Tensor: ...
+    def arcsin(self) -> Tensor: ...
+    def arccos(self) -> Tensor: ...
+    def arctan(self) -> Tensor: ...
+    def arctan2(self, other: Value, /) -> Tensor: ...
+    def sinh(self) -> Tensor: ...
+    def cosh(self) -> Tensor: ...
+    def tanh(self) -> Tensor: ...
+    def abs(self) -> Tensor: ...
+    def sign(self) -> Tensor: ...
+    def floor(self) -> Tensor: ...
+    def ceil(self) -> Tensor: ...
+    def round(self, decimals: int = 0) -> Tensor: ...
+    def clip(self, low: float | None = None, high: float | None = None) -> Tensor: ...
+    def maximum(self, other: Value, /) -> Tensor: ...
+    def minimum(self, other: Value, /) -> Tensor: ...
+    def isnan(self) -> Tensor: ...
+    def isfinite(self) -> Tensor: ...
+    def isinf(self) -> Tensor: ...
+    def logical_and(self, other: Value, /) -> Tensor: ...
+    def logical_or(self, other: Value, /) -> Tensor: ...
+    def logical_xor(self, other: Value, /) -> Tensor: ...
+    def logical_not(self) -> Tensor: ...
+    def masked_fill(self, mask: Value, value: Value) -> Tensor: ...
+    def astype(self, dtype: npt.DTypeLike) -> Tensor: ...
+    def copy(self) -> Tensor: ...
 
-    def exp(self) -> Tensor:
-        return ops.exp(self)
 
-    def expm1(self) -> Tensor:
-        return ops.expm1(self)
+class Reduce(ArrayLike):
+    """An axis, several or all of them are reduced, or put in order; and products, which sum over an axis."""
 
-    def log(self) -> Tensor:
-        return ops.log(self)
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+    def prod(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+    def var(self, axis: Axis = None, keepdims: bool = False, correction: int = 0) -> Tensor: ...
+    def std(self, axis: Axis = None, keepdims: bool = False, correction: int = 0) -> Tensor: ...
+    def norm(self, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+    def logsumexp(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+    def median(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor: ...
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor: ...
+    def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+    def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+    def cumsum(self, axis: int | None = None) -> Tensor: ...
+    def cumprod(self, axis: int | None = None) -> Tensor: ...
+    def sort(self, axis: int = -1, descending: bool = False) -> tuple[Tensor, Tensor]: ...
+    def argsort(self, axis: int | None = -1, descending: bool = False) -> Tensor: ...
+    def topk(self, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, Tensor]: ...
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor: ...
+    def matmul(self, other: Value, /) -> Tensor: ...
+    def outer(self, other: Value, /) -> Tensor: ...
 
-    def log1p(self) -> Tensor:
-        return ops.log1p(self)
 
-    def log2(self) -> Tensor:
-        return ops.log2(self)
+class Movement(ArrayLike):
+    """Elements are arranged in another way, repeated, selected or cut apart."""
 
-    def log10(self) -> Tensor:
-        return ops.log10(self)
+    def transpose(self, d0: int = -2, d1: int = -1) -> Tensor: ...
+    def swapaxes(self, d0: int, d1: int) -> Tensor: ...
+    def moveaxis(self, source: Any, destination: Any) -> Tensor: ...
+    def squeeze(self, axis: Axis = None) -> Tensor: ...
+    def unsqueeze(self, axis: int) -> Tensor: ...
+    def flatten(self, start: int = 0, end: int = -1) -> Tensor: ...
+    def broadcast_to(self, shape: tuple[int, ...]) -> Tensor: ...
+    def expand(self, *shape: Any) -> Tensor: ...
+    def flip(self, axis: Axis = None) -> Tensor: ...
+    def roll(self, shift: int | tuple[int, ...], axis: Axis = None) -> Tensor: ...
+    def repeat(self, repeats: Any, axis: int | None = None) -> Tensor: ...
+    def tile(self, *repeats: Any) -> Tensor: ...
+    def pad(self, width: Any, value: float = 0.0) -> Tensor: ...
+    def tril(self, diagonal: int = 0) -> Tensor: ...
+    def triu(self, diagonal: int = 0) -> Tensor: ...
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor: ...
+    def diag(self, diagonal: int = 0) -> Tensor: ...
+    def split(self, sizes: Any, axis: int = 0) -> tuple[Tensor, ...]: ...
+    def chunk(self, chunks: int, axis: int = 0) -> tuple[Tensor, ...]: ...
+    def unbind(self, axis: int = 0) -> tuple[Tensor, ...]: ...
+    def take(self, indices: Value, axis: int | None = None) -> Tensor: ...
+    def gather(self, index: Value, axis: int) -> Tensor: ...
+    def scatter_add(self, index: Value, source: Value, axis: int) -> Tensor: ...
+    def argwhere(self) -> Tensor: ...
+    def nonzero(self) -> tuple[Tensor, ...]: ...
 
-    def sqrt(self) -> Tensor:
-        return ops.sqrt(self)
 
-    def square(self) -> Tensor:
-        return ops.square(self)
+class Operators(ArrayLike):
+    """Python's operators, with a number, a list or an array on either side."""
 
-    def reciprocal(self) -> Tensor:
-        return ops.reciprocal(self)
+    def __add__(self, other: Value, /) -> Tensor: ...
+    def __sub__(self, other: Value, /) -> Tensor: ...
+    def __mul__(self, other: Value, /) -> Tensor: ...
+    def __truediv__(self, other: Value, /) -> Tensor: ...
+    def __floordiv__(self, other: Value, /) -> Tensor: ...
+    def __mod__(self, other: Value, /) -> Tensor: ...
+    def __pow__(self, other: Value, /) -> Tensor: ...
+    def __matmul__(self, other: Value, /) -> Tensor: ...
+    def __and__(self, other: Value, /) -> Tensor: ...
+    def __or__(self, other: Value, /) -> Tensor: ...
+    def __xor__(self, other: Value, /) -> Tensor: ...
+    def __radd__(self, other: Value, /) -> Tensor: ...
+    def __rsub__(self, other: Value, /) -> Tensor: ...
+    def __rmul__(self, other: Value, /) -> Tensor: ...
+    def __rtruediv__(self, other: Value, /) -> Tensor: ...
+    def __rfloordiv__(self, other: Value, /) -> Tensor: ...
+    def __rmod__(self, other: Value, /) -> Tensor: ...
+    def __rpow__(self, other: Value, /) -> Tensor: ...
+    def __rmatmul__(self, other: Value, /) -> Tensor: ...
+    def __rand__(self, other: Value, /) -> Tensor: ...
+    def __ror__(self, other: Value, /) -> Tensor: ...
+    def __rxor__(self, other: Value, /) -> Tensor: ...
+    def __eq__(self, other: object, /) -> Tensor: ...  # type: ignore[override]
+    def __ne__(self, other: object, /) -> Tensor: ...  # type: ignore[override]
+    def __lt__(self, other: Value, /) -> Tensor: ...
+    def __le__(self, other: Value, /) -> Tensor: ...
+    def __gt__(self, other: Value, /) -> Tensor: ...
+    def __ge__(self, other: Value, /) -> Tensor: ...
+    def __neg__(self) -> Tensor: ...
+    def __abs__(self) -> Tensor: ...
+    def __invert__(self) -> Tensor: ...
 
-    def tanh(self) -> Tensor:
-        return ops.tanh(self)
 
-    def sin(self) -> Tensor:
-        return ops.sin(self)
+class Written(ArrayLike):
+    """What is not simply a function of the same name."""
 
-    def cos(self) -> Tensor:
-        return ops.cos(self)
+    @property
+    def T(self) -> Tensor:
+        """The axes reversed."""
+        return ops.permute(self, axes=tuple(range(self._data.ndim))[::-1])
 
-    def tan(self) -> Tensor:
-        return ops.tan(self)
-
-    def arcsin(self) -> Tensor:
-        return ops.arcsin(self)
-
-    def arccos(self) -> Tensor:
-        return ops.arccos(self)
-
-    def arctan(self) -> Tensor:
-        return ops.arctan(self)
-
-    def arctan2(self, other: Any) -> Tensor:
-        return ops.arctan2(self, other)
-
-    def sinh(self) -> Tensor:
-        return ops.sinh(self)
-
-    def cosh(self) -> Tensor:
-        return ops.cosh(self)
-
-    def abs(self) -> Tensor:
-        return ops.abs(self)
-
-    def sign(self) -> Tensor:
-        return ops.sign(self)
-
-    def floor(self) -> Tensor:
-        return ops.floor(self)
-
-    def ceil(self) -> Tensor:
-        return ops.ceil(self)
-
-    def round(self, decimals: int = 0) -> Tensor:
-        return ops.round(self, decimals=decimals)
-
-    def isnan(self) -> Tensor:
-        return ops.isnan(self)
-
-    def isfinite(self) -> Tensor:
-        return ops.isfinite(self)
-
-    def isinf(self) -> Tensor:
-        return ops.isinf(self)
-
-    def logical_and(self, other: Any) -> Tensor:
-        return ops.logical_and(self, other)
-
-    def logical_or(self, other: Any) -> Tensor:
-        return ops.logical_or(self, other)
-
-    def logical_xor(self, other: Any) -> Tensor:
-        return ops.logical_xor(self, other)
-
-    def logical_not(self) -> Tensor:
-        return ops.logical_not(self)
-
-    def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
-        return ops.clip(self, low=low, high=high)
-
-    def maximum(self, other: Any) -> Tensor:
-        return ops.maximum(self, other)
-
-    def minimum(self, other: Any) -> Tensor:
-        return ops.minimum(self, other)
-
-    def where(self, condition: Any, other: Any) -> Tensor:
-        return ops.where(condition, self, other)
-
-    def masked_fill(self, mask: Any, value: Any) -> Tensor:
-        return ops.masked_fill(self, mask, value)
-
-    def matmul(self, other: Any) -> Tensor:
-        return ops.matmul(self, other)
-
-    def outer(self, other: Any) -> Tensor:
-        return ops.outer(self, other)
-
-    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.sum(self, axis=axis, keepdims=keepdims)
-
-    def prod(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.prod(self, axis=axis, keepdims=keepdims)
-
-    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.mean(self, axis=axis, keepdims=keepdims)
-
-    def var(self, axis: Axis = None, keepdims: bool = False, correction: int = 0) -> Tensor:
-        return ops.var(self, axis=axis, keepdims=keepdims, correction=correction)
-
-    def std(self, axis: Axis = None, keepdims: bool = False, correction: int = 0) -> Tensor:
-        return ops.std(self, axis=axis, keepdims=keepdims, correction=correction)
-
-    def norm(self, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.norm(self, ord=ord, axis=axis, keepdims=keepdims)
-
-    def logsumexp(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.logsumexp(self, axis=axis, keepdims=keepdims)
-
-    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.max(self, axis=axis, keepdims=keepdims)
-
-    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.min(self, axis=axis, keepdims=keepdims)
-
-    def median(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.median(self, axis=axis, keepdims=keepdims)
-
-    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
-        return ops.argmax(self, axis=axis, keepdims=keepdims)
-
-    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
-        return ops.argmin(self, axis=axis, keepdims=keepdims)
-
-    def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.any(self, axis=axis, keepdims=keepdims)
-
-    def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return ops.all(self, axis=axis, keepdims=keepdims)
-
-    def cumsum(self, axis: int | None = None) -> Tensor:
-        return ops.cumsum(self, axis=axis)
-
-    def cumprod(self, axis: int | None = None) -> Tensor:
-        return ops.cumprod(self, axis=axis)
-
-    def sort(self, axis: int = -1, descending: bool = False) -> tuple[Tensor, Tensor]:
-        return ops.sort(self, axis=axis, descending=descending)
-
-    def argsort(self, axis: int = -1, descending: bool = False) -> Tensor:
-        return ops.argsort(self, axis=axis, descending=descending)
-
-    def topk(self, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, Tensor]:
-        return ops.topk(self, k, axis=axis, largest=largest)
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes swapped: the transposed matrices of a stack."""
+        return ops.transpose(self, -2, -1)
 
     def reshape(self, *shape: Any) -> Tensor:
+        """The same elements in another shape, given as ints or as a tuple; one size may be -1."""
         return ops.reshape(self, shape=shape[0] if len(shape) == 1 else shape)
 
-    def transpose(self, d0: int = -2, d1: int = -1) -> Tensor:
-        return ops.transpose(self, d0, d1)
-
-    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
-        return ops.swapaxes(self, axis1, axis2)
-
-    def moveaxis(self, source: Any, destination: Any) -> Tensor:
-        return ops.moveaxis(self, source, destination)
-
     def permute(self, *axes: Any) -> Tensor:
+        """The axes in another order: axis i of the result is axis `axes[i]` of the tensor."""
         return ops.permute(self, axes=axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes)
 
-    def squeeze(self, axis: Axis = None) -> Tensor:
-        return ops.squeeze(self, axis)
+    def where(self, condition: Value, other: Value) -> Tensor:
+        """The tensor where the condition holds, `other` elsewhere."""
+        return ops.where(condition, self, other)
 
-    def unsqueeze(self, axis: int) -> Tensor:
-        return ops.unsqueeze(self, axis)
+    def __pos__(self) -> Tensor:
+        return ops.alias(self)
 
-    def flatten(self, start: int = 0, end: int = -1) -> Tensor:
-        return ops.flatten(self, start, end)
+    def __divmod__(self, other: Value, /) -> tuple[Tensor, Tensor]:
+        return ops.floor_divide(self, other), ops.remainder(self, other)
 
-    def broadcast_to(self, shape: tuple[int, ...]) -> Tensor:
-        return ops.broadcast_to(self, shape=shape)
+    def __rdivmod__(self, other: Value, /) -> tuple[Tensor, Tensor]:
+        return ops.floor_divide(other, self), ops.remainder(other, self)
 
-    def expand(self, *shape: Any) -> Tensor:
-        return ops.expand(self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._data.ndim == 0:
+            raise TypeError("iter: a 0-dimensional tensor has no elements to go through; use .item() for its value")
+        return (self[i] for i in range(len(self)))
 
-    def flip(self, axis: Axis = None) -> Tensor:
-        return ops.flip(self, axis=axis)
+    def __getitem__(self, index: Any) -> Tensor:
+        return ops.getitem(self, index=index)
 
-    def roll(self, shift: int | tuple[int, ...], axis: Axis = None) -> Tensor:
-        return ops.roll(self, shift=shift, axis=axis)
+    def __setitem__(self, index: Any, value: Value) -> None:
+        ops.setitem(self, value, index=index)
 
-    def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
-        return ops.repeat(self, repeats=repeats, axis=axis)
 
-    def tile(self, *repeats: Any) -> Tensor:
-        return ops.tile(self, repeats[0] if len(repeats) == 1 else repeats)
+class Methods(Elementwise, Reduce, Movement, Operators, Written):
+    """All of them: what type checkers see as the base of `Tensor`."""
 
-    def pad(self, width: Any, value: float = 0.0) -> Tensor:
-        return ops.pad(self, width=width, value=value)
 
-    def tril(self, diagonal: int = 0) -> Tensor:
-        return ops.tril(self, diagonal=diagonal)
+BINARY = {
+    "add": ops.add, "sub": ops.subtract, "mul": ops.multiply, "truediv": ops.divide, "floordiv": ops.floor_divide,
+    "mod": ops.remainder, "pow": ops.power, "matmul": ops.matmul,
+    "and": ops.bitwise_and, "or": ops.bitwise_or, "xor": ops.bitwise_xor,
+}  # fmt: skip
+COMPARISONS = {"lt": ops.less, "le": ops.less_equal, "gt": ops.greater, "ge": ops.greater_equal}
+EQUALITIES = {"eq": ops.equal, "ne": ops.not_equal}
+UNARY = {"neg": ops.negative, "abs": ops.abs, "invert": ops.invert}
 
-    def triu(self, diagonal: int = 0) -> Tensor:
-        return ops.triu(self, diagonal=diagonal)
 
-    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-        return ops.diagonal(self, offset, axis1, axis2)
+def as_method(operation: Callable[..., Any], stub: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that calls `operation`, with its words and the signature of `stub`."""
 
-    def diag(self, diagonal: int = 0) -> Tensor:
-        return ops.diag(self, diagonal)
+    def method(self: Tensor, *args: Any, **params: Any) -> Any:
+        return operation(self, *args, **params)
 
-    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-        return ops.trace(self, offset, axis1, axis2)
+    functools.update_wrapper(method, stub)
+    method.__doc__ = operation.__doc__
+    return method
 
-    def split(self, sizes: Any, axis: int = 0) -> tuple[Tensor, ...]:
-        return ops.split(self, sizes, axis)
 
-    def chunk(self, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
-        return ops.chunk(self, chunks, axis)
+def operator(operation: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, other: operation(self, other)
 
-    def unbind(self, axis: int = 0) -> tuple[Tensor, ...]:
-        return ops.unbind(self, axis)
 
-    def take(self, indices: Any, axis: int | None = None) -> Tensor:
-        return ops.take(self, indices, axis)
+def reflected(operation: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, other: operation(other, self)
 
-    def gather(self, index: Any, axis: int) -> Tensor:
-        return ops.gather(self, index, axis=axis)
 
-    def scatter_add(self, index: Any, source: Any, axis: int) -> Tensor:
-        return ops.scatter_add(self, index, source, axis=axis)
+def equality(operation: Callable[..., Any]) -> Callable[..., Any]:
+    """A tensor is unequal to None and to words, as any two objects are."""
+    return lambda self, other: NotImplemented if other is None or isinstance(other, str) else operation(self, other)
 
-    def argwhere(self) -> Tensor:
-        return ops.argwhere(self)
 
-    def nonzero(self) -> tuple[Tensor, ...]:
-        return ops.nonzero(self)
+def in_place(operation: Callable[..., Any]) -> Callable[..., Any]:
+    """`x += y`, in the memory of x. A result that a handler recorded stays a new tensor, because x is still needed."""
 
-    def astype(self, dtype: npt.DTypeLike) -> Tensor:
-        return ops.astype(self, dtype=checked("astype", dtype))
+    def method(self: Tensor, other: Value) -> Tensor:
+        out: Tensor = operation(self, other)
+        if out.node is not None:
+            if self.requires_grad and self.node is None:
+                raise RuntimeError(
+                    f"{operation.__name__}: a tensor that requires gradients cannot be changed in place while they are "
+                    "recorded; write `with no_grad():` around it"
+                )
+            return out
+        if out.shape != self.shape:
+            raise ShapeError(f"{operation.__name__}: {out.shape} does not fit {self.shape} in place; write x = x + y")
+        if not np.can_cast(out.dtype, self.dtype, "same_kind"):
+            raise DTypeError(f"{operation.__name__}: {out.dtype} does not fit {self.dtype} in place; write x = x + y")
+        ops.setitem(self, out, index=...)
+        return self
 
-    def copy(self) -> Tensor:
-        return ops.copy(self)
+    return method
+
+
+def put_on() -> None:
+    """Give `Tensor` its methods, operators and views."""
+    members = {n: member for n, member in vars(Written).items() if inspect.isfunction(member) or n in ("T", "mT")}
+    for family in (Elementwise, Reduce, Movement):
+        stubs = {name: stub for name, stub in vars(family).items() if inspect.isfunction(stub)}
+        members |= {name: as_method(getattr(ops, name), stub) for name, stub in stubs.items()}
+    members |= {f"__{name}__": as_method(operation, operation) for name, operation in UNARY.items()}
+    members |= {f"__{name}__": equality(operation) for name, operation in EQUALITIES.items()}
+    members |= {f"__{name}__": operator(operation) for name, operation in (BINARY | COMPARISONS).items()}
+    members |= {f"__r{name}__": reflected(operation) for name, operation in BINARY.items()}
+    members |= {f"__i{name}__": in_place(operation) for name, operation in BINARY.items()}
+    for name, member in members.items():
+        setattr(Tensor, name, member)
+
+
+put_on()

@@ -227,7 +227,7 @@ FUNCTIONS |= {
     np.transpose: _permute,
     np.permute_dims: _permute,
     np.matrix_transpose: lambda x: ops.transpose(x, -2, -1),
-    np.swapaxes: ops.swapaxes,
+    np.swapaxes: lambda x, axis1, axis2: ops.swapaxes(x, axis1, axis2),
     np.moveaxis: ops.moveaxis,
     np.squeeze: ops.squeeze,
     np.expand_dims: _expand_dims,

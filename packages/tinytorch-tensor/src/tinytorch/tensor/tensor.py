@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from numpy import ndarray
 
+from . import printing
+from .arraylike import ArrayLike
 from .dtypes import Array, as_array
 from .errors import DTypeError, ShapeError
-from .methods import Methods
 from .mutation import note_write
+
+if TYPE_CHECKING:
+    from .methods import Methods  # which `methods` puts on `Tensor` at run time, once operations are made
+else:
+    Methods = ArrayLike
 
 
 class Tensor(Methods):
@@ -108,27 +113,10 @@ class Tensor(Methods):
                 raise DTypeError(seen)
         self._grad = value
 
-    # Views
-
-    @property
-    def T(self) -> Tensor:
-        """The axes reversed."""
-        return ops.permute(self, axes=tuple(range(self._data.ndim))[::-1])
-
-    @property
-    def mT(self) -> Tensor:
-        """The last two axes swapped: the transposed matrices of a stack."""
-        return ops.transpose(self, -2, -1)
-
     def __repr__(self) -> str:
         return printing.show(self)
 
     __hash__ = object.__hash__
-
-    def __iter__(self) -> Iterator[Tensor]:
-        if self._data.ndim == 0:
-            raise TypeError("iter: a 0-dimensional tensor has no elements to go through; use .item() for its value")
-        return (self[i] for i in range(len(self)))
 
     def __copy__(self) -> Tensor:
         return self.copy()
@@ -141,115 +129,6 @@ class Tensor(Methods):
     def __getstate__(self) -> Any:
         own, slots = cast(Any, object.__getstate__(self))  # how it was computed stays behind: a leaf arrives
         return own, {**slots, "node": None, "hooks": None}
-
-    # Arithmetic
-
-    def __add__(self, other: Any) -> Tensor:
-        return ops.add(self, other)
-
-    def __radd__(self, other: Any) -> Tensor:
-        return ops.add(other, self)
-
-    def __sub__(self, other: Any) -> Tensor:
-        return ops.subtract(self, other)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return ops.subtract(other, self)
-
-    def __mul__(self, other: Any) -> Tensor:
-        return ops.multiply(self, other)
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return ops.multiply(other, self)
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return ops.divide(self, other)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return ops.divide(other, self)
-
-    def __floordiv__(self, other: Any) -> Tensor:
-        return ops.floor_divide(self, other)
-
-    def __rfloordiv__(self, other: Any) -> Tensor:
-        return ops.floor_divide(other, self)
-
-    def __mod__(self, other: Any) -> Tensor:
-        return ops.remainder(self, other)
-
-    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
-        return self // other, self % other
-
-    def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]:
-        return other // self, other % self
-
-    def __rmod__(self, other: Any) -> Tensor:
-        return ops.remainder(other, self)
-
-    def __pow__(self, other: Any) -> Tensor:
-        return ops.power(self, other)
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return ops.power(other, self)
-
-    def __matmul__(self, other: Any) -> Tensor:
-        return ops.matmul(self, other)
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return ops.matmul(other, self)
-
-    def __neg__(self) -> Tensor:
-        return ops.negative(self)
-
-    def __pos__(self) -> Tensor:
-        return self
-
-    def __abs__(self) -> Tensor:
-        return ops.abs(self)
-
-    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return NotImplemented if other is None or isinstance(other, str | bytes) else ops.equal(self, other)
-
-    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return NotImplemented if other is None or isinstance(other, str | bytes) else ops.not_equal(self, other)
-
-    def __lt__(self, other: Any) -> Tensor:
-        return ops.less(self, other)
-
-    def __le__(self, other: Any) -> Tensor:
-        return ops.less_equal(self, other)
-
-    def __gt__(self, other: Any) -> Tensor:
-        return ops.greater(self, other)
-
-    def __ge__(self, other: Any) -> Tensor:
-        return ops.greater_equal(self, other)
-
-    def __and__(self, other: Any) -> Tensor:
-        return ops.bitwise_and(self, other)
-
-    __rand__ = __and__
-
-    def __or__(self, other: Any) -> Tensor:
-        return ops.bitwise_or(self, other)
-
-    __ror__ = __or__
-
-    def __xor__(self, other: Any) -> Tensor:
-        return ops.bitwise_xor(self, other)
-
-    __rxor__ = __xor__
-
-    def __invert__(self) -> Tensor:
-        return ops.invert(self)
-
-    # Indexing
-
-    def __getitem__(self, index: Any) -> Tensor:
-        return ops.getitem(self, index=index)
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        ops.setitem(self, value, index=index)
 
 
 def wrap(array: Any) -> Tensor:
@@ -284,8 +163,3 @@ def array_of(data: Any) -> Array:
 def _dtype_of(data: Any) -> np.dtype[Any] | None:
     """A tensor made from a tensor keeps its dtype; a float64 array does not."""
     return data._data.dtype if isinstance(data, Tensor) else None
-
-
-# Operations are made of tensors and tensors answer operations: the second half of that circle is closed here.
-from . import ops  # noqa: E402, I001
-from . import printing  # noqa: E402

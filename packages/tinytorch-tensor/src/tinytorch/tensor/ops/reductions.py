@@ -9,8 +9,7 @@ import numpy as np
 from numpy.exceptions import AxisError
 
 from ..dispatch import Explain, primitive
-from ..dtypes import Array, float32, float64
-from ..methods import Axis
+from ..dtypes import Array, Axis, float32, float64
 from ..precision import FEW, adds_rows, sum_in_blocks
 from ..tensor import Tensor
 

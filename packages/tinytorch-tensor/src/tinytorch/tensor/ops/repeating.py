@@ -8,8 +8,7 @@ import numpy as np
 from numpy.exceptions import AxisError
 
 from ..dispatch import primitive
-from ..dtypes import Array
-from ..methods import Axis
+from ..dtypes import Array, Axis
 from ..tensor import Tensor
 from .reductions import axis_error, normal_axis
 from .shaping import as_shape, broadcast_to, reshape
@@ -47,13 +46,13 @@ def repeat(x: Array, /, repeats: Any, axis: int | None = None) -> Array:
     return np.repeat(x, times[0] if len(times) == 1 else np.array(times, np.int64), axis)
 
 
-def tile(x: Any, repeats: Any) -> Tensor:
+def tile(x: Any, *repeats: Any) -> Tensor:
     """x side by side with itself so many times along each axis; fewer numbers than axes are for the last of them.
 
     >>> tile(Tensor([1, 2]), 2), tile(Tensor([1, 2]), (2, 1)).shape
     (Tensor([1, 2, 1, 2]), (2, 2))
     """
-    times = as_shape("tile", repeats)
+    times = as_shape("tile", repeats[0] if len(repeats) == 1 else repeats)
     if min(times, default=0) < 0:
         raise ValueError(f"tile: {times} times; a number of times is not negative")
     shape = np.shape(x)

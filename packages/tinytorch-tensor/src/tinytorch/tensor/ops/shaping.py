@@ -10,8 +10,7 @@ import numpy as np
 from numpy.exceptions import AxisError
 
 from ..dispatch import primitive
-from ..dtypes import Array, check_kept
-from ..methods import Axis
+from ..dtypes import Array, Axis, check_kept
 from ..tensor import Tensor
 from .reductions import axis_error, normal_axis
 
@@ -81,13 +80,13 @@ def transpose(x: Any, d0: int = -2, d1: int = -1) -> Tensor:
     return permute(x, axes=tuple(axes))
 
 
-def swapaxes(x: Any, axis1: int, axis2: int) -> Tensor:
+def swapaxes(x: Any, d0: int, d1: int) -> Tensor:
     """Swap two axes: `transpose` by NumPy's name.
 
     >>> swapaxes(Tensor([[1, 2, 3]]), 0, 1).shape
     (3, 1)
     """
-    return transpose(x, axis1, axis2)
+    return transpose(x, d0, d1)
 
 
 def moveaxis(x: Any, source: Any, destination: Any) -> Tensor:

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..dispatch import primitive
-from ..dtypes import Array
-from ..methods import Axis
+from ..dtypes import Array, Axis
 from ..tensor import Tensor
 from .indexing import gather
 from .reductions import axis_error, explain, mean, normal_axis
