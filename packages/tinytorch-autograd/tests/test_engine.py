@@ -461,3 +461,26 @@ def test_the_drawing_shows_every_operation_once() -> None:
     svg = graph.svg()
     assert svg.count("<rect") == 6
     assert "multiply = h (2,)" in svg
+
+
+def test_the_first_loop_that_everybody_writes_trains() -> None:
+    w = Tensor([1.0, 2.0], requires_grad=True)
+    same, memory = w, w.data
+    for _ in range(100):
+        loss = ((w - 3) ** 2).sum()
+        loss.backward()
+        with no_grad():
+            w -= 0.1 * w.grad
+        w.grad = None
+    assert w is same and w.data is memory and w.requires_grad
+    np.testing.assert_allclose(w.data, 3.0, rtol=1e-6)
+    with pytest.raises(RuntimeError, match="no_grad"):
+        w -= 0.1
+
+
+def test_a_recorded_tensor_is_added_to_without_losing_gradients() -> None:
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2
+    y += x
+    y.sum().backward()
+    assert x.grad.tolist() == [3.0, 3.0]

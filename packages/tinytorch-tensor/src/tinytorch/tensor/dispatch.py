@@ -140,17 +140,18 @@ class Primitive:
         """Positional arguments beyond the inputs are parameters; missing optional inputs get their default."""
         if self.arity == UNBOUNDED:
             return args, params
-        by_name = [name for name in self.inputs if name in params]
-        if by_name:
-            raise TypeError(f"{self.name}: {by_name[0]!r} is an input; inputs are positional-only: {self.form}")
-        extra = args[self.arity :]
-        missing = self.arity - len(args)
-        if len(extra) > len(self.params) or missing > len(self.defaults) or params.keys() & self.params[: len(extra)]:
-            raise TypeError(f"{self.name}: got {len(args)} arguments; the form is {self.form}")
-        if not self.params and params:
-            raise TypeError(f"{self.name}: unknown argument {next(iter(params))!r}; the form is {self.form}")
-        params.update(zip(self.params, extra, strict=False))
-        return args[: self.arity] + self.defaults[len(self.defaults) - max(missing, 0) :], params
+        extra, missing = args[self.arity :], self.arity - len(args)
+        by_place = dict(zip(self.params, extra, strict=False))
+        if params or len(extra) > len(self.params) or missing > len(self.defaults):
+            for name in params:
+                if name in self.inputs:
+                    raise TypeError(f"{self.name}: {name!r} is an input; inputs are positional-only: {self.form}")
+                if not self.params:
+                    raise TypeError(f"{self.name}: unknown argument {name!r}; the form is {self.form}")
+            if len(extra) > len(by_place) or missing > len(self.defaults) or by_place.keys() & params:
+                raise TypeError(f"{self.name}: got {len(args)} arguments; the form is {self.form}")
+            by_place |= params
+        return args[: self.arity] + (self.defaults[-missing:] if missing > 0 else ()), by_place
 
     @property
     def form(self) -> str:

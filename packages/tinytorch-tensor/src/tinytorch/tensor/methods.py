@@ -223,9 +223,9 @@ UNARY = {"neg": ops.negative, "abs": ops.abs, "invert": ops.invert}
 def as_method(operation: Callable[..., Any], stub: Callable[..., Any]) -> Callable[..., Any]:
     """A method that calls `operation`, with its words and the signature of `stub`."""
 
-    def method(self: Tensor, *args: Any, **params: Any) -> Any:
-        return operation(self, *args, **params)
-
+    method: Callable[..., Any] = lambda self, *args, **params: operation(self, *args, **params)  # noqa: E731
+    if len(inspect.signature(stub).parameters) == 1:
+        method = lambda self: operation(self)  # noqa: E731  which is faster
     functools.update_wrapper(method, stub)
     method.__doc__ = operation.__doc__
     return method
