@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -236,18 +235,6 @@ def test_after_resuming_the_curve_holds_the_losses_before() -> None:
     dashboard = Dashboard(console=plain())
     history = first.fit(data, steps=12, progress=dashboard)
     np.testing.assert_array_equal(dashboard.curve.means, history["loss"])
-
-
-def test_a_dashboard_that_starts_late_by_hand_leaves_the_steps_before_blank() -> None:
-    dashboard = Dashboard(total_steps=20, console=plain())
-    dashboard.start(step=10)
-    for step in range(11, 21):
-        dashboard.update(step, 1.0 / step, 0.1, 32, 0.1)
-    rows = [re.sub("[^\u2800-\u28ff]", "", line) for line in picture(dashboard).splitlines()]
-    curve = [row for row in rows if len(row) > 10]
-    half = len(curve[0]) // 2
-    assert {row[: half - 1] for row in curve} == {"\u2800" * (half - 1)}
-    assert any(row[half + 1 :].strip("\u2800") for row in curve)
 
 
 def test_the_terminal_is_given_back_when_a_callback_fails_at_the_end() -> None:

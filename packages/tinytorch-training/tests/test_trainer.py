@@ -225,7 +225,7 @@ def test_early_stopping_waits_and_keeps_the_best(tmp_path: Path, monkeypatch: py
     values = iter([3.0, 2.0, 2.5, 1.0, 1.1, 1.2, 0.5])
     stopping = EarlyStopping(patience=2, best=tmp_path / "best.safetensors")
     trained = trainer(callbacks=[stopping])
-    monkeypatch.setattr(trained.objective, "evaluate", lambda data: {"loss": next(values)})
+    monkeypatch.setattr(trained, "evaluate", lambda data: {"loss": next(values)})
     trained.fit(pairs(2), pairs(1), epochs=99, progress=False)
     assert (trained.run.epoch, stopping.best_value) == (6, 1.0)
     again = trainer(callbacks=[EarlyStopping(patience=2)])

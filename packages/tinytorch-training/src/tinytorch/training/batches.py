@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from itertools import islice
+from math import ceil
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -53,11 +54,11 @@ class Stream:
 
         Raises ValueError for a source that the state does not fit.
         """
-        if self._pending is not None:
+        if self._pending is not None and self.epoch:
             self._rejoin(source, *self._pending)
-            self._pending = None
         elif self.source is not source:
             self.source, self._batches, self._begun = source, None, False
+        self._pending = None
 
     def begin(self) -> None:
         """Start the next epoch. Raises ValueError for a source that can be read only once, and was."""
@@ -68,9 +69,8 @@ class Stream:
             raise ValueError(
                 f"fit: the data ended after {self.batch} batches and cannot start over; give a loader or a list"
             )
+        self.epoch, self.batch = self.epoch + 1, 0
         self._batches, self._begun = batches, True
-        self.epoch += 1
-        self.batch = 0
 
     def take(self, count: int) -> list[Any]:
         """Up to `count` batches; fewer, perhaps none, at the end of the epoch.
@@ -93,13 +93,19 @@ class Stream:
         """Close the epoch."""
         self._batches = None
 
+    def steps_until(self, epochs: int, accumulate: int) -> int | None:
+        """How many steps of `accumulate` batches are left of so many epochs, where that can be known."""
+        if self.length is None:
+            return None
+        rest = ceil((self.length - self.batch) / accumulate) if self.running else 0
+        return rest + max(epochs - self.epoch, 0) * ceil(self.length / accumulate)
+
     def state_dict(self) -> dict[str, Any]:
         if self._pending is not None:
             return dict(self._pending[0])
         loader = self.source.state_dict() if isinstance(self.source, Resumable) else None
-        kind = None if self.source is None else _kind(self.source)
-        place = {"epoch": self.epoch, "batch": self.batch, "running": self.running, "origin": self._origin}
-        return {**place, "kind": kind, "loader": loader}
+        place = {"epoch": self.epoch, "batch": self.batch, "running": self.running}
+        return {**place, "origin": self._origin, "loader": loader}
 
     def load_state_dict(self, state: Mapping[str, Any], generators: Mapping[str, Any]) -> None:
         """Go to where `state` was taken, when the next source is attached, and leave `generators` as they were then."""
@@ -108,12 +114,11 @@ class Stream:
 
     def _rejoin(self, source: Iterable[Any], state: Mapping[str, Any], generators: Mapping[str, Any]) -> None:
         """By the loader's own state, or by passing over the batches that were taken; draws on the way are undone."""
-        if state["kind"] not in (None, _kind(source)):
+        if isinstance(source, Resumable) != (state["loader"] is not None):
             raise ValueError("fit: the checkpoint is of another kind of loader; give the one that it was made with")
         behind = 0
         if isinstance(source, Resumable):
-            if state["loader"] is not None:
-                source.load_state_dict(state["loader"])
+            source.load_state_dict(state["loader"])
         elif state["running"]:
             behind = state["batch"]
             self._generators.load_state_dict(state["origin"])
@@ -125,10 +130,6 @@ class Stream:
                 raise ValueError(f"fit: the checkpoint is at batch {behind} of an epoch; the data has fewer")
         self.epoch, self.batch, self._origin = state["epoch"], state["batch"], state["origin"]
         self._generators.load_state_dict(generators)
-
-
-def _kind(source: Iterable[Any]) -> str:
-    return "loader" if isinstance(source, Resumable) else "iterable"
 
 
 def counter(unit: Unit) -> Callable[[Any], int]:

@@ -24,14 +24,11 @@ KEY = "tinytorch.checkpoint"
 VERSION = 2
 
 
-def check(path: PathLike, meta: Mapping[str, Any], step: int | None) -> None:
-    """Raise, before anything is trained, what writing would raise: for the path, and for a state that has no place.
-
-    Raises FileExistsError also for a checkpoint with more steps than `step`, unless that is None.
-    """
+def check(path: PathLike, meta: Mapping[str, Any]) -> None:
+    """Raise what `write` would raise, and FileExistsError for a checkpoint of a run that has come further."""
     pack(meta, "the run", {})
-    found = _earlier(path)
-    if step is not None and found is not None and found > step:
+    found, step = _earlier(path), meta["step"]
+    if found is not None and found > step:
         raise FileExistsError(
             f"checkpoint: {path} is of a run of {found} steps, this one has {step}, and would replace it\n"
             "continue it with fit(..., resume=True), move it away, or choose another path"
@@ -61,8 +58,6 @@ def write(path: PathLike, arrays: Mapping[str, Array], meta: Mapping[str, Any]) 
 
 def read(path: PathLike) -> tuple[dict[str, Array], dict[str, Any]]:
     """The arrays and the rest. Raises FileNotFoundError, and CheckpointError for what is not a whole checkpoint."""
-    if not Path(path).exists():
-        raise FileNotFoundError(f"checkpoint: there is no file {path}; save_checkpoint(path) writes one")
     try:
         with TensorFile(path) as file:
             head, arrays = _head(file), dict(file)
@@ -85,19 +80,17 @@ def _earlier(path: PathLike) -> int | None:
 
 
 def _head(file: TensorFile) -> dict[str, Any]:
-    text = file.metadata.get(KEY)
-    if text is None:
+    if KEY not in file.metadata:
         raise CheckpointError(f"checkpoint: {file.path} is a safetensors file, but not a checkpoint of a Trainer")
     try:
-        head = json.loads(text)
+        head = json.loads(file.metadata[KEY])
         version = head["version"]
-        if version != VERSION:
-            raise CheckpointError(
-                f"checkpoint: {file.path} has format {version}, this version of tinytorch-training reads {VERSION}"
-            )
-        return {"crc32": head["crc32"], "run": {**head["run"], "step": head["run"]["step"]}}
-    except (json.JSONDecodeError, TypeError, KeyError):
-        raise CheckpointError(f"checkpoint: the header of {file.path} is damaged") from None
+        if version == VERSION and {"step", "data"} <= head["run"].keys():
+            return {"crc32": head["crc32"], "run": head["run"]}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        version = None
+    seen = "a damaged header" if version in (None, VERSION) else f"format {version}, this version reads {VERSION}"
+    raise CheckpointError(f"checkpoint: {file.path} has {seen}")
 
 
 def checksum(packed: Any, arrays: Mapping[str, Array]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import nan
 from typing import TYPE_CHECKING
 
 from .chart import Curve, braille
@@ -21,7 +20,7 @@ class Dashboard(Display):
     """A panel with the loss curve, numbers, and sample answers; plain lines where there is no terminal.
 
     Give it to `Trainer.fit(progress=...)`. A callback that asks the model questions shows the answers by
-    `show_samples([(question, answer), ...])`; a third entry says whether the answer is right, and colours it.
+    `show_samples([(question, answer), ...])`; a third entry says whether the answer is right, and colors it.
     """
 
     def __init__(
@@ -34,23 +33,16 @@ class Dashboard(Display):
         height: int = 8,
         heads: tuple[str, str] = ("question", "answer"),
     ) -> None:
-        super().__init__(total_steps, title, console, refresh_per_second, interval)
-        self.height = height
-        self.heads = heads
+        super().__init__(total_steps, "", console, refresh_per_second, interval)
+        self.heading, self.height, self.heads = title, height, heads
         self.curve = Curve()
         self.samples: list[Row] = []
 
-    def start(self, step: int = 0, total_steps: int | None = None, unit: str = "samples") -> None:
-        self.curve = Curve()
-        for _ in range(step):
-            self.curve.add(nan)  # the axis begins at step 0
-        super().start(step, total_steps, unit)
-
     def on_fit_start(self, run: Run) -> None:
-        super().on_fit_start(run)
         self.curve = Curve()
         for loss in run.history["loss"] if run.step else ():
             self.curve.add(loss)
+        super().on_fit_start(run)
 
     def update(self, step: int, loss: float, lr: float, count: float, seconds: float) -> None:
         self.curve.add(loss)
@@ -66,28 +58,20 @@ class Dashboard(Display):
                 mark = "" if len(row) == 2 else "  (right)" if row[2] else "  (wrong)"
                 self.write(f"  {row[0]}  ->  {row[1]}{mark}")
 
-    def line(self) -> str:
-        title, self.title = self.title, ""  # the picture has it once; lines need not repeat it
-        try:
-            return super().line()
-        finally:
-            self.title = title
-
     def render(self) -> RenderableType:
         from rich.console import Group
         from rich.panel import Panel
         from rich.table import Table
 
-        numbers = self._numbers()
         width = max(self.console.width - 48, 16)
         body = Table.grid(padding=(0, 2))
         body.add_column(no_wrap=True, width=width + 9)
         body.add_column(no_wrap=True)
-        body.add_row(self._chart(width), numbers)
+        body.add_row(self._chart(width), self._numbers())
         parts: list[RenderableType] = [self._bar(), "", body]
         if self.samples:
             parts += ["", self._answers()]
-        return Panel(Group(*parts), title=self.title, border_style="cyan", padding=(0, 1))
+        return Panel(Group(*parts), title=self.heading, border_style="cyan", padding=(0, 1))
 
     def _bar(self) -> Table:
         from rich.progress_bar import ProgressBar

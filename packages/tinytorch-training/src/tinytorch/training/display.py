@@ -8,7 +8,7 @@ import sys
 from io import StringIO
 from math import inf, nan
 from time import monotonic
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from tinytorch.tensor import replacing
 
@@ -53,8 +53,6 @@ class Display:
         self._first_step = 0
         self._drawn_step = -1
 
-    # What a subclass shows
-
     def render(self) -> RenderableType:
         """The picture."""
         raise NotImplementedError(f"{type(self).__name__} has no render(); define it in the class")
@@ -67,8 +65,6 @@ class Display:
         if self.time_left is not None:
             parts.append(f"{clock(self.time_left)} left")
         return "  ".join([*([self.title] if self.title else []), *parts, f"lr {self.lr:.3g}"])
-
-    # What it knows
 
     def save_svg(self, path: str | os.PathLike[str], title: str = "", width: int = 100) -> None:
         """Save what is shown now as a terminal of `width` columns: an SVG that loads nothing from elsewhere."""
@@ -111,8 +107,6 @@ class Display:
             return None
         return self.elapsed / done * max(self.total_steps - self.step, 0)
 
-    # By hand
-
     def start(self, step: int = 0, total_steps: int | None = None, unit: str = "samples") -> None:
         """Begin to draw, after `step` steps have been done."""
         self.step = self._first_step = step
@@ -120,7 +114,7 @@ class Display:
         self.unit = unit
         self._started = monotonic()
         self._drawn, self._drawn_step = -inf, -1
-        if self._is_drawable():
+        if self._in_terminal():
             from rich.live import Live
 
             self._live = Live(console=self.console, auto_refresh=False, get_renderable=self.render)
@@ -146,18 +140,19 @@ class Display:
 
     def write(self, line: str) -> None:
         """Print one plain line, with question marks for letters that the output cannot show."""
-        file, encoding = self._file(), self._encoding()
-        print(line.encode(encoding, "replace").decode(encoding), file=file, flush=True)
+        print(line.encode(self._encoding, "replace").decode(self._encoding), file=self._file, flush=True)
 
+    @property
     def _file(self) -> IO[str]:
         return sys.stdout if self._console is None else self._console.file
 
+    @property
     def _encoding(self) -> str:
-        return getattr(self._file(), "encoding", None) or "utf-8"
+        return getattr(self._file, "encoding", None) or "utf-8"
 
-    def _is_drawable(self) -> bool:
-        """Whether there is a terminal that pictures can be drawn in, curves of Braille characters among them."""
-        if not self._encoding().lower().startswith("utf") or (self._console is None and not sys.stdout.isatty()):
+    def _in_terminal(self) -> bool:
+        """Whether there is a terminal, and one that has the letters which pictures are made of."""
+        if not self._encoding.lower().startswith("utf") or (self._console is None and not self._file.isatty()):
             return False
         return self.console.is_terminal and not self.console.is_dumb_terminal
 
@@ -168,15 +163,6 @@ class Display:
             self._live = None
         elif self.step > self._first_step and self._drawn_step != self.step:
             self.draw()
-
-    def __enter__(self) -> Any:
-        self.start(unit=self.unit)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.stop()
-
-    # As a callback
 
     def on_fit_start(self, run: Run) -> None:
         self.start(run.step, run.total_steps, run.unit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, NoReturn
 
 DEFAULTS: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
@@ -13,8 +13,8 @@ DEFAULTS: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SI
 class Interruption:
     """In the with block the first Ctrl-C or SIGTERM is remembered in `requested`; the second one raises at once.
 
-    That allows a step that is under way to be finished. Outside the main thread nothing is changed, and neither is a
-    signal that the program handles itself.
+    So a step under way can be finished. Outside the main thread, or where the program handles a signal itself, nothing
+    is changed.
     """
 
     def __init__(self) -> None:
@@ -28,9 +28,7 @@ class Interruption:
                 signal.signal(number, self._remember)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for number in self._replaced:
             signal.signal(number, DEFAULTS[number])
 

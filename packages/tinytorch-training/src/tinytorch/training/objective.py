@@ -15,10 +15,7 @@ Loss = Callable[[Any, Any], Tensor]
 
 
 class Objective:
-    """The loss of `model` on batches, each with a size that `count` gives, and the metrics.
-
-    Give `loss(outputs, targets)` for pairs, or `loss_fn(model, batch)` for batches of any kind.
-    """
+    """`loss(outputs, targets)` for pairs or `loss_fn(model, batch)` for batches of any kind, and the metrics."""
 
     def __init__(
         self,
@@ -26,13 +23,12 @@ class Objective:
         loss: Loss | None,
         loss_fn: Loss | None,
         metrics: Mapping[str, Metric] | Iterable[str | Metric],
-        count: Callable[[Any], int],
     ) -> None:
         if (loss is None) == (loss_fn is None):
             raise ValueError(
                 "Trainer: give either loss, called with (outputs, targets), or loss_fn, with (model, batch)"
             )
-        self.model, self.loss, self.loss_fn, self.count = model, loss, loss_fn, count
+        self.model, self.loss, self.loss_fn = model, loss, loss_fn
         self.metrics, self.perplexity = name_metrics(metrics)
         if loss is None and accuracy in self.metrics.values():
             raise ValueError(
@@ -51,28 +47,6 @@ class Objective:
             )
         outputs = self.model(batch[0])
         return self.loss(outputs, batch[1]), (outputs, batch[1])
-
-    def evaluate(self, data: Iterable[Any]) -> dict[str, float]:
-        """The loss and the metrics over `data`, without dropout and without gradients."""
-        modes = [(module, module.training) for module in self.model.modules()]
-        loss = Mean()
-        means = {name: Mean() for name in self.metrics}
-        self.model.eval()
-        try:
-            with no_grad():
-                for batch in data:
-                    size = self.count(batch)
-                    value, inputs = self(batch)
-                    loss.add(value.item(), size)
-                    self.measure(inputs, size, means)
-        finally:
-            for module, mode in modes:
-                module.training = mode
-        if not loss.weight:
-            raise ValueError(
-                "evaluate: the data has no batch; an iterator can be read only once, give a loader or a list"
-            )
-        return self.summarize(loss.value, means)
 
     def measure(self, inputs: tuple[Any, Any], size: int, means: Mapping[str, Mean]) -> None:
         """Add the metrics of one batch to their means."""

@@ -41,22 +41,21 @@ class Run:
         self,
         model: Module,
         optimizer: Optimizer,
-        schedule: Schedule | None = None,
-        unit: Unit = "samples",
-        generators: Mapping[str, np.random.Generator] | None = None,
-        callbacks: Mapping[str, Stateful] | None = None,
+        schedule: Schedule | None,
+        unit: Unit,
+        generators: Mapping[str, np.random.Generator],
+        callbacks: Mapping[str, Stateful],
     ) -> None:
         self.model, self.optimizer, self.schedule, self.unit = model, optimizer, schedule, unit
-        self.generators = Generators(model, generators or {})
-        self.callbacks = dict(callbacks or {})
+        self.generators = Generators(model, generators)
+        self.callbacks = callbacks
         self.data = Stream(self.generators)
         self.history = History()
-        self.step = 0
-        self.loss = nan
-        self.counted = 0
-        self.seconds = 0.0
+        self.step, self.loss = 0, nan
+        self.counted, self.seconds = 0, 0.0
         self.total_steps: int | None = None
         self.stopping = False
+        self._saved: tuple[str, int] | None = None  # where and at which step the latest checkpoint was written
 
     @property
     def epoch(self) -> int:
@@ -79,6 +78,11 @@ class Run:
         a state that no file can hold; what was there is left as it was.
         """
         checkpoint.write(path, *self.collect())
+        self._saved = os.fspath(path), self.step
+
+    def is_saved(self, path: PathLike) -> bool:
+        """Whether the checkpoint at `path` is of this step."""
+        return self._saved == (os.fspath(path), self.step)
 
     def load_checkpoint(self, path: PathLike) -> None:
         """Continue where a checkpoint was written: the next `fit` ends bit for bit where the unbroken run ends.
@@ -97,6 +101,7 @@ class Run:
                 f"checkpoint: {os.fspath(path)} does not fit, nothing was changed: {reason}"
             ) from error
         self.data.load_state_dict(meta["data"], meta["generators"])
+        self._saved = os.fspath(path), self.step
 
     def collect(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Arrays by name, those of the model shared with it, and the rest."""
@@ -122,7 +127,7 @@ class Run:
         return arrays, meta
 
     def _take(self, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
-        if not {"epoch", "batch", "running", "origin", "kind", "loader"} <= meta["data"].keys():
+        if not {"epoch", "batch", "running", "origin", "loader"} <= meta["data"].keys():
             raise ValueError("it does not say where the data stood")
         if (meta["schedule"] is None) != (self.schedule is None):
             raise ValueError("one of checkpoint and trainer has a schedule, the other has none")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinytorch.autograd import no_grad
 from tinytorch.layers import Module
 from tinytorch.optim import Optimizer, Schedule
 from tinytorch.tensor import check_int
@@ -16,10 +17,9 @@ from tinytorch.tensor import check_int
 from . import checkpoint as files
 from .batches import Unit, counter
 from .callbacks import Callback, Callbacks
-from .goal import Goal
 from .history import History
 from .interruption import Interruption
-from .metrics import Metric
+from .metrics import Mean, Metric
 from .objective import Loss, Objective
 from .progress import ProgressLine
 from .run import PathLike, Run
@@ -76,13 +76,12 @@ class Trainer:
         own = {id(p) for p in model.parameters()}
         if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
             raise ValueError("Trainer: the optimizer has no parameter of this model; make it from model.parameters()")
-        self.objective = Objective(model, loss, loss_fn, metrics, count or counter(unit))
-        self.update = Update(self.objective, accumulate, clip_norm)
+        self.objective = Objective(model, loss, loss_fn, metrics)
+        self.update = Update(self.objective, count or counter(unit), accumulate, clip_norm)
         self.callbacks = Callbacks(callbacks)
-        self.run = Run(model, optimizer, schedule, unit, generators, self.callbacks.stateful())
+        self.run = Run(model, optimizer, schedule, unit, generators or {}, self.callbacks.stateful())
         self.checkpoint = checkpoint
         self.checkpoint_every = _positive("Trainer", "checkpoint_every", checkpoint_every)
-        self._saved_at = -1
 
     def fit(
         self,
@@ -111,20 +110,24 @@ class Trainer:
         Raises FloatingPointError when the loss is NaN or infinite, before anything is updated; FileExistsError and
         OSError, before the first step, for a checkpoint that could not be written.
         """
-        goal, valid_every = Goal(epochs, steps), _positive("fit", "valid_every", valid_every)
+        if (epochs is None) == (steps is None):
+            raise ValueError("fit: give either epochs or steps")
+        check_int("fit", "epochs" if steps is None else "steps", epochs if steps is None else steps)
+        _positive("fit", "valid_every", valid_every)
         if isinstance(valid, Sized) and not len(valid):
             raise ValueError("fit: the validation data has no batch")
-        run = self.run
         self._prepare(resume)
-        run.data.attach(train)
-        run.total_steps = goal.total_steps(run.step, run.data, self.update.accumulate)
+        run, data = self.run, self.run.data
+        data.attach(train)
+        left = None if epochs is None else data.steps_until(epochs, self.update.accumulate)
+        run.total_steps = steps if left is None else run.step + left
         run.stopping = False
         shown = [] if progress is False else [ProgressLine() if progress is True else progress]
         callbacks = Callbacks([*self.callbacks.callbacks, *shown])
         with Interruption() as interruption, callbacks.fitting(run):
-            while not (run.stopping or interruption.requested or goal.reached(run)):
+            while not (run.stopping or interruption.requested or self._reached(epochs, steps)):
                 self._advance(valid, valid_every, callbacks)
-            if self.checkpoint is not None and self._saved_at != run.step:
+            if self.checkpoint is not None and not run.is_saved(self.checkpoint):
                 self.save_checkpoint(self.checkpoint)
         if interruption.requested:
             interruption.end()
@@ -135,28 +138,45 @@ class Trainer:
 
         Raises ValueError when there is no batch.
         """
-        return self.objective.evaluate(data)
+        model, objective = self.run.model, self.objective
+        modes = [(module, module.training) for module in model.modules()]
+        loss, means = Mean(), {name: Mean() for name in objective.metrics}
+        model.eval()
+        try:
+            with no_grad():
+                for batch in data:
+                    size = self.update.count(batch)
+                    value, inputs = objective(batch)
+                    loss.add(value.item(), size)
+                    objective.measure(inputs, size, means)
+        finally:
+            for module, mode in modes:
+                module.training = mode
+        if not loss.weight:
+            raise ValueError("evaluate: the data has no batch; an iterator can be read only once, give a list")
+        return objective.summarize(loss.value, means)
 
     def save_checkpoint(self, path: PathLike) -> None:
         """Write a checkpoint; see `Run.save_checkpoint`."""
         self.run.save_checkpoint(path)
-        if path == self.checkpoint:
-            self._saved_at = self.run.step
 
     def load_checkpoint(self, path: PathLike) -> None:
         """Continue from a checkpoint; see `Run.load_checkpoint`."""
         self.run.load_checkpoint(path)
-        self._saved_at = self.run.step if path == self.checkpoint else -1
 
     def _prepare(self, resume: bool) -> None:
         """Continue from the checkpoint where that is asked for, and make sure that one can be written."""
-        if self.checkpoint is None:
-            if resume:
-                raise ValueError("fit: resume needs a Trainer(..., checkpoint=path)")
-            return
-        if resume and os.path.exists(self.checkpoint):
-            self.load_checkpoint(self.checkpoint)
-        files.check(self.checkpoint, self.run.collect()[1], self.run.step)
+        if self.checkpoint is not None:
+            if resume and os.path.exists(self.checkpoint):
+                self.load_checkpoint(self.checkpoint)
+            files.check(self.checkpoint, self.run.collect()[1])
+        elif resume:
+            raise ValueError("fit: resume needs a Trainer(..., checkpoint=path)")
+
+    def _reached(self, epochs: int | None, steps: int | None) -> bool:
+        if steps is not None:
+            return self.run.step >= steps
+        return not self.run.data.running and self.run.epoch >= (epochs or 0)
 
     def _advance(self, valid: Iterable[Any] | None, valid_every: int | None, callbacks: Callbacks) -> None:
         """One step and what follows it, or the end of an epoch that only shows when no batch comes."""
@@ -190,4 +210,4 @@ class Trainer:
 
 
 def _positive(owner: str, name: str, value: int | None) -> int | None:
-    return None if value is None else check_int(owner, name, value, minimum=1)
+    return value if value is None else check_int(owner, name, value, minimum=1)

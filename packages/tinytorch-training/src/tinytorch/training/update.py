@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
@@ -14,17 +15,18 @@ from .run import Run
 
 
 class Update:
-    """A step over `accumulate` batches: their losses averaged, gradients clipped, optimizer and schedule moved on."""
+    """A step over `accumulate` batches: their losses averaged by `count`, gradients clipped, optimizer and schedule."""
 
-    def __init__(self, objective: Objective, accumulate: int = 1, clip_norm: float | None = None) -> None:
-        self.objective = objective
+    def __init__(
+        self, objective: Objective, count: Callable[[Any], int], accumulate: int, clip_norm: float | None
+    ) -> None:
+        self.objective, self.count, self.clip_norm = objective, count, clip_norm
         self.accumulate = check_int("Trainer", "accumulate", accumulate, minimum=1)
-        self.clip_norm = clip_norm
 
     def __call__(self, run: Run, batches: list[Any]) -> None:
         """Update the model and note in the run what was seen. Raises FloatingPointError, before, for a loss of NaN."""
         objective, optimizer = self.objective, run.optimizer
-        sizes = [objective.count(batch) for batch in batches]
+        sizes = [self.count(batch) for batch in batches]
         counted = sum(sizes)
         total = 0.0
         means = {name: Mean() for name in objective.metrics} if objective.loss is not None else {}
