@@ -46,6 +46,8 @@ def attention(
     check_shapes("attention", q, k, v, mask, axes=4)
     scale = scale_for(q, scale)
     dtype = np.result_type(q, k, v)
+    if q.shape[2] == 1:
+        return attend_one(q, k, v, group_mask(mask, k.shape[1]), scale, dtype)
     (B, H, T, _), (_, groups, S, Dv) = q.shape, v.shape
     queries, keys, values = group_heads(q, groups), k[:, :, None], v[:, :, None]  # (B, Hkv, G, T, D), (B, Hkv, 1, S, D)
     mask = group_mask(mask, groups)  # broadcasts to (B, Hkv, G, T, S)
@@ -65,6 +67,29 @@ def attention(
         np.matmul(weights, values[tile.keys], out=part)  # (b, h, G, t, s) @ (b, h, 1, s, Dv) -> (b, h, G, t, Dv)
         part /= total
     return out, (tops, sums)
+
+
+def attend_one(
+    q: Array, k: Array, v: Array, mask: Array | None, scale: float, dtype: np.dtype[Any]
+) -> tuple[Array, Saved]:
+    """The same for a single query, which sees all keys and needs no tiles: a token that is generated."""
+    B, H, _, D = q.shape
+    groups = k.shape[1]
+    weights = np.matmul(q.reshape(B, groups, H // groups, D) * scale, k.swapaxes(-1, -2))  # (B, Hkv, G, S)
+    if mask is not None:
+        mask = mask[..., 0, :]  # broadcasts to (B, Hkv, G, S)
+        if mask.dtype.kind == "f":
+            weights += mask
+        else:
+            np.copyto(weights, -np.inf, where=~mask)
+    tops = np.maximum.reduce(weights, axis=-1, keepdims=True, initial=np.finfo(dtype).min)  # (B, Hkv, G, 1)
+    weights -= tops
+    np.exp(weights, out=weights)
+    sums = np.add.reduce(weights, axis=-1, keepdims=True)
+    sums[sums == 0] = np.inf
+    out = np.matmul(weights, v)  # (B, Hkv, G, S) @ (B, Hkv, S, Dv) -> (B, Hkv, G, Dv)
+    out /= sums
+    return out.reshape(B, H, 1, v.shape[3]), (tops[..., None], sums[..., None])
 
 
 def scores_are_small(q: Array, k: Array, scale: float, mask: Array | None, dtype: np.dtype[Any]) -> bool:

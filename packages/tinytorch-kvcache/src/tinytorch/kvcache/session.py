@@ -181,11 +181,11 @@ class Session:
     def generation(self) -> Iterator[None]:
         """Around a generation that nothing else comes in between; the weights are looked at when it starts."""
         with self.cache.lock:
-            self._weights.suspect = True
+            self._weights.suspect, self._weights.sampling = True, False
             try:
                 yield
             finally:
-                self._weights.suspect = True
+                self._weights.suspect = self._weights.sampling = True
 
     # The steps
 

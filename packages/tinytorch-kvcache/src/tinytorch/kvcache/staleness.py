@@ -17,22 +17,22 @@ FACTORS = np.arange(1, 2 * BLOCK, 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A
 class WeightTracker:
     """The fingerprint of a model's weights, computed again only when they may have changed.
 
-    A full look reads all weights once. It is taken when `suspect` is set (at the start of a generation, after
-    training), when a tensor was written to, and when one of the numbers sampled from each weight has changed. The
-    sample sees what optimizers and whole-array operations do, also through NumPy; a few numbers written through NumPy
-    in the middle of a generation are seen at the start of the next.
+    A full look reads all weights once. It is taken when `suspect` is set (at the start of a generation, after training)
+    and when a tensor was written to. Where other code may have run since the last step (`sampling`), one number of each
+    weight is compared too: that sees whole arrays written through NumPy, and misses a few numbers among many.
     """
 
     def __init__(self, model: Module) -> None:
         self.model = model
         self.suspect = True
+        self.sampling = True
         self._fingerprint = ""
         self._sample: list[tuple[Tensor, int, int, Any]] = []  # a weight, its size, and the largest of its numbers
         self._moment = -1
 
     def fingerprint(self) -> str:
         """What `fingerprint` gives for the model's weights as they are now."""
-        if self.suspect or clock() != self._moment or not self._sample_is_unchanged():
+        if self.suspect or clock() != self._moment or (self.sampling and self._sample_has_changed()):
             self._moment = clock()
             weights = [weight for weight in (*self.model.parameters(), *self.model.buffers()) if weight.size]
             self._fingerprint = fingerprint(weights)
@@ -41,12 +41,8 @@ class WeightTracker:
             self.suspect = False
         return self._fingerprint
 
-    def _sample_is_unchanged(self) -> bool:
-        for weight, size, i, value in self._sample:
-            data = weight.data
-            if data.size != size or data.item(i) != value:
-                return False
-        return True
+    def _sample_has_changed(self) -> bool:
+        return any(weight.size != size or weight.data.item(i) != value for weight, size, i, value in self._sample)
 
 
 def fingerprint(weights: list[Tensor]) -> str:
