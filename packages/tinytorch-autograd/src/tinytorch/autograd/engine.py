@@ -31,8 +31,8 @@ class Pass:
     """One backward pass: `add` a gradient to what is pending, go `through` the `next` node, `deliver` at the leaves.
 
     It starts from `roots`, tensors with their gradients, and ends in `.grad` of the leaves; or, where `wanted` names
-    nodes and leaves, with the gradients of those alone. With every pending gradient goes whether it is new: an array
-    that nothing else holds, which the next one is added to in place.
+    nodes and leaves, with the gradients of those alone. A pending gradient is kept with whether it is new: an array
+    that nothing else holds, so that the next one can be added to it in place.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Pass:
             self.add(target, np.asarray(part), True)
 
     def next(self) -> Node:
-        """The youngest node that waits: all uses of its result, which are younger, have had their turn."""
+        """The youngest node that waits: every use of its result is younger and has had its turn."""
         return heappop(self.turns)[1]
 
     def through(self, node: Node) -> None:
@@ -233,7 +233,7 @@ Kind = type[Arrays] | type[Tensors]
 
 
 def _through_composition(node: Node, gradient: Tensor, needs: Sequence[bool]) -> Sequence[Gradient]:
-    """Starts from aliases of the inputs: how one of them came from another is no concern of this node's."""
+    """Starts from aliases of the inputs, because how one of them came from another does not concern this node."""
     inputs = [alias(arg) if needed else arg for arg, needed in zip(node.args or (), needs, strict=True)]
     out = node.rule.composition(*inputs, **node.params)  # type: ignore[misc]
     if not out.requires_grad:

@@ -25,9 +25,8 @@ next_birth = itertools.count().__next__
 class Node:
     """One operation that was recorded: what went in, what came out, and when.
 
-    Nodes are numbered as they are born. An operation is always born after the ones its inputs came from, so that
-    descending numbers are an order in which gradients can be passed back. Where a rule reads no values, a node also
-    stands in for the tensor that it made: it has its `shape` and `dtype`, and does not keep its array alive.
+    `birth` numbers them: an operation is younger than those its inputs came from. Where a rule reads no values, a node
+    also stands in for the tensor that it made: it has its `shape` and `dtype`, and does not keep its array alive.
     """
 
     primitive: Primitive
@@ -143,9 +142,6 @@ class Recorder:
         if _tracing.get():
             node.trace = traceback.extract_stack()[:-2]
         return result
-
-    def __repr__(self) -> str:
-        return "<autograd recorder>"
 
 
 recorder = Recorder()

@@ -68,9 +68,10 @@ def defvjp(
     The first two are written with operators and NumPy functions, so that they run on arrays (fast) and on tensors (so
     that the gradient can be differentiated again).
 
-    `keep` says whose values the rule reads; what it does not name need not stay in memory until the backward pass, and
-    may be written to before. `"params"` stands for tensors among the parameters, such as an index.
+    `keep` names the values that the rule reads. Others need not stay in memory until the backward pass, and may be
+    written to before it. `"params"` stands for tensors among the parameters, such as an index.
     Without `"inputs"` an input may be a stand-in that has a `shape` and a `dtype`, and without `"out"` the output is.
+    The rule of a primitive with `upcast` gets float16 arrays in float32.
 
     A fused rule returns new arrays, which share memory with nothing: not with `g`, the inputs, the output, `saved`,
     each other, or what the rule keeps; other gradients are added to them in place. Any other rule may return `g`, a
@@ -84,23 +85,20 @@ def defvjp(
     ...     return x * x * x
     >>> defvjp(cube, lambda g, out, x: g * 3 * x * x)
     """
-    if [bool(vjps), jointly is not None, fused is not None].count(True) != 1:
-        raise ValueError(f"defvjp: {primitive.name}: give one function per input, or jointly=, or fused=")
-    if vjps and len(vjps) != len(primitive.inputs):
-        raise ValueError(
-            f"defvjp: {primitive.name} has the inputs {primitive.inputs}, {len(vjps)} functions were given"
-        )
-    if (fused is not None) != primitive.fused or (fused is not None) != (composition is not None):
-        raise ValueError(
-            f"defvjp: {primitive.name}: a fused primitive, and only such a one, has fused= and composition="
-        )
-    if set(keep) - {"inputs", "out", "params"} or (fused is not None and "inputs" not in keep):
-        raise ValueError(
-            f"defvjp: {primitive.name}: keep={keep}; it names 'inputs', 'out' and 'params', "
-            "and a composition needs the inputs"
-        )
+    is_fused, n, inputs = fused is not None, len(vjps), primitive.inputs
+    problems = {
+        "give one function per input, or jointly=, or fused=": (n > 0) + (jointly is not None) + is_fused != 1,
+        f"{n} functions were given for the inputs {inputs}": n not in (0, len(inputs)),
+        "fused= is for fused primitives, and needed there": is_fused != primitive.fused,
+        "fused= and composition= need each other": is_fused != (composition is not None),
+        f"keep={keep}; it names 'inputs', 'out' and 'params'": not {"inputs", "out", "params"}.issuperset(keep),
+        f"keep={keep}; a composition needs the 'inputs'": is_fused and "inputs" not in keep,
+    }
+    for problem, found in problems.items():
+        if found:
+            raise ValueError(f"defvjp: {primitive.name}: {problem}")
     kept = ("inputs" in keep, "out" in keep, "params" in keep)
-    rules[primitive] = Rule(vjps, jointly, fused, composition, "", *kept, new=new or fused is not None)
+    rules[primitive] = Rule(vjps, jointly, fused, composition, "", *kept, new=new or is_fused)
 
 
 def defconst(*primitives: Primitive, reason: str) -> None:
