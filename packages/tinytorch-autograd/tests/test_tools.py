@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 import tinytorch.tensor as tt
-from tinytorch.autograd import defvjp, detect_anomaly, disable_autograd, grad, gradcheck, gradgradcheck
+from tinytorch.autograd import GraphError, defvjp, detect_anomaly, disable_autograd, grad, gradcheck, gradgradcheck
 from tinytorch.tensor import Tensor, primitive
 
 
@@ -172,3 +174,27 @@ def test_the_line_is_found_in_a_folder_called_tinytorch(quiet: None, tmp_path: P
     x = leaf(0.0)
     with pytest.raises(FloatingPointError, match=r"mine\.py:2: return x\.sqrt"), detect_anomaly():
         grad(names["compute"](x), x)
+
+
+# What errors hold
+
+WRONG: list[Callable[[Tensor], Any]] = [
+    lambda x: (x * 2).backward(),
+    lambda x: x.backward(np.ones(7)),
+    lambda x: grad((x * 2).sum(), leaf(1.0)),
+    lambda x: [y.backward() for y in [(x * x).sum()] * 2],
+    lambda x: x.register_hook("clip"),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_caught_error_keeps_no_tensor_alive(wrong: Callable[[Tensor], Any]) -> None:
+    x = leaf(1.0, 2.0)
+    alive = weakref.ref(x)
+    gc.disable()
+    try:
+        wrong(x)
+    except (GraphError, ValueError, TypeError):
+        del x
+    assert alive() is None
+    gc.enable()
