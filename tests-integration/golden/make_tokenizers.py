@@ -129,6 +129,59 @@ def digits_style() -> Tokenizer:
     return train(330, pre_tokenizers.Sequence([digits, pre_tokenizers.ByteLevel(add_prefix_space=True)]))
 
 
+SETTINGS: list[dict[str, object]] = [
+    {"normalizer": {"type": "NFC"}},
+    {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}]}},
+    *(
+        {"truncation": {"direction": direction, "max_length": most, "strategy": strategy, "stride": 0}}
+        for direction, most, strategy in (
+            ("Right", 4, "LongestFirst"), ("Left", 5, "OnlyFirst"), ("Right", 1, "OnlyFirst"),
+        )
+    ),
+    *(
+        {
+            "padding": {
+                "strategy": strategy,
+                "direction": direction,
+                "pad_to_multiple_of": multiple,
+                "pad_id": 3,
+                "pad_type_id": 0,
+                "pad_token": "<pad>",
+            }
+        }
+        for strategy, direction, multiple in (
+            ("BatchLongest", "Right", None), ("BatchLongest", "Left", 8), ({"Fixed": 10}, "Left", None),
+            ({"Fixed": 10}, "Right", 4), ("BatchLongest", "Right", 0),
+        )
+    ),
+]  # fmt: skip
+SETTINGS.append({**SETTINGS[0], **SETTINGS[2], **SETTINGS[6]})
+
+# e and an accent, an Angstrom sign, Hangul letters, marks out of order: what the normal form C joins, replaces, sorts.
+COMPOSED = [
+    "e\u0301 \u00e9 ae\u0301xa",
+    "\u212b \u1112\u1161\u11ab a\u0308\u0323",
+    "ne\u0301 n\u00e9",
+    "\u0958 \u2126 \ufb01",
+]
+BATCH = ["<bos>The cat sat on the mat.", "", "Hi", *COMPOSED]
+
+
+def with_settings(style: Tokenizer, settings: dict[str, object]) -> dict[str, object]:
+    """What a tokenizer gives under further settings of its file, text by text and as one batch."""
+    content = json.loads(style.to_str()) | settings
+    accented = {"content": "e\u0301x", "single_word": False, "lstrip": False, "rstrip": False, "special": False}
+    content["added_tokens"] += [{"id": style.get_vocab_size(), **accented, "normalized": True}]
+    tokenizer = Tokenizer.from_str(json.dumps(content))
+    return {
+        "settings": settings,
+        "added": content["added_tokens"],
+        "single": [tokenizer.encode(text).ids for text in BATCH],
+        "plain": [tokenizer.encode(text, add_special_tokens=False).ids for text in BATCH],
+        "batch": [encoding.ids for encoding in tokenizer.encode_batch(BATCH)],
+    }
+
+
 def members(pattern: str) -> list[list[int]]:
     """The ranges of code points that match a pattern of one character."""
     splitter = pre_tokenizers.Split(Regex(pattern), "removed")
@@ -173,6 +226,9 @@ def main() -> None:
             },
         )
     gpt2_style().model.save(str(FOLDER))
+    styles = {"gpt2": gpt2_style(), "llama3": llama3_style()}
+    cases = {name: [with_settings(style, settings) for settings in SETTINGS] for name, style in styles.items()}
+    write("settings.cases.json", {"texts": BATCH, "cases": cases})
     write("corpus.json", CORPUS)
     write("classes.json", {pattern: members(pattern) for pattern in (r"\p{L}", r"\p{N}", r"\s")})
 

@@ -13,7 +13,7 @@ from tinytorch.tokenizers.training import initial_vocab, learn_merges
 
 
 def recount(word_counts: dict[str, int], vocab_size: int) -> list[tuple[str, str]]:
-    """Training as it is defined: count all pairs anew for each merge."""
+    """Training as it is defined: count all pairs again for each merge."""
     vocab = initial_vocab([])
     words = {word: list(spell(word.encode())) for word in word_counts}
     merges = []

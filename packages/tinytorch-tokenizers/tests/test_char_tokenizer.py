@@ -71,7 +71,7 @@ def test_batches_match_single_texts() -> None:
         (lambda: CharTokenizer().build_vocab("text"), TypeError, "got one str"),
         (lambda: CharTokenizer().build_vocab(["\ud800"]), ValueError, "lone surrogate"),
         (lambda: CharTokenizer("a", unknown="?").encode("\udfff"), ValueError, "lone surrogate"),
-        (lambda: CharTokenizer("a").decode([1]), ValueError, "1 is no id"),
+        (lambda: CharTokenizer("a").decode([1]), ValueError, "1 is not an id"),
     ],
 )
 def test_bad_input_is_refused(call, error: type[Exception], message: str) -> None:  # type: ignore[no-untyped-def]

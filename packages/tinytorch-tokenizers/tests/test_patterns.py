@@ -78,6 +78,29 @@ def test_what_the_dialects_may_read_differently_is_refused(pattern: str) -> None
         split("text", pattern)
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"(\p{L}+)+!", r"(?:a|a)*b", r"(?:a?){22}b", r"(?:(?i:a|aa))+b", "a*a*a*a*a*b", "a?" * 21 + "b", "(?=(a*)*)b",
+        "(a|b*){2,}c", "(?:a|a)(?:a|a)" * 11 + "b", r"(?:a*?)+b", "(?:" * 20 + "a" + "+)" * 20,
+    ],
+)  # fmt: skip
+def test_patterns_that_could_try_too_many_ways_are_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="ways to match 32 characters"):
+        split("text", pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        GPT2_PATTERN, LLAMA3_PATTERN, r"\p{N}{1,3}(?=(?:\p{N}{3})*!)", "(?:a++)+b", "(abc)*d", "a{22}" * 22,
+        "a*a*a*a*", "(a|b|c)(d|e)?f+|g*", "(?:a*+b)*c",
+    ],
+)  # fmt: skip
+def test_patterns_that_go_back_little_are_accepted(pattern: str) -> None:
+    assert "".join(split("text", pattern)) == "text"
+
+
 @pytest.mark.parametrize("pattern", ["(a", "a)", "*a", "a**", "[z-a]", "a{3,1}"])
 def test_malformed_patterns_are_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match="is not a regular expression"):

@@ -65,7 +65,7 @@ def test_zero_dimensional_arrays_are_single_ids(tokenizer: BPETokenizer) -> None
 
 def test_a_bad_id_takes_nothing(tokenizer: BPETokenizer) -> None:
     decoder = tokenizer.stream_decoder()
-    with pytest.raises(ValueError, match="10000 is no id"):
+    with pytest.raises(ValueError, match="10000 is not an id"):
         decoder.feed([tokenizer.token_to_id("a"), 10_000])
     assert decoder.feed(tokenizer.token_to_id("b")) == "b"
 

@@ -9,12 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinytorch.tensor import FileFormatError
 from tinytorch.tokenizers import BPETokenizer
 from tinytorch.tokenizers.files import read_json, write_text
 
 Change = Callable[[dict[str, Any]], object]
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+CUT = {"direction": "Right", "max_length": 5, "strategy": "LongestFirst", "stride": 0}
+PAD = {"strategy": "BatchLongest", "direction": "Right", "pad_id": 3, "pad_type_id": 0, "pad_token": "<pad>"}
+SLOW = {"Regex": r"(\p{L}+)+!"}
 TOKEN = {"id": 400, "content": "<x>", "special": True}
+
+
+def nested(members: str) -> dict[str, Any]:
+    """A Sequence of a Sequence of a Sequence, as deep as JSON can be read."""
+    section: dict[str, Any] = {"type": "Sequence", members: []}
+    for _ in range(400):
+        section = {"type": "Sequence", members: [section]}
+    return section
 
 
 def split_step(**changes: object) -> dict[str, Any]:
@@ -28,9 +40,24 @@ def template(*single: object, **names: object) -> dict[str, Any]:
 REFUSED: list[tuple[str, Change]] = [
     ("version", lambda d: d.update(version="2.0")),
     ("document", lambda d: d.update(extra=1)),
-    ("truncation", lambda d: d.update(truncation={"max_length": 5})),
-    ("padding", lambda d: d.update(padding={"strategy": "BatchLongest"})),
-    ("normalizer", lambda d: d.update(normalizer={"type": "NFC"})),
+    ("truncation.strategy", lambda d: d.update(truncation={"max_length": 5})),
+    ("strategy: 'OnlySecond'", lambda d: d.update(truncation={**CUT, "strategy": "OnlySecond"})),
+    ("truncation.direction: 'Up'", lambda d: d.update(truncation={**CUT, "direction": "Up"})),
+    ("truncation: 'new'", lambda d: d.update(truncation={**CUT, "new": 1})),
+    ("max_length: got -1; the template alone has 0", lambda d: d.update(truncation={**CUT, "max_length": -1})),
+    ("padding.pad_id", lambda d: d.update(padding={"strategy": "BatchLongest"})),
+    ("padding.strategy: 'Longest'", lambda d: d.update(padding={**PAD, "strategy": "Longest"})),
+    ("padding.strategy.Fixed", lambda d: d.update(padding={**PAD, "strategy": {"Fixed": "5"}})),
+    ("padding.direction: 'Up'", lambda d: d.update(padding={**PAD, "direction": "Up"})),
+    ("padding: .* out of range", lambda d: d.update(padding={**PAD, "pad_id": -1})),
+    ("padding: .* out of range", lambda d: d.update(padding={**PAD, "pad_to_multiple_of": -8})),
+    ("padding: .* out of range", lambda d: d.update(padding={**PAD, "strategy": {"Fixed": 1 << 40}})),
+    ("normalizer.type: 'NFKC'", lambda d: d.update(normalizer={"type": "NFKC"})),
+    ("nested too deeply", lambda d: d.update(pre_tokenizer=nested("pretokenizers"))),
+    ("nested too deeply", lambda d: d.update(post_processor=nested("processors"))),
+    ("nested too deeply", lambda d: d.update(normalizer=nested("normalizers"))),
+    ("nested too deeply", lambda d: d.update(decoder=nested("decoders"))),
+    (r"more than 1,185,921 ways", lambda d: d.update(pre_tokenizer=sequence(split_step(pattern=SLOW), BYTE_LEVEL))),
     ("normalizer", lambda d: d.update(normalizer={"type": "Sequence", "normalizers": [{"type": "Lowercase"}]})),
     ("decoder", lambda d: d.update(decoder=None)),
     ("decoder", lambda d: d.update(decoder={"type": "WordPiece"})),
@@ -100,7 +127,7 @@ def test_what_is_not_carried_out_is_refused(message: str, change: Change, golden
     change(document)
     path = tmp_path / "changed.json"
     path.write_text(json.dumps(document), encoding="utf-8")
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises(FileFormatError, match=message) as caught:
         BPETokenizer.load(path)
     assert "changed.json" in str(caught.value)
     assert str(caught.value).count("\n") <= 1
@@ -165,6 +192,33 @@ def test_the_document_given_is_not_changed_nor_kept(golden: Path, tmp_path: Path
     assert (tmp_path / "kept.json").read_bytes() == (golden / "gpt2.tokenizer.json").read_bytes()
 
 
+class Content(str):
+    """The content of an added token that counts how often it is compared."""
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Content.compared += 1
+        return str.__eq__(self, other)
+
+
+def test_each_of_many_added_tokens_is_compared_a_few_times_only(golden: Path) -> None:
+    document = json.loads((golden / "gpt2.tokenizer.json").read_text(encoding="utf-8"))
+    more = [{**TOKEN, "id": 500 + number, "content": Content(f"<{number}>")} for number in range(2000)]
+    document["added_tokens"] += more
+    Content.compared = 0
+    tokenizer = BPETokenizer(document)
+    assert Content.compared < 20 * len(more)
+    assert tokenizer.encode("<7><1999>") == [507, 2499]
+
+
+def test_names_may_be_as_long_as_the_file_system_allows(tokenizer: BPETokenizer, tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 245 + ".json")
+    tokenizer.save(path)
+    assert BPETokenizer.load(path).vocab == tokenizer.vocab
+
+
 def test_holes_between_ids_are_kept(tmp_path: Path) -> None:
     vocab = {token: 2 * index for token, index in BPETokenizer.train([], 256).vocab.items()}
     tokenizer = BPETokenizer.from_merges(vocab, [])
@@ -172,7 +226,7 @@ def test_holes_between_ids_are_kept(tmp_path: Path) -> None:
     loaded = BPETokenizer.load(tmp_path)
     assert loaded.vocab == vocab
     assert loaded.vocab_size == 511
-    with pytest.raises(ValueError, match="1 is no id"):
+    with pytest.raises(ValueError, match="1 is not an id"):
         loaded.decode([1])
 
 
@@ -180,9 +234,9 @@ def test_holes_between_ids_are_kept(tmp_path: Path) -> None:
 def test_malformed_json_is_refused_by_name(content: str, tmp_path: Path) -> None:
     path = tmp_path / "broken.json"
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"broken\.json"):
+    with pytest.raises(FileFormatError, match=r"broken\.json"):
         BPETokenizer.load(path)
-    with pytest.raises(ValueError, match=r"broken\.json"):
+    with pytest.raises(FileFormatError, match=r"broken\.json"):
         BPETokenizer.load_gpt2(path, path)
 
 
@@ -190,7 +244,7 @@ def test_malformed_json_is_refused_by_name(content: str, tmp_path: Path) -> None
 def test_a_truncated_file_is_refused(golden: Path, tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     path = tmp_path_factory.getbasetemp() / "cut.json"
     path.write_bytes((golden / "gpt2.tokenizer.json").read_bytes()[:cut])
-    with pytest.raises(ValueError, match=r"cut\.json"):
+    with pytest.raises(FileFormatError, match=r"cut\.json"):
         BPETokenizer.load(path)
 
 
@@ -208,7 +262,7 @@ def test_files_that_are_not_text_or_too_large_are_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize("merges", ["#version: 0.2\na b c\n", "a\n", "a b\n\nb c\n", "a  b\n", "q zz\n"])
 def test_malformed_merges_are_refused_by_name(merges: str, golden: Path, tmp_path: Path) -> None:
     (tmp_path / "merges.txt").write_text(merges, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"merges\.txt"):
+    with pytest.raises(FileFormatError, match=r"merges\.txt"):
         BPETokenizer.load_gpt2(golden / "vocab.json", tmp_path / "merges.txt")
 
 

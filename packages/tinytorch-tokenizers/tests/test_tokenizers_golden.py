@@ -79,6 +79,18 @@ def test_old_files_with_merges_as_strings_read_the_same(golden: Path, tmp_path: 
     assert (tmp_path / "tokenizer.json").read_bytes() == (golden / "gpt2.tokenizer.json").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["gpt2", "llama3"])
+def test_normalizer_truncation_and_padding_give_the_same_ids(golden: Path, name: str) -> None:
+    golden_cases = read(golden / "settings.cases.json")
+    document, texts = read(golden / f"{name}.tokenizer.json"), golden_cases["texts"]
+    assert len(golden_cases["cases"][name]) == 11
+    for case in golden_cases["cases"][name]:
+        tokenizer = BPETokenizer({**document, **case["settings"], "added_tokens": case["added"]})
+        assert [tokenizer.encode(text) for text in texts] == case["single"], case["settings"]
+        assert [tokenizer.encode(text, add_special_tokens=False) for text in texts] == case["plain"], case["settings"]
+        assert tokenizer.encode_batch(texts) == case["batch"], case["settings"]
+
+
 def test_character_classes_are_the_same(golden: Path) -> None:
     classes = read(golden / "classes.json")
     for pattern, table in {r"\p{L}": LETTERS, r"\p{N}": NUMBERS, r"\s": WHITE_SPACE}.items():

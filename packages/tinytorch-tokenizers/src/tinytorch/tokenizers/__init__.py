@@ -1,4 +1,4 @@
-"""Character and byte-level BPE tokenizers in the standard library alone."""
+"""Character and byte-level BPE tokenizers."""
 
 from tinytorch.tokenizers.base import Tokenizer
 from tinytorch.tokenizers.bpe import BPETokenizer

@@ -13,12 +13,7 @@ AllowedSpecial = Literal["all"] | Collection[str]
 
 
 def check_text(text: str, caller: str) -> str:
-    """Return a text that UTF-8 can write.
-
-    Raises:
-        TypeError: for anything but a string.
-        ValueError: for a lone surrogate.
-    """
+    """Return a text that UTF-8 can write. Raises TypeError for anything but a str, ValueError for a lone surrogate."""
     if not isinstance(text, str):
         raise TypeError(f"{caller}: got {type(text).__name__}; a text is a str")
     if not text.isascii():
@@ -26,7 +21,7 @@ def check_text(text: str, caller: str) -> str:
             text.encode()
         except UnicodeEncodeError as error:
             raise ValueError(
-                f"{caller}: lone surrogate U+{ord(text[error.start]):04X} at {error.start} is no character\n"
+                f"{caller}: lone surrogate U+{ord(text[error.start]):04X} at {error.start} is not a character\n"
                 "Where bytes were decoded with errors='surrogateescape', decode them with errors='replace'"
             ) from error
     return text
@@ -35,9 +30,8 @@ def check_text(text: str, caller: str) -> str:
 def check_texts(texts: Iterable[str], caller: str) -> Iterator[str]:
     """Check texts one by one as they are asked for.
 
-    Raises:
-        TypeError: for a single string, which is an iterable of its characters, and for other things than strings.
-        ValueError: for a lone surrogate.
+    Raises TypeError for a single str (an iterable of its characters) and for anything but strings, ValueError for a
+    lone surrogate.
     """
     if isinstance(texts, str):
         raise TypeError(f"{caller}: got one str; pass a list of texts")
@@ -53,10 +47,8 @@ def literals(contents: Iterable[str]) -> re.Pattern[str] | None:
 class Tokenizer(ABC):
     """Texts to ids and back; the two tokenizers of this stage share everything but how a text is cut.
 
-    Args:
-        vocab: token -> id.
-        pieces: id -> the bytes it decodes to.
-        special_tokens: those of the tokens that mean something instead of spelling it.
+    `vocab` maps tokens to ids, `pieces` maps ids to the bytes they decode to; `special_tokens` are the tokens that mean
+    something instead of spelling it.
     """
 
     def __init__(self, vocab: Mapping[str, int], pieces: Mapping[int, bytes], special_tokens: Iterable[str]) -> None:
@@ -95,23 +87,15 @@ class Tokenizer(ABC):
         return sorted(self._special, key=self._special.__getitem__)
 
     def token_to_id(self, token: str) -> int:
-        """The id of a token.
-
-        Raises:
-            ValueError: when the vocabulary has no such token.
-        """
+        """The id of a token. Raises ValueError when the vocabulary has no such token."""
         try:
             return self._vocab[token]
         except KeyError:
             known = f"; special tokens: {', '.join(self.special_tokens)}" if self._special else ""
-            raise ValueError(f"token_to_id: {token!r} is no token of this vocabulary{known}") from None
+            raise ValueError(f"token_to_id: {token!r} is not a token of this vocabulary{known}") from None
 
     def id_to_token(self, index: SupportsIndex) -> str:
-        """The token of an id, as the vocabulary writes it.
-
-        Raises:
-            ValueError: when the vocabulary has no such id.
-        """
+        """The token of an id, as the vocabulary writes it. Raises ValueError when the vocabulary has no such id."""
         try:
             return self._tokens[as_index(index)]
         except KeyError:
@@ -122,25 +106,19 @@ class Tokenizer(ABC):
         return [self.encode(text, allowed_special=allowed_special) for text in check_texts(texts, "encode_batch")]
 
     def decode_bytes(self, ids: Iterable[SupportsIndex], *, skip_special_tokens: bool = False) -> bytes:
-        """The bytes that ids stand for, whether or not they are whole characters.
+        """The bytes that ids (T,) stand for, whether or not they are whole characters.
 
-        Args:
-            ids: integers, of Python, of an array or of a tensor, (T,).
-            skip_special_tokens: leave special tokens out.
-
-        Raises:
-            TypeError: for anything but a flat sequence of integers.
-            ValueError: for an id outside the vocabulary.
+        The ids are integers of Python, of an array or of a tensor; `skip_special_tokens` leaves special tokens out.
+        Raises TypeError for anything but a flat sequence of integers, ValueError for an id outside the vocabulary.
         """
         if not isinstance(ids, Iterable):
             raise TypeError(f"decode: got {type(ids).__name__}; pass a flat sequence of ids, such as [{ids}]")
         return b"".join([self._piece(index, skip_special_tokens) for index in ids])
 
     def decode(self, ids: Iterable[SupportsIndex], *, skip_special_tokens: bool = False) -> str:
-        """The text of ids (T,); bytes that form no character, as when ids were cut off, become U+FFFD.
+        """The text of ids (T,); bytes that do not form a character, as when ids were cut off, become U+FFFD.
 
-        Raises:
-            ValueError: for an id outside the vocabulary.
+        Raises ValueError for an id outside the vocabulary.
         """
         return self.decode_bytes(ids, skip_special_tokens=skip_special_tokens).decode(errors="replace")
 
@@ -167,7 +145,7 @@ class Tokenizer(ABC):
             raise self._no_such_id(number) from None
 
     def _no_such_id(self, index: SupportsIndex) -> ValueError:
-        return ValueError(f"decode: {index} is no id of this tokenizer; its ids go from 0 to {self.vocab_size - 1}")
+        return ValueError(f"decode: {index} is not an id of this tokenizer; its ids go from 0 to {self.vocab_size - 1}")
 
     def _allowed(self, allowed_special: AllowedSpecial) -> Collection[str]:
         if allowed_special == "all":
@@ -176,7 +154,7 @@ class Tokenizer(ABC):
             raise ValueError(f"allowed_special: got {allowed_special!r}; pass 'all' or a set of special tokens")
         for token in allowed_special:
             if token not in self._special:
-                raise ValueError(f"allowed_special: {token!r} is none of the special tokens {self.special_tokens}")
+                raise ValueError(f"allowed_special: {token!r} is not one of the special tokens {self.special_tokens}")
         return allowed_special
 
     def __repr__(self) -> str:

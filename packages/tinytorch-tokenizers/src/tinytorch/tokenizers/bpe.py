@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
+from unicodedata import normalize
 
+from tinytorch.tensor import FileFormatError
 from tinytorch.tokenizers import document as reading
 from tinytorch.tokenizers import gpt2
 from tinytorch.tokenizers.alphabet import BYTE_TO_CHAR, unspell
@@ -37,13 +39,9 @@ def pre_tokenize(text: str, splitters: Sequence[reading.Splitter]) -> list[str]:
 class BPETokenizer(Tokenizer):
     """A byte-level BPE tokenizer: any text becomes ids and comes back as it was.
 
-    `train` learns one, `load` reads a file, `from_merges` takes what another program learned.
-
-    Args:
-        document: the content of a `tokenizer.json`.
-
-    Raises:
-        ValueError: when the document asks for anything that is not carried out exactly.
+    `train` learns one, `load` reads a file, `from_merges` takes what another program learned. `document` is the content
+    of a `tokenizer.json`; with its normalizer NFC a text comes back in normal form C. Raises FileFormatError when the
+    document asks for anything that is not carried out exactly.
 
     >>> tokenizer = BPETokenizer.train(["low lower lowest"], vocab_size=260, special_tokens=["<eos>"])
     >>> tokenizer.encode("slow<eos>")
@@ -53,8 +51,12 @@ class BPETokenizer(Tokenizer):
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
+        model = reading.take(document, "model", dict, "document")
+        try:
+            self._document = copy.deepcopy({**document, "model": {**model, "vocab": {}, "merges": []}})
+        except RecursionError as error:
+            raise FileFormatError("document: nested too deeply for a tokenizer") from error
         reading.check_rest(document)
-        model = document.get("model")
         vocab = reading.read_vocab(model)
         self._merges = reading.read_merges(model)
         self._ignore_merges = reading.read_model_settings(model, complete=all(char in vocab for char in BYTE_TO_CHAR))
@@ -65,13 +67,14 @@ class BPETokenizer(Tokenizer):
 
         added = {token.content: token.id for token in self._added}
         self._before, self._after = reading.read_template(document.get("post_processor"), added)
+        around = len(self._before + self._after)
+        self._normalizes = reading.read_normalizer(document.get("normalizer"))
+        self._max_length, self._keep_last = reading.read_truncation(document.get("truncation"), around)
+        self._padding = reading.read_padding(document.get("padding"))
         pieces = {index: unspell(token) for token, index in vocab.items()}
         pieces |= {index: content.encode() for content, index in added.items()}
         super().__init__(vocab | added, pieces, [token.content for token in self._added if token.special])
         self._all_matchers = self._matchers(self._special)
-
-        light = {"model": {**document["model"], "vocab": {}, "merges": []}}
-        self._document = copy.deepcopy({**document, **light})
 
     @classmethod
     def train(
@@ -85,20 +88,13 @@ class BPETokenizer(Tokenizer):
     ) -> Self:
         """Learn a tokenizer from texts: the same merges and ids as Hugging Face's `BpeTrainer`.
 
-        The special tokens get the first ids, then the 256 bytes, then the merges. Special tokens within the texts are
-        read as plain text, but no merge ever makes one.
+        The special tokens, for example `["<bos>", "<eos>"]`, get the first ids, then the 256 bytes, then the merges.
+        Special tokens within the texts are read as plain text, but no merge ever makes one. An iterator of texts is
+        read once. Texts with too few pairs that occur `min_frequency` times give fewer than `vocab_size` tokens.
+        `pattern` says how texts are cut into words: `GPT2_PATTERN`, `LLAMA3_PATTERN` or another.
 
-        Args:
-            texts: strings; an iterator is read once.
-            vocab_size: the number of tokens to reach. Texts with too few pairs give fewer, which `vocab_size` shows.
-            special_tokens: for example `["<bos>", "<eos>"]`.
-            min_frequency: how often a pair must occur to become a token.
-            pattern: how texts are cut into words, such as `GPT2_PATTERN` or `LLAMA3_PATTERN`.
-
-        Raises:
-            TypeError: for one string instead of several.
-            ValueError: for a vocabulary too small for the bytes, a special token that is empty, repeated or a byte's
-                character, or a malformed pattern.
+        Raises TypeError for one string instead of several, ValueError for a vocabulary too small for the bytes, for a
+        special token that is empty, repeated or a byte's character, and for a pattern that `split` refuses.
         """
         specials = list(check_texts(special_tokens, "special_tokens"))
         for position, token in enumerate(specials):
@@ -126,16 +122,10 @@ class BPETokenizer(Tokenizer):
         *,
         pattern: str = GPT2_PATTERN,
     ) -> Self:
-        """A tokenizer of known merges.
+        """A tokenizer of known merges: pairs of tokens in the order they were learned.
 
-        Args:
-            vocab: token -> id, tokens spelled in GPT-2's alphabet.
-            merges: pairs of spelled tokens in the order they were learned.
-            special_tokens: tokens of `vocab`.
-            pattern: how texts are cut into words.
-
-        Raises:
-            ValueError: when they contradict each other.
+        `vocab` maps tokens, spelled in GPT-2's alphabet, to ids; `special_tokens` are some of them; `pattern` says how
+        texts are cut into words. Raises ValueError when they contradict each other.
         """
         if missing := [token for token in special_tokens if token not in vocab]:
             raise ValueError(f"special_tokens: {missing[0]!r} is not in the vocabulary")
@@ -144,48 +134,61 @@ class BPETokenizer(Tokenizer):
     def encode(
         self, text: str, *, allowed_special: AllowedSpecial = "all", add_special_tokens: bool = True
     ) -> list[int]:
-        """The ids of a text.
+        """The ids of a text without lone surrogates, cut and padded where the file asks for that.
 
-        Args:
-            text: any string without lone surrogates.
-            allowed_special: the special tokens to look for. With `()` a text that someone typed cannot hold any:
-                their characters are encoded like others.
-            add_special_tokens: put what the file's post-processor asks for around the text (Llama 3's
-                `<|begin_of_text|>`); tokenizers trained here ask for nothing.
+        `allowed_special` are the special tokens to look for. With `()` a text that someone typed cannot hold any: their
+        characters are encoded like others. `add_special_tokens` puts what the file's post-processor asks for around the
+        text (Llama 3's `<|begin_of_text|>`); tokenizers trained here ask for nothing.
 
-        Raises:
-            TypeError: for anything but a string.
-            ValueError: for a lone surrogate, or an unknown name in `allowed_special`.
+        Raises TypeError for anything but a str, ValueError for a lone surrogate or an unknown special token.
         """
+        return self._pad([self._ids(text, allowed_special, add_special_tokens)])[0]
+
+    def encode_batch(
+        self, texts: Iterable[str], *, allowed_special: AllowedSpecial = "all", add_special_tokens: bool = True
+    ) -> list[list[int]]:
+        """The ids of several texts, as `encode` gives them; where the file asks for padding, all of one length."""
+        checked = check_texts(texts, "encode_batch")
+        return self._pad([self._ids(text, allowed_special, add_special_tokens) for text in checked])
+
+    def _ids(self, text: str, allowed_special: AllowedSpecial, add_special_tokens: bool) -> list[int]:
         check_text(text, "encode")
         matchers = self._all_matchers if allowed_special == "all" else self._matchers(self._allowed(allowed_special))
-        ids = list(self._before) if add_special_tokens else []
-        for piece, index in self._segments(text, matchers):
-            if index is None:
-                ids += self._merger.ids(pre_tokenize(piece, self._splitters))
-            else:
-                ids.append(index)
-        return ids + self._after if add_special_tokens else ids
+        (early, early_ids), (late, late_ids) = matchers
+        ids: list[int] = []
+        for position, stretch in enumerate(early.split(text) if early else (text,)):
+            if position % 2:
+                ids.append(early_ids[stretch])
+                continue
+            normal = self._normalize(stretch)
+            for place, piece in enumerate(late.split(normal) if late else (normal,)):
+                if place % 2:
+                    ids.append(late_ids[piece])
+                elif piece:
+                    ids += self._merger.ids(pre_tokenize(piece, self._splitters))
+        before, after = (self._before, self._after) if add_special_tokens else ([], [])
+        if self._max_length is not None and (over := len(before + ids + after) - self._max_length) > 0:
+            ids = ids[over:] if self._keep_last else ids[:-over]
+        return before + ids + after
 
-    def _matchers(self, allowed: Collection[str]) -> list[re.Pattern[str]]:
-        """What captures added tokens: first those not subject to normalisation, even where others begin earlier."""
-        wanted = [token for token in self._added if not token.special or token.content in allowed]
-        found = [literals(token.content for token in wanted if token.normalized is late) for late in (False, True)]
-        return [matcher for matcher in found if matcher]
+    def _pad(self, batch: list[list[int]]) -> list[list[int]]:
+        pad_id, length, multiple, left = self._padding
+        if pad_id is None:
+            return batch
+        length = max(map(len, batch), default=0) if length is None else length
+        length += -length % multiple
+        padding = [[pad_id] * (length - len(ids)) for ids in batch]
+        return [pad + ids if left else ids + pad for ids, pad in zip(batch, padding, strict=True)]
 
-    def _segments(self, text: str, matchers: list[re.Pattern[str]]) -> list[tuple[str, int | None]]:
-        """Ordinary stretches of a text, and the added tokens between them with their ids."""
-        segments: list[tuple[str, int | None]] = [(text, None)]
-        for matcher in matchers:
-            cut: list[tuple[str, int | None]] = []
-            for stretch, index in segments:
-                if index is not None:
-                    cut.append((stretch, index))
-                    continue
-                for position, piece in enumerate(matcher.split(stretch)):
-                    cut.append((piece, self._vocab[piece] if position % 2 else None))
-            segments = cut
-        return [segment for segment in segments if segment[0]]
+    def _normalize(self, text: str) -> str:
+        return normalize("NFC", text) if self._normalizes else text
+
+    def _matchers(self, allowed: Collection[str]) -> list[tuple[re.Pattern[str] | None, dict[str, int]]]:
+        """What captures added tokens, and their ids: first those that are not to be normalized, then the others."""
+        wanted = [token for token in reversed(self._added) if not token.special or token.content in allowed]
+        early = {token.content: token.id for token in wanted if not token.normalized}
+        late = {self._normalize(token.content): token.id for token in wanted if token.normalized}
+        return [(literals(early), early), (literals(late), late)]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a `tokenizer.json`, the file itself or in a folder that exists, atomically.
@@ -202,28 +205,28 @@ class BPETokenizer(Tokenizer):
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a `tokenizer.json`, the file itself or the folder that holds it.
 
-        Raises:
-            OSError: when the file cannot be read.
-            ValueError: when it is malformed, or asks for a normalizer, a pre-tokenizer or anything else that is not
-                carried out exactly.
+        Raises OSError when the file cannot be read, FileFormatError when it is malformed, or asks for a pre-tokenizer
+        or anything else that is not carried out exactly.
         """
         file = _file(path)
         document = read_json(file)
         try:
             return cls(document)
         except ValueError as error:
-            raise ValueError(f"{file}: {error}") from error
+            raise FileFormatError(f"{file}: {error}") from error
 
     def save_gpt2(self, folder: str | os.PathLike[str]) -> None:
         """Write GPT-2's pair of files, `vocab.json` and `merges.txt`, each atomically, into a folder that exists.
 
-        Raises:
-            ValueError: when the pair cannot hold this tokenizer: it has no place for another pre-tokenisation than
-                GPT-2's, nor for a template or added tokens.
+        Raises ValueError when the pair cannot hold this tokenizer: it has no place for another pre-tokenization than
+        GPT-2's, nor for a normalizer, truncation, padding, a template or added tokens.
         """
         lost = {
             "pre-tokenizer": self._splitters != [reading.Splitter(GPT2_PATTERN)],
             "template": bool(self._before or self._after),
+            "normalizer": self._normalizes,
+            "truncation": self._max_length is not None,
+            "padding": self._padding[0] is not None,
             "ignore_merges": self._ignore_merges,
             "added tokens": any(not token.special or token.content not in self._model_vocab for token in self._added),
         }
@@ -238,17 +241,13 @@ class BPETokenizer(Tokenizer):
         merges_path: str | os.PathLike[str],
         special_tokens: Sequence[str] | None = None,
     ) -> Self:
-        """Read GPT-2's pair of files.
+        """Read GPT-2's pair of files, `vocab.json` and `merges.txt`.
 
-        Args:
-            vocab_path: `vocab.json`.
-            merges_path: `merges.txt`.
-            special_tokens: tokens of the vocabulary; by default all that are neither a byte nor made by a merge, for
-                no text could ever give those (GPT-2's `<|endoftext|>`).
+        `special_tokens` are tokens of the vocabulary; by default all that are neither a byte nor made by a merge,
+        because no text could ever give those (GPT-2's `<|endoftext|>`).
 
-        Raises:
-            OSError: when a file cannot be read.
-            ValueError: when a file is malformed or the two contradict each other.
+        Raises OSError when a file cannot be read, FileFormatError when one is malformed or the two contradict each
+        other.
         """
         vocab, merges = gpt2.read_pair(vocab_path, merges_path)
         if special_tokens is None:
@@ -257,7 +256,7 @@ class BPETokenizer(Tokenizer):
         try:
             return cls.from_merges(vocab, merges, special_tokens)
         except ValueError as error:
-            raise ValueError(f"{vocab_path} and {merges_path}: {error}") from error
+            raise FileFormatError(f"{vocab_path} and {merges_path}: {error}") from error
 
 
 def _file(path: str | os.PathLike[str]) -> Path:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Self
 
+from tinytorch.tensor import FileFormatError
 from tinytorch.tokenizers.base import AllowedSpecial, Tokenizer, check_text, check_texts, literals
 from tinytorch.tokenizers.document import take
 from tinytorch.tokenizers.files import read_json, write_text
@@ -15,14 +16,9 @@ FORMAT = "tinytorch.CharTokenizer"
 class CharTokenizer(Tokenizer):
     """One id for each character, in the order of code points, after the special tokens.
 
-    Args:
-        characters: the vocabulary; `build_vocab` collects it from texts instead.
-        unknown: a special token, id 0, that stands for every character outside the vocabulary; without one such a
-            character is an error.
-        special_tokens: further tokens, found as a whole wherever a text holds them.
-
-    Raises:
-        ValueError: for an empty or repeated special token.
+    `characters` are the vocabulary; `build_vocab` collects it from texts instead. `unknown` is a special token, id 0,
+    that stands for every character outside the vocabulary; without it such a character is an error. Further
+    `special_tokens` are found as a whole wherever a text holds them. Raises ValueError when one is empty or repeated.
 
     >>> tokenizer = CharTokenizer(unknown="<unk>").build_vocab(["hello", "world"])
     >>> tokenizer.encode("hold!")
@@ -52,9 +48,7 @@ class CharTokenizer(Tokenizer):
     def build_vocab(self, texts: Iterable[str]) -> Self:
         """Make the characters of these texts the vocabulary, in place of the one before.
 
-        Raises:
-            TypeError: for one string instead of several.
-            ValueError: for a lone surrogate.
+        Raises TypeError for one string instead of several, ValueError for a lone surrogate.
         """
         characters: set[str] = set()
         splitter = literals(self._special)
@@ -65,14 +59,10 @@ class CharTokenizer(Tokenizer):
         return self
 
     def encode(self, text: str, *, allowed_special: AllowedSpecial = "all") -> list[int]:
-        """The ids of a text, one for each character or special token.
+        """The ids of a text without lone surrogates, one for each character or special token.
 
-        Args:
-            text: any string without lone surrogates.
-            allowed_special: the special tokens to look for; others are read character by character.
-
-        Raises:
-            ValueError: for a character outside the vocabulary when there is no unknown token.
+        Special tokens other than the `allowed_special` ones are read character by character. Raises ValueError for a
+        character outside the vocabulary when there is no unknown token.
         """
         check_text(text, "encode")
         splitter = literals(self._allowed(allowed_special))
@@ -105,16 +95,13 @@ class CharTokenizer(Tokenizer):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote.
-
-        Raises:
-            OSError: when the file cannot be read.
-            ValueError: when it is not such a file.
-        """
+        """Read what `save` wrote. Raises OSError when it cannot be read, FileFormatError when it is another file."""
         document = read_json(path)
         where = str(path)
         if take(document, "format", str, where, "none") != FORMAT or document.get("version") != 1:
-            raise ValueError(f"{path}: not a character tokenizer of version 1\nWas it written by CharTokenizer.save?")
+            raise FileFormatError(
+                f"{path}: not a character tokenizer of version 1\nWas it written by CharTokenizer.save?"
+            )
         unknown = document.get("unknown")
         if unknown is not None:
             unknown = take(document, "unknown", str, where)
@@ -122,4 +109,4 @@ class CharTokenizer(Tokenizer):
         try:
             return cls(take(document, "characters", str, where), unknown=unknown, special_tokens=specials)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}: {error}") from error
+            raise FileFormatError(f"{path}: {error}") from error

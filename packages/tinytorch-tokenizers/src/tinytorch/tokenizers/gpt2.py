@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tinytorch.tensor import FileFormatError
 from tinytorch.tokenizers.document import read_merges, read_vocab
 from tinytorch.tokenizers.files import read_json, read_text, write_text
 from tinytorch.tokenizers.patterns import GPT2_PATTERN
@@ -37,13 +38,8 @@ def as_document(
         "decoder": byte_level | {"add_prefix_space": True},
         "model": {
             "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": False,
+            **dict.fromkeys(("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix")),
+            **dict.fromkeys(("fuse_unk", "byte_fallback", "ignore_merges"), False),
             "vocab": dict(vocab),
             "merges": [list(merge) for merge in merges],
         },
@@ -55,15 +51,13 @@ def read_pair(
 ) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Read the vocabulary and the merges.
 
-    Raises:
-        OSError: when a file cannot be read.
-        ValueError: when one is malformed.
+    Raises OSError when a file cannot be read, FileFormatError when one is malformed.
     """
     document = read_json(vocab_path)
     try:
         vocab = read_vocab({"vocab": document})
     except ValueError as error:
-        raise ValueError(f"{vocab_path}: {error}") from error
+        raise FileFormatError(f"{vocab_path}: {error}") from error
     lines = read_text(merges_path).split("\n")
     if lines[-1] == "":
         lines.pop()
@@ -72,7 +66,7 @@ def read_pair(
     try:
         return vocab, read_merges({"merges": [line.removesuffix("\r") for line in lines]})
     except ValueError as error:
-        raise ValueError(f"{merges_path}: {error}") from error
+        raise FileFormatError(f"{merges_path}: {error}") from error
 
 
 def write_pair(folder: str | os.PathLike[str], vocab: Mapping[str, int], merges: Iterable[tuple[str, str]]) -> None:

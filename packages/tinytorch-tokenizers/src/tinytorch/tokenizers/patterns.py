@@ -1,6 +1,7 @@
 """Pre-tokenisation patterns, translated from the dialect they are published in (Oniguruma) to Python's `re`."""
 
 import re
+from collections.abc import Iterator
 from functools import cache
 
 from tinytorch.tokenizers.unicode_classes import LETTERS, NUMBERS, WHITE_SPACE, ranges
@@ -24,6 +25,9 @@ Source: Llama 3, `tokenizer.py` of the release.
 # `re` tests the ranges beyond U+FFFF one by one, and those below through a bitmap; ASCII alone is faster still.
 # So a pattern is compiled for the characters that a text holds: up to one of these.
 ASCII, BASIC_PLANE, UNICODE = 0x7F, 0xFFFF, 0x10FFFF
+
+# A pattern that can match 32 characters in more ways than four free repetitions could take years for one word.
+SPAN, MOST_WAYS = 32, 33**4
 
 
 def _members(table: str, last: int) -> str:
@@ -71,20 +75,7 @@ def _translate_members(members: str, last: int) -> str:
     return "".join(pieces)
 
 
-def translate(pattern: str, last: int = UNICODE) -> str:
-    r"""Rewrite a published pattern for `re`, with `\p{L}`, `\p{N}` and `\s` as Unicode 16.0 defines them.
-
-    Args:
-        pattern: in Oniguruma's dialect.
-        last: the last code point that texts hold; characters beyond it are left out of the classes.
-
-    Raises:
-        ValueError: for a construct outside the common part of both dialects.
-
-    >>> translate(r"'s| ?\p{N}+", last=0x7F)
-    "'s|\\ ?[0-9]+"
-    """
-    pieces: list[str] = []
+def _pieces(pattern: str) -> Iterator[re.Match[str]]:
     position = 0
     while position < len(pattern):
         match = _PIECE.match(pattern, position)
@@ -93,7 +84,54 @@ def translate(pattern: str, last: int = UNICODE) -> str:
                 f"pattern: {pattern[position : position + 12]!r} at {position} is not supported\n"
                 r"Supported: characters, [sets], \p{L}, \p{N}, \s, groups, (?i:words), lookahead, repetition"
             )
-        text, position = match[0], match.end()
+        yield match
+        position = match.end()
+
+
+def count_ways(pieces: Iterator[re.Match[str]]) -> int:
+    """In how many ways a group, up to its end, can be laid over `SPAN` characters: what backtracking may have to try.
+
+    Alternatives add up, neighbors multiply, and what is repeated n times has its ways to the power of n.
+    """
+    finished, current, item = 0, 1, 1  # alternatives before this one, this one but its last item, that item
+    before = None
+    for match in pieces:
+        text, bounds = match[0], _bounds(match[0])
+        if bounds and before:
+            item = 1 if text == "+" else item  # a possessive repetition never goes back, a lazy one does
+        elif bounds:
+            item = min(item ** bounds[1] * (bounds[1] - bounds[0] + 1), MOST_WAYS + 1)
+        elif text == "|":
+            finished, current, item = finished + current * item, 1, 1
+        elif text == ")":
+            break
+        else:
+            current = min(current * item, MOST_WAYS + 1)
+            item = count_ways(pieces) if text in ("(", "(?:", "(?=", "(?!") else 1 + text.count("|")
+        before = bounds
+    return min(finished + current * item, MOST_WAYS + 1)
+
+
+def _bounds(text: str) -> tuple[int, int] | None:
+    """How often a repetition repeats in `SPAN` characters, at least and at most; None for anything else."""
+    if match := re.fullmatch(r"\{(\d+)(,?)(\d*)\}", text):
+        least = min(int(match[1]), SPAN)
+        return least, min(int(match[3] or SPAN), SPAN) if match[2] else least
+    return {"?": (0, 1), "*": (0, SPAN), "+": (1, SPAN)}.get(text)
+
+
+def translate(pattern: str, last: int = UNICODE) -> str:
+    r"""Rewrite a pattern of Oniguruma's dialect for `re`, with `\p{L}`, `\p{N}` and `\s` as Unicode 16.0 defines them.
+
+    `last` is the last code point that texts hold; characters beyond it are left out of the classes. Raises ValueError
+    for a construct outside the common part of both dialects.
+
+    >>> translate(r"'s| ?\p{N}+", last=0x7F)
+    "'s|\\ ?[0-9]+"
+    """
+    pieces: list[str] = []
+    for match in _pieces(pattern):
+        text = match[0]
         match match.lastgroup:
             case "set":
                 text = f"[{match['negated']}{_translate_members(match['members'], last)}]"
@@ -110,22 +148,27 @@ def translate(pattern: str, last: int = UNICODE) -> str:
 
 
 @cache
-def _compiled(pattern: str, last: int) -> re.Pattern[str]:
+def _compile(pattern: str, last: int) -> re.Pattern[str]:
     try:
-        return re.compile(translate(pattern, last))
+        compiled = re.compile(translate(pattern, last))
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"pattern: {pattern!r} is not a regular expression: {error}") from error
+    if count_ways(_pieces(pattern)) > MOST_WAYS:
+        raise ValueError(
+            f"pattern: {pattern!r} could try more than {MOST_WAYS:,} ways to match {SPAN} characters\n"
+            "Repeat no group that holds repetitions or alternatives, or make them possessive: (?:a++)+"
+        )
+    return compiled
 
 
 def compile_for(text: str, pattern: str) -> re.Pattern[str]:
     """The published pattern, compiled for the characters of one text.
 
-    Raises:
-        ValueError: when it is malformed or uses what `translate` refuses.
+    Raises ValueError when it is malformed, uses what `translate` refuses, or could try too many ways to match.
     """
     if text.isascii():
-        return _compiled(pattern, ASCII)
-    return _compiled(pattern, BASIC_PLANE if max(text) <= "\uffff" else UNICODE)
+        return _compile(pattern, ASCII)
+    return _compile(pattern, BASIC_PLANE if max(text) <= "\uffff" else UNICODE)
 
 
 def split(text: str, pattern: str) -> list[str]:

@@ -8,11 +8,8 @@ from typing import SupportsIndex, cast
 class StreamDecoder:
     """Turns ids into text as they come and holds back the bytes of a character that is not complete yet.
 
-    What `feed` and `finish` return, joined, is what `decode` returns for all ids together. Made by a tokenizer's
-    `stream_decoder()`.
-
-    Args:
-        piece: the bytes of one id.
+    What `feed` and `finish` return, joined, is what `decode` returns for all ids together. A tokenizer's
+    `stream_decoder()` makes one; `piece` gives the bytes of one id.
     """
 
     def __init__(self, piece: Callable[[SupportsIndex], bytes]) -> None:
@@ -22,8 +19,7 @@ class StreamDecoder:
     def feed(self, ids: SupportsIndex | Iterable[SupportsIndex]) -> str:
         """Take one id or several; return the characters that are complete now, possibly none.
 
-        Raises:
-            ValueError: for an id outside the vocabulary; nothing of this call is taken then.
+        Raises ValueError for an id outside the vocabulary; nothing of this call is taken then.
         """
         several = isinstance(ids, Iterable) and getattr(ids, "ndim", 1) > 0  # a 0-d array has __iter__ too
         data = b"".join(map(self._piece, cast(Iterable[SupportsIndex], ids if several else (ids,))))

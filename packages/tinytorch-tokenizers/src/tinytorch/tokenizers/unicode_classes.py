@@ -1,4 +1,4 @@
-r"""The Unicode 16.0 character classes that pre-tokenisation patterns name.
+r"""The Unicode 16.0 character classes that pre-tokenization patterns name.
 
 They are written out because `re` has no `\p{L}`, and because `unicodedata` knows another Unicode version in every
 Python release: one text must give the same ids on all of them.
