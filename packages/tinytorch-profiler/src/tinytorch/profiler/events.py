@@ -105,8 +105,7 @@ class Recording:
     """Blocks, modules and regions."""
     memory: list[tuple[int, int]]
     """(time, bytes alive) after every change."""
-    dropped: int = 0
-    """Operations that ran when the log was full."""
+    dropped: int = 0  # operations that ran when the log was full
 
 
 def read(log: Log, dropped: int = 0) -> Recording:

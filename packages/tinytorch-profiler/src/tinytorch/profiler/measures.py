@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from statistics import median
 from time import perf_counter_ns
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from .watch import Watch
 
 MIB = 2**20
 
+DType: TypeAlias = npt.DTypeLike | None
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -48,15 +49,11 @@ def count_parameters(model: Module) -> int:
     >>> count_parameters(Linear(3, 2))
     8
     """
-    return sum(parameter.size for parameter in model.parameters())
+    return model.num_parameters()
 
 
 def count_flops(
-    model: Callable[..., Any],
-    input_shape: Sequence[int],
-    dtype: npt.DTypeLike | None = None,
-    *,
-    elementwise: bool = False,
+    model: Callable[..., Any], input_shape: Sequence[int], dtype: DType = None, *, elementwise: bool = False
 ) -> int:
     """FLOPs of one forward for an input of `input_shape`: matrix products, convolutions and attention.
 
@@ -82,7 +79,7 @@ def count_flops(
     return sum(event.work.products + (event.work.elementwise if elementwise else 0) for event in events)
 
 
-def measure_memory(model: Module, input_shape: Sequence[int], dtype: npt.DTypeLike | None = None) -> dict[str, float]:
+def measure_memory(model: Module, input_shape: Sequence[int], dtype: DType = None) -> dict[str, float]:
     """Memory of one forward that records gradients, in MiB (2**20 bytes), for zeros of `input_shape`.
 
     `parameter_memory_mb`: the parameters. `activation_memory_mb`: what the forward leaves alive for the backward.
@@ -162,7 +159,7 @@ def measure_latency(model: Callable[..., Any], input: Any, warmup: int = 10, ite
     return Latency(samples)
 
 
-def example(model: Any, input_shape: Sequence[int], dtype: npt.DTypeLike | None) -> Tensor:
+def example(model: Any, input_shape: Sequence[int], dtype: DType) -> Tensor:
     """Zeros that `model` takes."""
     if dtype is None:
         dtype = np.int64 if _looks_up(model) else default_dtype()

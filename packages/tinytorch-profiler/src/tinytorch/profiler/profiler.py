@@ -16,7 +16,7 @@ from . import measures
 from .events import Event, Recording, Span, read, wall
 from .grouping import GROUPINGS, Row, not_counted, total
 from .machine import Machine, measure_machine
-from .report import page
+from .report.page import page
 from .table import NARROW, rich_table, text_table
 from .trace import chrome_trace
 from .units import duration, short, size

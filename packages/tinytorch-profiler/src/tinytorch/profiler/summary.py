@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tinytorch.autograd import no_grad
 from tinytorch.layers import Module
 from tinytorch.tensor import Tensor
 
 from .grouping import inside
-from .measures import count_parameters, example, trial
+from .measures import DType, example, trial
 from .profiler import Profiler
 from .shaped import Shaped
 from .table import align
@@ -72,7 +71,7 @@ class Summary:
     __repr__ = __str__
 
 
-def summary(model: Module, input_size: Sequence[int], dtype: npt.DTypeLike | None = None) -> Summary:
+def summary(model: Module, input_size: Sequence[int], dtype: DType = None) -> Summary:
     """Run `model` once on zeros of `input_size`, without recording gradients, and say what each layer is and does.
 
     `dtype` is the default float, or int64 for a model whose first parameters are those of an Embedding.
@@ -86,9 +85,7 @@ def summary(model: Module, input_size: Sequence[int], dtype: npt.DTypeLike | Non
       1: ReLU    2x8    2x8              -     -
     40 parameters (40 trainable, 160 B), 128 FLOP in products
     """
-    layers = {
-        name: Layer(name, type(module).__name__, count_parameters(module)) for name, module in model.named_modules()
-    }
+    layers = {name: Layer(name, type(part).__name__, part.num_parameters()) for name, part in model.named_modules()}
     x = example(model, input_size, dtype)
     with trial(model) as tried, no_grad():
         for name, module in tried.named_modules():
@@ -98,12 +95,11 @@ def summary(model: Module, input_size: Sequence[int], dtype: npt.DTypeLike | Non
     rows = prof.rows("module")
     for layer in layers.values():
         layer.flops = sum(row.flops for row in rows if inside(row.name, layer.name))
-    parameters = list(model.parameters())
     return Summary(
         list(layers.values()),
-        count_parameters(model),
-        sum(parameter.size for parameter in parameters if parameter.requires_grad),
-        sum(parameter.nbytes for parameter in parameters),
+        model.num_parameters(),
+        model.num_parameters(trainable=True),
+        sum(parameter.nbytes for parameter in model.parameters()),
         prof.flops,
         prof.not_counted,
     )

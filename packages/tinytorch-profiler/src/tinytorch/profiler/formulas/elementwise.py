@@ -8,7 +8,7 @@ import tinytorch.tensor as tt
 from tinytorch.layers import functional as F
 from tinytorch.tensor import Primitive
 
-from ..flops import flops_of
+from ..flops import Formula, flops_of
 from ..shaped import Shaped
 from .products import pairs
 
@@ -81,15 +81,11 @@ for (forward, backward), reductions in PER_INPUT.items():
         count_per_input(reduction, forward, backward)
 
 
-def _gelu(out: Shaped, x: Shaped, approximate: str = "tanh") -> int:
-    return x.size * (8 if approximate == "tanh" else 5)
+def _gelu(tanh: int, erf: int) -> Formula:
+    return lambda out, x, approximate="tanh": x.size * (tanh if approximate == "tanh" else erf)
 
 
-def _gelu_backward(needs: tuple[bool, ...], out: Shaped, x: Shaped, approximate: str = "tanh") -> int:
-    return x.size * (15 if approximate == "tanh" else 11)
-
-
-flops_of(F.gelu, _gelu_backward, elementwise=True)(_gelu)
+flops_of(F.gelu, lambda needs, *rest, **params: _gelu(15, 11)(*rest, **params), elementwise=True)(_gelu(8, 5))
 
 
 def _bias(out: Shaped, x: Shaped, weight: Shaped, bias: Shaped | None = None, **params: Any) -> int:
@@ -105,13 +101,8 @@ for biased in (F.linear, "conv2d"):
     flops_of(biased, _bias_backward, elementwise=True)(_bias)
 
 
-def _added(needs: tuple[bool, ...], out: Shaped, x: Any, *rest: Any, **params: Any) -> int:
-    """The gradients of elements that were read are added up in their places."""
-    return out.size
-
-
-for reading in (tt.getitem, tt.gather, tt.repeat, F.embedding):
-    flops_of(reading, _added, elementwise=True)(lambda out, *inputs, **params: 0)
+for reading in (tt.getitem, tt.gather, tt.repeat, F.embedding):  # backward adds the gradients up where they came from
+    flops_of(reading, lambda needs, out, *rest, **params: out.size, elementwise=True)(lambda out, *rest, **params: 0)
 flops_of(tt.unindex, lambda needs, out, g, **params: 0, elementwise=True)(lambda out, g, **params: g.size)
 flops_of(tt.scatter_add, lambda needs, *shapes, **params: 0, elementwise=True)(
     lambda out, x, index, source, **params: source.size

@@ -82,24 +82,17 @@ def _section(title: str, explanation: str, content: str, key: str = "") -> str:
 
 
 def _tiles(recording: Recording, everything: Row, machine: Machine) -> str:
-    missing, events = sorted(not_counted(recording.events)), recording.events
-    note = f"{sum(event.needs is not None for event in events):,} of them backward"
-    if recording.dropped:
-        note += f"; {recording.dropped:,} more are missing"
+    missing = ", ".join(sorted(not_counted(recording.events)))
+    counted = f"not counted: {missing}" if missing else "every operator counted"
+    note = f"{sum(event.needs is not None for event in recording.events):,} of them backward"
+    note += f"; {recording.dropped:,} more are missing" if recording.dropped else ""
+    share = f"{everything.rate / machine.peak:.0%} of a large matrix product"
     tiles = [
         ("time in operations", duration(everything.self_ns), f"of {duration(wall(recording.spans))} in all"),
         ("operations", f"{everything.count:,}", note),
         ("products", short(everything.flops, "FLOP"), f"and {short(everything.elementwise, 'FLOP')} elementwise"),
-        (
-            "speed",
-            short(everything.rate, "FLOP/s"),
-            f"{everything.rate / machine.peak:.0%} of a large matrix product",
-        ),
-        (
-            "memory at its peak",
-            size(everything.peak),
-            f"not counted: {', '.join(missing)}" if missing else "every operator counted",
-        ),
+        ("speed", short(everything.rate, "FLOP/s"), share),
+        ("memory at its peak", size(everything.peak), counted),
     ]
     cells = (
         f'<div class="tile"><span>{a}</span><b>{escape(b)}</b><small>{escape(c)}</small></div>' for a, b, c in tiles

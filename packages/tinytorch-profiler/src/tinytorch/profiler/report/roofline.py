@@ -42,11 +42,9 @@ def roofline(rows: list[Row], machine: Machine) -> str:
     start = max(10.0**x_low, 10.0**y_low / machine.bandwidth)
     corners = [(start, machine.roof(start)), (ridge, machine.peak), (10.0**x_high, machine.peak)]
     parts.append(f'<polyline class="roof" points="{" ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in corners)}"/>')
-    parts.append(svg.text(WIDTH - RIGHT - 6, y(machine.peak) - 7, f"{short(machine.peak, 'FLOP/s')}", "end", "note"))
+    parts.append(svg.text(WIDTH - RIGHT - 6, y(machine.peak) - 7, short(machine.peak, "FLOP/s"), "end", "note"))
     middle = math.sqrt(start * ridge)
-    parts.append(
-        svg.text(x(middle) - 10, y(machine.roof(middle)) - 8, f"{short(machine.bandwidth, 'B/s')}", "end", "note")
-    )
+    parts.append(svg.text(x(middle) - 10, y(machine.roof(middle)) - 8, short(machine.bandwidth, "B/s"), "end", "note"))
     taken = [(x(row.intensity) - 6, x(row.intensity) + 6, y(row.rate)) for row in points]
     for place, row in enumerate(points):
         radius = 3.5 + 14 * math.sqrt(row.self_ns / total)

@@ -44,17 +44,9 @@ def timeline(recording: Recording) -> str:
         width = max(x(stop) - x(start), 0.4)
         parts.append(f'<rect class="{kind}" x="{x(start):.1f}" y="{strip}" width="{width:.1f}" height="8"/>')
     if peak:
-        near_end = x(peak_at) > WIDTH - 170
+        aside, anchor = (-9, "end") if x(peak_at) > WIDTH - 170 else (9, "start")
         parts.append(f'<circle class="peak" cx="{x(peak_at):.1f}" cy="{y(peak):.1f}" r="4"/>')
-        parts.append(
-            svg.text(
-                x(peak_at) + (-9 if near_end else 9),
-                y(peak) + 5,
-                f"peak {size(peak)}",
-                "end" if near_end else "start",
-                "note",
-            )
-        )
+        parts.append(svg.text(x(peak_at) + aside, y(peak) + 5, f"peak {size(peak)}", anchor, "note"))
     return svg.picture(WIDTH, HEIGHT, f"Memory over time, at most {size(peak)}", parts)
 
 
