@@ -1,4 +1,4 @@
-"""The straight way of one token gives what the modules give, and steps aside when it cannot or should not."""
+"""The step of a single token as one function gives what the modules give, and leaves to them what only they can do."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from tinytorch.attention import MultiHeadAttention
 from tinytorch.autograd import no_grad
-from tinytorch.kvcache import BlockPool, GrowingCache, PagedCache, SlidingWindowCache, enable_kv_cache
+from tinytorch.kvcache import BlockPool, GrowingCache, PagedCache, SlidingWindowCache, disable_kv_cache, enable_kv_cache
 from tinytorch.kvcache.fast_step import observed
-from tinytorch.layers import Dropout, Linear, Parameter, RMSNorm
-from tinytorch.tensor import KERNEL, Tensor, handling
-from tinytorch.transformer import GPT
+from tinytorch.layers import Dropout, LayerNorm, Linear, Parameter, RMSNorm, lower
+from tinytorch.tensor import KERNEL, Tensor, handling, primitive
+from tinytorch.transformer import GPT, FeedForward, PositionalEncoding, TransformerBlock
 
 from .models import FAMILIES, Spy, make, tokens
 
@@ -235,3 +236,110 @@ def test_generated_float32_tokens_are_the_same_both_ways() -> None:
     with Spy(model):
         model._kv_cache.reset()
         assert_array_equal(model.generate([1, 2, 3], 20, temperature=0).data, found.data)
+
+
+# What is replaced is used
+
+
+def twice(before: Any) -> Any:
+    def after(*args: Any, **kwargs: Any) -> Any:
+        out = before(*args, **kwargs)
+        return (out[0] * 2, *out[1:]) if isinstance(out, tuple) else out * 2
+
+    return after
+
+
+ON_INSTANCES = [
+    ("", "forward"), ("", "hidden"), ("", "logits"), ("", "next_logits"), ("", "positional.forward"),
+    ("blocks.0", "forward"), ("blocks.0", "norm1.forward"), ("blocks.0.attention", "forward"),
+    ("blocks.0.attention", "project"), ("blocks.0.attention", "attend"), ("blocks.0.attention", "merge"),
+    ("blocks.0.attention", "core"), ("blocks.0.feed_forward", "forward"), ("blocks.0.feed_forward", "up.forward"),
+]  # fmt: skip
+ON_CLASSES = [
+    (GPT, "forward"), (GPT, "hidden"), (GPT, "logits"), (GPT, "next_logits"), (TransformerBlock, "forward"),
+    (MultiHeadAttention, "project"), (MultiHeadAttention, "attend"), (MultiHeadAttention, "merge"),
+    (FeedForward, "forward"), (LayerNorm, "forward"), (Linear, "forward"), (PositionalEncoding, "forward"),
+]  # fmt: skip
+
+
+def all_next(model: GPT, ids: Any) -> Any:
+    with no_grad():
+        return [model.next_logits(ids[:, : t + 1]).data for t in range(ids.shape[1])]
+
+
+@pytest.mark.parametrize(("where", "name"), ON_INSTANCES)
+@pytest.mark.parametrize("when", ["before", "while enabled"])
+def test_what_is_replaced_on_an_instance_is_used(where: str, name: str, when: str) -> None:
+    model, ids = make(num_layers=2), tokens(1, 8)
+    path, _, name = (f"{where}.{name}" if where else name).rpartition(".")
+    owner = model.get_submodule(path)
+    plain = all_next(model, ids)
+    if when == "while enabled":
+        enable_kv_cache(model)
+        assert_allclose(all_next(model, ids), plain, rtol=0, atol=1e-10)
+        model._kv_cache.reset()
+        if name == "core":  # which is then set for good: the cached one around it is gone
+            return
+    setattr(owner, name, twice(getattr(owner, name)))
+    if when == "before":
+        wanted = all_next(model, ids)
+        enable_kv_cache(model)
+    found = all_next(model, ids)
+    if when == "while enabled":
+        disable_kv_cache(model)
+        if not path and name in ("forward", "next_logits"):  # the replacement holds the cached method, now idle
+            assert name in model.__dict__
+        wanted = all_next(model, ids)
+    assert_allclose(found, wanted, rtol=0, atol=1e-10)
+    assert np.abs(np.array(wanted) - np.array(plain)).max() > 1e-3
+
+
+@pytest.mark.parametrize(("cls", "name"), ON_CLASSES)
+def test_what_is_patched_on_a_class_is_used(cls: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, ids = make(num_layers=2), tokens(1, 8)
+    enable_kv_cache(model)
+    plain = all_next(model, ids)
+    model._kv_cache.reset()
+    monkeypatch.setattr(cls, name, twice(getattr(cls, name)))
+    found = all_next(model, ids)
+    disable_kv_cache(model)
+    assert_allclose(found, all_next(model, ids), rtol=0, atol=1e-10)
+    assert np.abs(np.array(found) - np.array(plain)).max() > 1e-3
+    monkeypatch.undo()
+    enable_kv_cache(model)
+    assert_allclose(all_next(model, ids), plain, rtol=0, atol=1e-10)
+    assert is_fast(model)
+
+
+def test_a_primitive_as_core_is_lowered_with_the_cache() -> None:
+    model, ids = make("grouped"), tokens(2, 9)
+    for block in model.blocks:
+        block.attention.core = uniform
+    with no_grad():
+        wanted = model(ids).data[:, 1:]
+    enable_kv_cache(model)
+    assert_allclose(logits_by_next(model, ids), wanted, rtol=0, atol=1e-10)
+    assert is_fast(model)
+
+
+@primitive
+def uniform(q: Any, k: Any, v: Any, mask: Any = None, /, causal: bool = False) -> Any:
+    """Attention with equal weights for all keys up to the query."""
+    T, S = q.shape[2], k.shape[2]
+    seen = np.tri(T, S, S - T)
+    return np.repeat(seen / seen.sum(axis=1, keepdims=True) @ v, q.shape[1] // v.shape[1], axis=1)
+
+
+def test_a_lowered_model_outside_of_a_step_leaves_the_cache_alone() -> None:
+    model, ids = make(), tokens(1, 5)
+    with no_grad():
+        wanted = model.blocks[0](Tensor(np.ones((1, 3, 16)), np.float64)).data
+    cache = enable_kv_cache(model)
+    assert lower(model) is None  # its forward continues the cache
+    function = lower(model.blocks[0])
+    assert function is not None
+    assert_array_equal(function(np.ones((1, 3, 16))), wanted)
+    with no_grad():
+        model.next_logits(ids)
+    assert_array_equal(function(np.ones((1, 3, 16))), wanted)
+    assert cache.seq_pos == 5

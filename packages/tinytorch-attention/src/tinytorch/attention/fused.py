@@ -45,9 +45,9 @@ def attention(
     """
     check_shapes("attention", q, k, v, mask, axes=4)
     scale = scale_for(q, scale)
-    dtype = np.result_type(q, k, v)
     if q.shape[2] == 1:
-        return attend_one(q, k, v, group_mask(mask, k.shape[1]), scale, dtype)
+        return attend_one(q, k, v, group_mask(mask, k.shape[1]), scale)
+    dtype = np.result_type(q, k, v)
     (B, H, T, _), (_, groups, S, Dv) = q.shape, v.shape
     queries, keys, values = group_heads(q, groups), k[:, :, None], v[:, :, None]  # (B, Hkv, G, T, D), (B, Hkv, 1, S, D)
     mask = group_mask(mask, groups)  # broadcasts to (B, Hkv, G, T, S)
@@ -69,9 +69,7 @@ def attention(
     return out, (tops, sums)
 
 
-def attend_one(
-    q: Array, k: Array, v: Array, mask: Array | None, scale: float, dtype: np.dtype[Any]
-) -> tuple[Array, Saved]:
+def attend_one(q: Array, k: Array, v: Array, mask: Array | None, scale: float) -> tuple[Array, Saved]:
     """The same for a single query, which sees all keys and needs no tiles: a token that is generated."""
     B, H, _, D = q.shape
     groups = k.shape[1]
@@ -82,7 +80,8 @@ def attend_one(
             weights += mask
         else:
             np.copyto(weights, -np.inf, where=~mask)
-    tops = np.maximum.reduce(weights, axis=-1, keepdims=True, initial=np.finfo(dtype).min)  # (B, Hkv, G, 1)
+    lowest = np.finfo(weights.dtype).min  # stands for the maximum where all is forbidden
+    tops = np.maximum.reduce(weights, axis=-1, keepdims=True, initial=lowest)  # (B, Hkv, G, 1)
     weights -= tops
     np.exp(weights, out=weights)
     sums = np.add.reduce(weights, axis=-1, keepdims=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from tinytorch.autograd.recording import recorder
 from tinytorch.layers import lower
+from tinytorch.layers.changes import rely_on
 from tinytorch.tensor import handlers
 from tinytorch.transformer import GPT
 
@@ -19,7 +20,8 @@ USUAL = GPT.next_logits
 
 def lower_next_logits(model: Any) -> Callable[..., Any] | None:
     """(ids, mask, positions, last_only) -> logits on arrays, where those of the last position are `next_logits`."""
-    usual = getattr(type(model), "next_logits", None) is USUAL and "next_logits" not in model.__dict__
+    rely_on({(type(model), "next_logits"): type(model).next_logits})
+    usual = type(model).next_logits is USUAL and "next_logits" not in model.__dict__
     return lower(model) if usual else None
 
 
