@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import operator
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -137,8 +138,8 @@ def test_numpys_functions_give_numpys_values(function: Callable[[Any], Any]) -> 
     assert result.shape == expected.shape
 
 
-def test_functions_without_a_counterpart_are_refused_by_name() -> None:
-    t = Tensor([1.0, 2.0])
+def test_functions_without_a_counterpart_are_refused_by_name_where_a_gradient_would_be_lost() -> None:
+    t = Tensor([1.0, 2.0], requires_grad=True)
     for wrong, name in (
         (lambda: np.linalg.svd(t), "linalg.svd"),
         (lambda: np.arcsinh(t), "arcsinh"),
@@ -298,3 +299,28 @@ def test_reading_a_gradient_where_none_can_arrive_warns() -> None:
     t.node = object()
     with pytest.warns(UserWarning, match=r"was computed, and gradients are kept in leaves only"):
         assert t.grad is None
+
+
+def test_functions_without_a_counterpart_are_computed_on_the_arrays_of_tensors_without_gradients(
+    tmp_path: Path,
+) -> None:
+    t = Tensor([2, 0, 2])
+    assert np.unique(t).tolist() == [0, 2]
+    assert [part.tolist() for part in np.unique(t, return_counts=True)] == [[0, 2], [1, 2]]
+    assert np.bincount(t).tolist() == np.bincount(t, minlength=3).tolist() == [1, 0, 2]
+    assert np.percentile(Tensor([1.0, 2.0, 3.0]), 50) == 2.0
+    assert np.atleast_1d(Tensor(3.0)).shape == (1,)
+    weights = Tensor([1.0, 2.0], requires_grad=True)
+    np.save(tmp_path / "w.npy", weights)
+    np.savez(tmp_path / "w.npz", w=weights)
+    assert np.load(tmp_path / "w.npy").tolist() == np.load(tmp_path / "w.npz")["w"].tolist() == [1.0, 2.0]
+
+
+def test_an_array_is_updated_in_place_by_a_tensor_without_gradients() -> None:
+    x = Tensor([1.0, 2.0])
+    array = x.data
+    x.data -= 0.5 * Tensor([2.0, 2.0])
+    array += Tensor([1.0, 1.0])
+    assert x.data is array and x.tolist() == [1.0, 2.0]
+    with pytest.raises(TypeError, match="out= with a tensor"):
+        array += Tensor([1.0, 1.0], requires_grad=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinytorch.tensor import Array, Tensor, alias, mutation, note_write
 from tinytorch.tensor.precision import widen
-from tinytorch.tensor.running import unwrap
+from tinytorch.tensor.running import as_input
 from tinytorch.tensor.tensor import wrap
 
 from .errors import GraphError
@@ -175,7 +175,7 @@ class Arrays:
         """The gradients of a node's inputs, by its rule."""
         inputs: list[Any] = []
         for arg in node.args or ():  # lists and foreign arrays too, as the forward saw them
-            inputs.append(arg._data if isinstance(arg, Tensor) else arg if type(arg) is Node else unwrap(arg))
+            inputs.append(arg._data if isinstance(arg, Tensor) else arg if type(arg) is Node else as_input(arg))
         out = node.out if node.rule.keeps_out else node
         if node.dtype.itemsize == 2 and node.primitive.upcast:
             gradient, out, *inputs = map(widen, (gradient, out, *inputs))
@@ -209,7 +209,7 @@ class Tensors:
         """The gradients of a node's inputs, by its rule; of a fused primitive through its readable composition."""
         if node.rule.composition is not None:
             return _through_composition(node, gradient, needs)
-        inputs = [arg if isinstance(arg, Tensor | Node) else unwrap(arg) for arg in node.args or ()]
+        inputs = [arg if isinstance(arg, Tensor | Node) else as_input(arg) for arg in node.args or ()]
         out: Any = node
         if node.rule.keeps_out:
             out = wrap(node.out)

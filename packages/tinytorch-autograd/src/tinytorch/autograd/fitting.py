@@ -8,7 +8,7 @@ import numpy as np
 
 import tinytorch.tensor as tt
 from tinytorch.tensor import Array
-from tinytorch.tensor.ops.indexing import plain
+from tinytorch.tensor.ops.indexing import unwrap_index
 
 from .errors import GraphError
 from .registry import Gradient
@@ -26,10 +26,10 @@ class Part:
         self.g, self.shape, self.index = g, shape, index
 
     def add_to(self, total: Array) -> None:
-        total[plain(self.index)] += self.g
+        total[unwrap_index(self.index)] += self.g
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return tt.unindex.forward(self.g, self.shape, self.index)
+        return tt.index_grad.forward(self.g, self.shape, self.index)
 
 
 def check_floating(name: str, home: Any) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from . import numpy_protocol
 from .dtypes import Array
 
 
@@ -68,12 +66,6 @@ class ArrayLike:
 
     def __dlpack_device__(self) -> tuple[Any, Any]:
         return self._data.__dlpack_device__()
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return numpy_protocol.ufunc(ufunc, method, inputs, kwargs)
-
-    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-        return numpy_protocol.function(function, args, kwargs)
 
     def __bool__(self) -> bool:
         if self._data.size != 1:

@@ -7,14 +7,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .dtypes import as_array, check_kept, checked, default_dtype, float16, float64
+from .dtypes import as_array, check_dtype, check_kept, default_dtype, float16, float64
 from .ops.shaping import as_shape
 from .tensor import Tensor
+
+__all__ = [
+    "arange", "default_generator", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "generator_for",
+    "linspace", "manual_seed", "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like", "randperm",
+    "zeros", "zeros_like",
+]  # fmt: skip
 
 DType = npt.DTypeLike | None
 
 
-def _made(array: Any, dtype: DType, requires_grad: bool) -> Tensor:
+def _make(array: Any, dtype: DType, requires_grad: bool) -> Tensor:
     return Tensor(array, dtype=dtype, requires_grad=requires_grad)
 
 
@@ -25,7 +31,7 @@ def zeros(*shape: Any, dtype: DType = None, requires_grad: bool = False) -> Tens
     ((2, 3), (2, 3))
     """
     dtype = dtype or default_dtype()
-    return _made(np.zeros(_shape("zeros", shape), dtype), dtype, requires_grad)
+    return _make(np.zeros(_shape("zeros", shape), dtype), dtype, requires_grad)
 
 
 def ones(*shape: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
@@ -35,7 +41,7 @@ def ones(*shape: Any, dtype: DType = None, requires_grad: bool = False) -> Tenso
     (2, 3)
     """
     dtype = dtype or default_dtype()
-    return _made(np.ones(_shape("ones", shape), dtype), dtype, requires_grad)
+    return _make(np.ones(_shape("ones", shape), dtype), dtype, requires_grad)
 
 
 def full(shape: Any, value: float, dtype: DType = None, requires_grad: bool = False) -> Tensor:
@@ -49,14 +55,14 @@ def full(shape: Any, value: float, dtype: DType = None, requires_grad: bool = Fa
     """
     sizes = _shape("full", (shape,))
     if dtype is not None:
-        check_kept("full", value, checked("full", dtype))
-    return _made(np.full(sizes, as_array(value, dtype)), dtype, requires_grad)
+        check_kept("full", value, check_dtype("full", dtype))
+    return _make(np.full(sizes, as_array(value, dtype)), dtype, requires_grad)
 
 
 def empty(*shape: Any, dtype: DType = None) -> Tensor:
     """Memory of a shape with whatever is in it."""
     dtype = dtype or default_dtype()
-    return _made(np.empty(_shape("empty", shape), dtype), dtype, False)
+    return _make(np.empty(_shape("empty", shape), dtype), dtype, False)
 
 
 def eye(n: int, m: int | None = None, dtype: DType = None, requires_grad: bool = False) -> Tensor:
@@ -68,7 +74,7 @@ def eye(n: int, m: int | None = None, dtype: DType = None, requires_grad: bool =
     """
     dtype = dtype or default_dtype()
     rows, columns = _shape("eye", (n, n if m is None else m))
-    return _made(np.eye(rows, columns, dtype=dtype), dtype, requires_grad)
+    return _make(np.eye(rows, columns, dtype=dtype), dtype, requires_grad)
 
 
 def arange(
@@ -84,8 +90,8 @@ def arange(
     start, stop = (0, start) if stop is None else (start, stop)
     values = np.arange(start, stop, step)
     if dtype is not None:
-        check_kept("arange", values, checked("arange", dtype))
-    return _made(values, dtype, requires_grad)
+        check_kept("arange", values, check_dtype("arange", dtype))
+    return _make(values, dtype, requires_grad)
 
 
 def linspace(start: float, stop: float, num: int, dtype: DType = None, requires_grad: bool = False) -> Tensor:
@@ -94,7 +100,7 @@ def linspace(start: float, stop: float, num: int, dtype: DType = None, requires_
     >>> linspace(0, 1, 5)
     Tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
     """
-    return _made(np.linspace(start, stop, _shape("linspace", (num,))[0]), dtype, requires_grad)
+    return _make(np.linspace(start, stop, _shape("linspace", (num,))[0]), dtype, requires_grad)
 
 
 def zeros_like(x: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
@@ -188,7 +194,7 @@ def rand(
     drawn = source.random(sizes, dtype=_drawable("rand", dtype))
     if dtype == float16:
         drawn = np.floor(drawn * 2048) / 2048  # rounding to float16 would make 1 of what is just below
-    return _made(drawn, dtype, requires_grad)
+    return _make(drawn, dtype, requires_grad)
 
 
 def randn(
@@ -203,7 +209,7 @@ def randn(
     dtype = np.dtype(dtype or default_dtype())
     sizes, source = _shape("randn", shape), generator_for("randn", generator)
     drawn = source.standard_normal(sizes, dtype=_drawable("randn", dtype))
-    return _made(drawn, dtype, requires_grad)
+    return _make(drawn, dtype, requires_grad)
 
 
 def rand_like(
@@ -233,7 +239,7 @@ def randint(
     if high <= low:
         raise ValueError(f"randint: no integers from {low} to {high} - 1; high must be above low")
     if dtype is not None:
-        check_kept("randint", [low, high - 1], checked("randint", dtype))
+        check_kept("randint", [low, high - 1], check_dtype("randint", dtype))
     return Tensor(generator_for("randint", generator).integers(low, high, _shape("randint", (shape,))), dtype)
 
 

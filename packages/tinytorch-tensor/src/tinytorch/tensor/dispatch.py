@@ -18,7 +18,7 @@ from numpy import ndarray
 
 from . import dtypes, precision
 from .dtypes import Array
-from .running import Result, explained, run1, run2, run_any, run_fused, settle
+from .running import Result, explain_error, run1, run2, run_any, run_fused, settle
 from .tensor import Tensor, wrap
 
 KERNEL = 0
@@ -95,7 +95,7 @@ class Primitive:
         try:
             result: Result = self.run(self, args, params) if _outermost is None else _outermost(self, args, params)
         except (ValueError, TypeError, IndexError) as error:
-            better = explained(self, error, args, params)
+            better = explain_error(self, error, args, params)
             if better is error:
                 raise
             raise better from None
@@ -124,7 +124,7 @@ class Primitive:
             try:
                 out = forward(*arrays, **params)
             except (ValueError, TypeError, IndexError) as error:
-                better = explained(self, error, arrays, params)
+                better = explain_error(self, error, arrays, params)
                 if better is error:
                     raise
                 raise better from None

@@ -71,7 +71,7 @@ def as_array(data: Any, dtype: npt.DTypeLike | None = None) -> Array:
     """
     array = as_numbers(data)
     if dtype is not None:
-        wanted = checked("Tensor", dtype)
+        wanted = check_dtype("Tensor", dtype)
         if wanted.kind in "iu" and array.dtype.kind in "iu" and not isinstance(data, np.ndarray):
             check_kept("Tensor", array, wanted)
         return array.astype(wanted, copy=False)
@@ -108,7 +108,7 @@ def _holds_arrays(data: Any) -> bool:
     return isinstance(data, list | tuple) and any(hasattr(item, "__array__") for item in data)
 
 
-def checked(name: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
+def check_dtype(name: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
     """`dtype` as NumPy's, when it is one of numbers or booleans. Raises TypeError for any other, None included."""
     try:
         wanted = None if dtype is None else np.dtype(dtype)

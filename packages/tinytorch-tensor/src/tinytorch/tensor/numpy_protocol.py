@@ -1,6 +1,6 @@
 """NumPy's own functions on tensors: `np.exp(t)` is `exp(t)`, goes through dispatch and is a tensor.
 
-A function that has no counterpart is refused by name: computing it on the bare array would lose gradients in silence.
+A function that has no counterpart is computed on the arrays, and refused by name where that would lose a gradient.
 `numpy_table.py` says what stands for what.
 """
 
@@ -11,15 +11,17 @@ from typing import Any
 
 import numpy as np
 
-UFUNCS: dict[np.ufunc, Callable[..., Any]] = {}
-REDUCTIONS: dict[np.ufunc, Callable[..., Any]] = {}  # np.add.reduce and its like
-FUNCTIONS: dict[Any, Callable[..., Any]] = {}
+from .numpy_table import CONSTANT, FUNCTIONS, REDUCTIONS, UFUNCS, on_arrays
+from .tensor import Tensor
 
 
-def ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Answer `np.exp(t)`, `np.add(t, u)`, `np.add.reduce(t, axis)`."""
-    if method == "__call__" and not kwargs and ufunc in UFUNCS:
-        return UFUNCS[ufunc](*inputs)
+def ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    """Answer `np.exp(t)`, `np.add(t, u)`, `np.add.reduce(t, axis)`, and `array += t`."""
+    if method == "__call__" and ufunc in UFUNCS:
+        if not kwargs:
+            return UFUNCS[ufunc](*inputs)
+        if kwargs.keys() == {"out"} and not _requires_grad((inputs, kwargs)) and type(kwargs["out"][0]) is np.ndarray:
+            return on_arrays(ufunc, inputs, kwargs)
     if method == "reduce" and ufunc in REDUCTIONS and kwargs.keys() <= {"axis", "keepdims"}:
         axis = inputs[1] if len(inputs) > 1 else kwargs.get("axis", 0)
         return REDUCTIONS[ufunc](inputs[0], axis=axis, keepdims=kwargs.get("keepdims", False))
@@ -32,11 +34,13 @@ def ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[st
     raise TypeError(f"{what}{extra} has no form for tensors; compute on t.data if no gradient is wanted")
 
 
-def function(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def function(self: Tensor, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
     """Answer `np.sum(t)`, `np.concatenate([t, u])` and the like."""
     if function not in FUNCTIONS:
+        if function in CONSTANT or not _requires_grad((args, kwargs)):
+            return on_arrays(function, args, kwargs)
         name = f"{getattr(function, '__module__', 'numpy')}.{function.__name__}".replace("numpy", "np", 1)
-        raise TypeError(f"{name} has no form for tensors; compute on t.data if no gradient is wanted")
+        raise TypeError(f"{name} has no form for tensors that require gradients; compute on t.data if none is wanted")
     try:
         return FUNCTIONS[function](*args, **kwargs)
     except TypeError as error:
@@ -46,3 +50,14 @@ def function(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         raise TypeError(
             f"np.{function.__name__}: {wrong} for tensors; compute on t.data if no gradient is wanted"
         ) from None
+
+
+def _requires_grad(x: Any) -> bool:
+    """Whether a tensor in x, however deep, requires gradients."""
+    if isinstance(x, list | tuple | dict):
+        return any(map(_requires_grad, x.values() if isinstance(x, dict) else x))
+    return isinstance(x, Tensor) and x.requires_grad
+
+
+Tensor.__array_ufunc__ = ufunc  # type: ignore[attr-defined]
+Tensor.__array_function__ = function  # type: ignore[attr-defined]

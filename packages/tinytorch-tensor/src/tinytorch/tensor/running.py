@@ -97,10 +97,10 @@ def input_of(primitive: Primitive, place: int, arg: Any) -> Any:
     if arg is None and place < len(primitive.inputs) - len(primitive.defaults):
         name = primitive.inputs[place]
         raise TypeError(f"{primitive.name}: {name} is None; it must be a tensor, an array or a number")
-    return unwrap(arg)
+    return as_input(arg)
 
 
-def unwrap(arg: Any) -> Any:
+def as_input(arg: Any) -> Any:
     """An input as forwards see it: an array, a Python scalar or None."""
     if isinstance(arg, Tensor):
         return arg._data
@@ -124,7 +124,7 @@ def settle(primitive: Primitive, out: Array, args: Args, params: Params) -> Arra
     floats = [arg._data.dtype for arg in args if isinstance(arg, Tensor) and arg._data.dtype.kind == "f"]
     wanted = np.result_type(*floats) if floats else default_dtype()
     if not floats and out.itemsize < wanted.itemsize and not primitive.fused:
-        inputs = [unwrap(arg) for arg in args]
+        inputs = [as_input(arg) for arg in args]
         if not any(isinstance(x, ndarray) and x.dtype.kind == "f" for x in inputs):
             # of narrow integers NumPy computes functions in half precision: once more, with all digits
             wide = [x.astype(wanted) if isinstance(x, ndarray) else x for x in inputs]
@@ -132,11 +132,11 @@ def settle(primitive: Primitive, out: Array, args: Args, params: Params) -> Arra
     return out.astype(wanted, copy=False)
 
 
-def explained(primitive: Primitive, error: Exception, args: Args, params: Params) -> Exception:
+def explain_error(primitive: Primitive, error: Exception, args: Args, params: Params) -> Exception:
     """An error of a forward as its user should see it: the primitive's own words, or a note of what was computed."""
     if str(error).startswith(f"{primitive.name}: "):
         return error
-    better = primitive.explain and primitive.explain(error, *map(unwrap, args), **params)
+    better = primitive.explain and primitive.explain(error, *map(as_input, args), **params)
     if better is None and not re.match(r"\w+: ", str(error)):  # which would say already what was called
         shown = [f"{arg.shape} {arg.dtype}" if hasattr(arg, "dtype") else repr(arg)[:40] for arg in args]
         error.add_note(f"while computing {primitive.name}({', '.join(shown)})")

@@ -151,6 +151,11 @@ def rebind(tensor: Tensor, array: Any) -> None:
     note_write(tensor._data)
 
 
+def unwrap(x: Any) -> Any:
+    """The array inside a tensor; anything else as it is."""
+    return x._data if isinstance(x, Tensor) else x
+
+
 def array_of(data: Any) -> Array:
     """The array inside a tensor; anything else as the array that NumPy makes of it. Shares memory where it can.
 

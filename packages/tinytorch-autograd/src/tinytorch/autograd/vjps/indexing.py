@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 
 import tinytorch.tensor as tt
-from tinytorch.tensor.ops.indexing import is_basic, plain
+from tinytorch.tensor.ops.indexing import is_basic, unwrap_index
 
 from ..fitting import Part
 from ..registry import Gradient, defconst, defrefused, defvjp
 
 
 def _getitem(g: Gradient, out: Gradient, x: Any, index: Any) -> Gradient:
-    if isinstance(g, np.ndarray) and is_basic(plain(index)):
+    if isinstance(g, np.ndarray) and is_basic(unwrap_index(index)):
         return Part(g, x.shape, index)
-    return tt.unindex.lift(g, shape=x.shape, index=index)
+    return tt.index_grad.lift(g, shape=x.shape, index=index)
 
 
 defvjp(tt.getitem, _getitem, keep=("params",), new=True)
-defvjp(tt.unindex, lambda g, out, x, shape, index: tt.getitem.lift(g, index=index), keep=("params",))
+defvjp(tt.index_grad, lambda g, out, x, shape, index: tt.getitem.lift(g, index=index), keep=("params",))
 defvjp(
     tt.gather,
     lambda g, out, x, index, axis: tt.scatter_add.lift(np.zeros_like(x), index, g, axis=axis),

@@ -52,7 +52,7 @@ def _einsum(g: Gradient, out: Gradient, *operands: Any, spec: str) -> list[Gradi
         ones = [(letter, np.ones(sizes[letter], g.dtype)) for letter in sorted(set(target) - known)]
         factors = [(result, g), *others, *extras, *ones]
         names = ",".join(name for name, _ in factors)
-        gradients.append(tt.einsum_of.lift(*(factor for _, factor in factors), spec=f"{names}->{target}"))
+        gradients.append(tt.contract.lift(*(factor for _, factor in factors), spec=f"{names}->{target}"))
     return gradients
 
 
@@ -70,4 +70,4 @@ def _distinct(term: str, sizes: dict[str, int], dtype: Any) -> tuple[str, list[t
 
 
 defvjp(tt.matmul, _left, _right, keep=("inputs",), new=True)
-defvjp(tt.einsum_of, jointly=_einsum, keep=("inputs",))
+defvjp(tt.contract, jointly=_einsum, keep=("inputs",))

@@ -31,7 +31,7 @@ def _repeat(g: Gradient, out: Gradient, x: Any, repeats: Any, axis: int | None =
         side_by_side = np.reshape(g, (*shape[: axis + 1], int(times[0]), *shape[axis + 1 :]))
         return np.reshape(np.sum(side_by_side, axis=axis + 1), x.shape)
     places = np.repeat(np.arange(shape[axis]), times)
-    total = tt.unindex.lift(g, shape=shape, index=(slice(None),) * axis + (places,))
+    total = tt.index_grad.lift(g, shape=shape, index=(slice(None),) * axis + (places,))
     return np.reshape(total, x.shape)
 
 
@@ -54,4 +54,4 @@ defvjp(tt.repeat, _repeat, keep=("params",))
 defvjp(tt.pad, _pad, keep=SHAPES)
 defvjp(tt.tril, lambda g, out, x, diagonal=0: np.tril(g, diagonal), keep=SHAPES)
 defvjp(tt.triu, lambda g, out, x, diagonal=0: np.triu(g, diagonal), keep=SHAPES)
-defvjp(tt.concat_parts, jointly=_concat, keep=SHAPES)
+defvjp(tt.concatenate, jointly=_concat, keep=SHAPES)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch.autograd import defvjp
-from tinytorch.tensor import Array, Tensor, primitive, unindex
+from tinytorch.tensor import Array, Tensor, index_grad, primitive
 
 from ..checks import row
 
@@ -51,7 +51,7 @@ def _backward(
     indices: Array,
     padding_idx: int | None = None,
 ) -> tuple[Array, None]:
-    dweight = unindex.forward(g, shape=weight.shape, index=indices)
+    dweight = index_grad.forward(g, shape=weight.shape, index=indices)
     if padding_idx is not None:
         dweight[padding_idx] = 0
     return dweight, None

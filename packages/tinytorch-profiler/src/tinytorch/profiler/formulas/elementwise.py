@@ -15,10 +15,10 @@ from .products import pairs
 PER_OUTPUT: dict[tuple[int, ...], tuple[Primitive | str, ...]] = {
     (0,): (
         tt.alias, tt.all, tt.any, tt.argmax, tt.argmin, tt.argsort, tt.argwhere, tt.astype, tt.bitwise_and,
-        tt.bitwise_or, tt.bitwise_xor, tt.broadcast_to, tt.concat_parts, tt.copy, tt.equal, tt.flip, tt.greater,
+        tt.bitwise_or, tt.bitwise_xor, tt.broadcast_to, tt.concatenate, tt.copy, tt.equal, tt.flip, tt.greater,
         tt.greater_equal, tt.invert, tt.isfinite, tt.isinf, tt.isnan, tt.less, tt.less_equal, tt.logical_and,
-        tt.logical_not, tt.logical_or, tt.logical_xor, tt.median_indices, tt.not_equal, tt.pad, tt.permute, tt.reshape,
-        tt.roll, tt.setitem, tt.topk_indices, tt.tril, tt.triu, tt.where, "split_heads", "merge_heads",
+        tt.logical_not, tt.logical_or, tt.logical_xor, tt.argmedian, tt.not_equal, tt.pad, tt.permute, tt.reshape,
+        tt.roll, tt.setitem, tt.argtopk, tt.tril, tt.triu, tt.where, "split_heads", "merge_heads",
     ),
     (1, 0): (tt.sign, tt.floor, tt.ceil, tt.round),
     (1, 1): (tt.negative, tt.exp, tt.log, F.relu, F.leaky_relu),
@@ -103,7 +103,7 @@ for biased in (F.linear, "conv2d"):
 
 for reading in (tt.getitem, tt.gather, tt.repeat, F.embedding):  # backward adds the gradients up where they came from
     flops_of(reading, lambda needs, out, *rest, **params: out.size, elementwise=True)(lambda out, *rest, **params: 0)
-flops_of(tt.unindex, lambda needs, out, g, **params: 0, elementwise=True)(lambda out, g, **params: g.size)
+flops_of(tt.index_grad, lambda needs, out, g, **params: 0, elementwise=True)(lambda out, g, **params: g.size)
 flops_of(tt.scatter_add, lambda needs, *shapes, **params: 0, elementwise=True)(
     lambda out, x, index, source, **params: source.size
 )

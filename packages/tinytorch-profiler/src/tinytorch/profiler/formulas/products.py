@@ -64,7 +64,7 @@ def _contraction(terms: list[str], result: str, sizes: dict[str, int]) -> int:
     return flops
 
 
-flops_of(tt.einsum_of, _einsum_backward)(_einsum)
+flops_of(tt.contract, _einsum_backward)(_einsum)
 
 
 def _conv2d(out: Shaped, x: Shaped, weight: Shaped, *rest: Any, **params: Any) -> int:

@@ -1,95 +1,24 @@
 """Every operation on tensors, by family."""
 
-from .diagonals import diag, diagonal, trace, tril, triu
-from .elementwise import (
-    abs,
-    add,
-    alias,
-    arccos,
-    arcsin,
-    arctan,
-    arctan2,
-    astype,
-    bitwise_and,
-    bitwise_or,
-    bitwise_xor,
-    ceil,
-    clip,
-    copy,
-    cos,
-    cosh,
-    divide,
-    equal,
-    exp,
-    expm1,
-    floor,
-    floor_divide,
-    greater,
-    greater_equal,
-    invert,
-    isfinite,
-    isinf,
-    isnan,
-    less,
-    less_equal,
-    log,
-    log1p,
-    log2,
-    log10,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
-    maximum,
-    minimum,
-    multiply,
-    negative,
-    not_equal,
-    power,
-    reciprocal,
-    remainder,
-    round,
-    sign,
-    sin,
-    sinh,
-    sqrt,
-    square,
-    subtract,
-    tan,
-    tanh,
-    where,
-)
-from .indexing import argwhere, gather, getitem, masked_fill, nonzero, scatter_add, setitem, take, unindex
-from .joining import chunk, concat, concat_parts, split, stack, unbind
-from .products import einsum, einsum_of, matmul, outer
-from .reductions import all, any, argmax, argmin, cumprod, cumsum, logsumexp, max, mean, min, norm, prod, std, sum, var
-from .repeating import repeat, roll, tile
-from .shaping import (
-    broadcast_to,
-    expand,
-    flatten,
-    flip,
-    moveaxis,
-    pad,
-    permute,
-    reshape,
-    squeeze,
-    swapaxes,
-    transpose,
-    unsqueeze,
-)
-from .sorting import argsort, median, median_indices, sort, topk, topk_indices
+from . import diagonals, elementwise, indexing, joining, products, reductions, repeating, shaping, sorting
+from .diagonals import *  # noqa: F403
+from .elementwise import *  # noqa: F403
+from .indexing import *  # noqa: F403
+from .joining import *  # noqa: F403
+from .products import *  # noqa: F403
+from .reductions import *  # noqa: F403
+from .repeating import *  # noqa: F403
+from .shaping import *  # noqa: F403
+from .sorting import *  # noqa: F403
 
 __all__ = [
-    "abs", "add", "alias", "all", "any", "arccos", "arcsin", "arctan", "arctan2", "argmax", "argmin", "argsort",
-    "argwhere", "astype", "bitwise_and", "bitwise_or", "bitwise_xor", "broadcast_to", "ceil", "chunk", "clip",
-    "concat", "concat_parts", "copy", "cos", "cosh", "cumprod", "cumsum", "diag", "diagonal", "divide", "einsum",
-    "einsum_of", "equal", "exp", "expand", "expm1", "flatten", "flip", "floor", "floor_divide", "gather", "getitem",
-    "greater", "greater_equal", "invert", "isfinite", "isinf", "isnan", "less", "less_equal", "log", "log10", "log1p",
-    "log2", "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "masked_fill", "matmul", "max",
-    "maximum", "mean", "median", "median_indices", "min", "minimum", "moveaxis", "multiply", "negative", "nonzero",
-    "norm", "not_equal", "outer", "pad", "permute", "power", "prod", "reciprocal", "remainder", "repeat", "reshape",
-    "roll", "round", "scatter_add", "setitem", "sign", "sin", "sinh", "sort", "split", "sqrt", "square", "squeeze",
-    "stack", "std", "subtract", "sum", "swapaxes", "take", "tan", "tanh", "tile", "topk", "topk_indices", "trace",
-    "transpose", "tril", "triu", "unbind", "unindex", "unsqueeze", "var", "where",
-]  # fmt: skip
+    *diagonals.__all__,
+    *elementwise.__all__,
+    *indexing.__all__,
+    *joining.__all__,
+    *products.__all__,
+    *reductions.__all__,
+    *repeating.__all__,
+    *shaping.__all__,
+    *sorting.__all__,
+]

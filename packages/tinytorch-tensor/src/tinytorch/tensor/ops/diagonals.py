@@ -9,9 +9,11 @@ import numpy as np
 from ..dispatch import primitive
 from ..dtypes import Array
 from ..tensor import Tensor
-from .indexing import getitem, unindex
-from .reductions import normal_axis, sum
+from .indexing import getitem, index_grad
+from .reductions import normalize_axis, sum
 from .shaping import moveaxis
+
+__all__ = ["diag", "diagonal", "trace", "tril", "triu"]
 
 
 @primitive
@@ -45,7 +47,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     (Tensor([1, 4]), Tensor([2]))
     """
     check_diagonal("diagonal", offset)
-    first, second = normal_axis("diagonal", x, axis1), normal_axis("diagonal", x, axis2)
+    first, second = normalize_axis("diagonal", x, axis1), normalize_axis("diagonal", x, axis2)
     if first == second:
         raise ValueError(
             f"diagonal: axis {axis1} and {axis2} of shape {np.shape(x)}; a diagonal needs two different axes"
@@ -73,7 +75,7 @@ def diag(x: Any, diagonal: int = 0) -> Tensor:
     if np.ndim(x) != 1:
         raise ValueError(f"diag: shape {np.shape(x)}; a vector or a matrix is needed, diagonal() takes stacks of them")
     n = len(x) + abs(diagonal)
-    return unindex(x, shape=(n, n), index=places(n, n, diagonal))
+    return index_grad(x, shape=(n, n), index=places(n, n, diagonal))
 
 
 _diagonal = diagonal  # which the parameter of diag() hides

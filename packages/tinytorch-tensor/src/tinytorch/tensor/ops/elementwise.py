@@ -8,8 +8,17 @@ from typing import Any
 import numpy as np
 
 from ..dispatch import Primitive, declare, primitive
-from ..dtypes import Array, checked
+from ..dtypes import Array, check_dtype
 from ..tensor import Tensor
+
+__all__ = [
+    "abs", "add", "alias", "arccos", "arcsin", "arctan", "arctan2", "astype", "bitwise_and", "bitwise_or",
+    "bitwise_xor", "ceil", "clip", "copy", "cos", "cosh", "divide", "equal", "exp", "expm1", "floor", "floor_divide",
+    "greater", "greater_equal", "invert", "isfinite", "isinf", "isnan", "less", "less_equal", "log", "log10", "log1p",
+    "log2", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum", "multiply", "negative",
+    "not_equal", "power", "reciprocal", "remainder", "round", "sign", "sin", "sinh", "sqrt", "square", "subtract",
+    "tan", "tanh", "where",
+]  # fmt: skip
 
 
 def explain(name: str) -> Callable[..., Exception | None]:
@@ -147,7 +156,7 @@ def round(x: Any, /, decimals: int = 0) -> Array:
 @primitive
 def astype(x: Array, /, dtype: np.dtype[Any] = np.dtype(np.float32)) -> Array:  # noqa: B008
     """x in another dtype."""
-    return x.astype(checked("astype", dtype))
+    return x.astype(check_dtype("astype", dtype))
 
 
 @primitive

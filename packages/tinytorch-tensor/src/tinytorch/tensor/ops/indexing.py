@@ -9,17 +9,19 @@ import numpy as np
 from ..dispatch import primitive
 from ..dtypes import Array, check_kept
 from ..mutation import note_write
-from ..tensor import Tensor
+from ..tensor import Tensor, unwrap
 from .elementwise import where
-from .reductions import axis_error, normal_axis
+from .reductions import axis_error, normalize_axis
 from .shaping import flatten
 
+__all__ = ["argwhere", "gather", "getitem", "index_grad", "masked_fill", "nonzero", "scatter_add", "setitem", "take"]
 
-def plain(index: Any) -> Any:
+
+def unwrap_index(index: Any) -> Any:
     """An index as NumPy wants it: tensors in it become arrays, lists stay what they are."""
     if isinstance(index, tuple):
-        return tuple(plain(part) for part in index)
-    return index._data if isinstance(index, Tensor) else index
+        return tuple(unwrap_index(part) for part in index)
+    return unwrap(index)
 
 
 def is_basic(index: Any) -> bool:
@@ -45,15 +47,15 @@ def _index_error(name: str, x: Array, index: Any, error: Exception) -> Exception
 def getitem(x: Array, /, index: Any) -> Array:
     """x[index], basic (a view) or advanced (a copy), as in NumPy."""
     try:
-        return np.asarray(x[plain(index)])
+        return np.asarray(x[unwrap_index(index)])
     except (IndexError, TypeError, ValueError) as error:
         raise _index_error("getitem", x, index, error) from None
 
 
 @primitive(upcast=True)
-def unindex(g: Array, /, shape: tuple[int, ...], index: Any) -> Array:
+def index_grad(g: Array, /, shape: tuple[int, ...], index: Any) -> Array:
     """Zeros of `shape` with `g` added at `index`: what `getitem` took, put back; elements taken twice are summed."""
-    index = plain(index)
+    index = unwrap_index(index)
     out = np.zeros(shape, g.dtype)
     *before, last = index if isinstance(index, tuple) and index else (index,)
     if is_basic(index) or (isinstance(index, np.ndarray) and index.dtype.kind == "b"):  # no element is taken twice
@@ -100,8 +102,8 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
         if chosen.size:
             raise TypeError(f"take: indices of dtype {chosen.dtype}; they must be integers, and x[mask] takes a mask")
         chosen = chosen.astype(np.int64)
-    place = normal_axis("take", x, axis)
-    _check_range("take", plain(chosen), np.shape(x)[place], axis)
+    place = normalize_axis("take", x, axis)
+    _check_range("take", unwrap_index(chosen), np.shape(x)[place], axis)
     return getitem(x, index=(slice(None),) * place + (chosen,))
 
 
@@ -114,13 +116,13 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
     >>> masked_fill(Tensor([1.0, 2.0]), Tensor([True, False]), float("-inf"))
     Tensor([-inf,   2.])
     """
-    kind = np.asarray(plain(mask)).dtype
+    kind = np.asarray(unwrap_index(mask)).dtype
     if kind.kind == "f":
         raise TypeError(f"masked_fill: a mask of dtype {kind}; it is boolean, true where the value goes: mask != 0")
     if value is None:
         raise TypeError("masked_fill: the value is None; it is a number")
     x = x if isinstance(x, Tensor) else Tensor(x)
-    check_kept("masked_fill", plain(value), x.dtype)
+    check_kept("masked_fill", unwrap_index(value), x.dtype)
     if not isinstance(value, Tensor):
         value = Tensor(value, x.dtype)
     return where(mask, value if value.dtype == x.dtype else value.astype(x.dtype), x)
@@ -156,11 +158,11 @@ def setitem(x: Array, value: Any, /, index: Any) -> Array:
         raise ValueError(f"setitem: this tensor of shape {x.shape} is a read-only view; write to a .copy() of it")
     check_kept("setitem", value, x.dtype)
     try:
-        x[plain(index)] = value
+        x[unwrap_index(index)] = value
     except (IndexError, TypeError) as error:
         raise _index_error("setitem", x, index, error) from None
     except ValueError:
-        place = x[plain(index)].shape
+        place = x[unwrap_index(index)].shape
         raise ValueError(f"setitem: a value of shape {np.shape(value)} does not fit a place of shape {place}") from None
     note_write(x)
     return x

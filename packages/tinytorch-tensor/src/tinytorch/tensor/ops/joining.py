@@ -10,12 +10,14 @@ from numpy.exceptions import AxisError
 from ..dispatch import primitive
 from ..dtypes import Array
 from ..tensor import Tensor
-from .reductions import axis_error, normal_axis
+from .reductions import axis_error, normalize_axis
 from .shaping import as_shape, flatten, unsqueeze
+
+__all__ = ["chunk", "concat", "concatenate", "split", "stack", "unbind"]
 
 
 @primitive
-def concat_parts(*parts: Any, axis: int = 0) -> Array:
+def concatenate(*parts: Any, axis: int = 0) -> Array:
     """What `concat` does with its list, as a primitive of any number of inputs."""
     try:
         return np.concatenate(parts, axis=axis)
@@ -34,23 +36,23 @@ def concat(tensors: Any, axis: int | None = 0) -> Tensor:
     >>> concat([Tensor([1, 2]), Tensor([3])])
     Tensor([1, 2, 3])
     """
-    parts = _several("concat", tensors)
+    parts = _to_list("concat", tensors)
     if axis is None:
-        return concat_parts(*(flatten(part) for part in parts), axis=0)
-    return concat_parts(*parts, axis=axis)
+        return concatenate(*(flatten(part) for part in parts), axis=0)
+    return concatenate(*parts, axis=axis)
 
 
 def stack(tensors: Any, axis: int = 0) -> Tensor:
     """The tensors side by side along a new axis `axis`. Raises ValueError when their shapes differ."""
-    parts = _several("stack", tensors)
+    parts = _to_list("stack", tensors)
     shapes = {np.shape(part) for part in parts}
     if len(shapes) != 1:
         raise ValueError(f"stack: shapes {sorted(shapes)}; there must be one shape, the same for all")
-    place = normal_axis("stack", parts[0], axis, extra=1)
-    return concat_parts(*(unsqueeze(part, place) for part in parts), axis=place)
+    place = normalize_axis("stack", parts[0], axis, extra=1)
+    return concatenate(*(unsqueeze(part, place) for part in parts), axis=place)
 
 
-def _several(name: str, tensors: Any) -> list[Any]:
+def _to_list(name: str, tensors: Any) -> list[Any]:
     try:
         return list(tensors)
     except TypeError:
@@ -64,7 +66,7 @@ def split(x: Any, sizes: Any, axis: int = 0) -> tuple[Tensor, ...]:
     >>> split(Tensor([1, 2, 3]), 2)
     (Tensor([1, 2]), Tensor([3]))
     """
-    place = normal_axis("split", x, axis)
+    place = normalize_axis("split", x, axis)
     total = np.shape(x)[place]
     if isinstance(sizes, bool | float | str | np.floating):
         raise TypeError(f"split: pieces of {sizes!r}; give the size of all pieces, an int, or a list of their sizes")
@@ -90,7 +92,7 @@ def chunk(x: Any, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
     >>> chunk(Tensor([1, 2, 3]), 2)
     (Tensor([1, 2]), Tensor([3]))
     """
-    n = np.shape(x)[normal_axis("chunk", x, axis)]
+    n = np.shape(x)[normalize_axis("chunk", x, axis)]
     if isinstance(chunks, bool) or not hasattr(chunks, "__index__"):
         raise TypeError(f"chunk: {chunks!r} pieces; it is an int, how many to cut")
     if chunks < 1:
@@ -104,6 +106,6 @@ def unbind(x: Any, axis: int = 0) -> tuple[Tensor, ...]:
     >>> unbind(Tensor([[1, 2], [3, 4]]), axis=1)
     (Tensor([1, 3]), Tensor([2, 4]))
     """
-    before = (slice(None),) * normal_axis("unbind", x, axis)
+    before = (slice(None),) * normalize_axis("unbind", x, axis)
     x = x if isinstance(x, Tensor) else Tensor(x)
     return tuple(x[(*before, place)] for place in range(x.shape[len(before)]))

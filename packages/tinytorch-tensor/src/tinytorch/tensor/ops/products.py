@@ -14,6 +14,8 @@ from ..tensor import Tensor
 from .elementwise import multiply
 from .shaping import broadcast_to, reshape
 
+__all__ = ["contract", "einsum", "matmul", "outer"]
+
 
 @primitive(upcast=True)
 def matmul(x: Array, y: Array, /) -> Array:
@@ -51,7 +53,7 @@ def outer(x: Any, y: Any) -> Tensor:
 
 
 @primitive(upcast=True)
-def einsum_of(*operands: Array, spec: str) -> Array:
+def contract(*operands: Array, spec: str) -> Array:
     """What `einsum` does once every axis has a letter, as a primitive of any number of inputs."""
     try:
         return np.einsum(spec, *operands, optimize=len(operands) > 1)
@@ -70,11 +72,11 @@ def einsum(spec: str, *operands: Any) -> Tensor:
         raise TypeError(
             f"einsum: the first argument is a {type(spec).__name__}; it names the axes, such as 'ij,jk->ik'"
         )
-    spec = explicit(spec, [np.ndim(operand) for operand in operands])
-    return einsum_of(*stretched(spec, operands), spec=spec)
+    spec = name_axes(spec, [np.ndim(operand) for operand in operands])
+    return contract(*stretch(spec, operands), spec=spec)
 
 
-def stretched(spec: str, operands: tuple[Any, ...]) -> Iterator[Any]:
+def stretch(spec: str, operands: tuple[Any, ...]) -> Iterator[Any]:
     """The operands with every axis as long as its letter: one of size 1 is repeated beside a longer one."""
     terms = spec.partition("->")[0].split(",")
     shapes = [np.shape(operand) for operand in operands]
@@ -85,7 +87,7 @@ def stretched(spec: str, operands: tuple[Any, ...]) -> Iterator[Any]:
         yield broadcast_to(operand, shape=wanted) if whole and wanted != shape else operand
 
 
-def explicit(spec: str, ndims: list[int]) -> str:
+def name_axes(spec: str, ndims: list[int]) -> str:
     """`spec` with the ellipsis spelled out and the result named, so that every axis has a letter."""
     spec = spec.replace(" ", "")
     sources, arrow, result = spec.partition("->")

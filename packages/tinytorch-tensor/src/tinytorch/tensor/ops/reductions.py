@@ -1,4 +1,4 @@
-"""Operations that fold an axis: each takes `axis` (None for all, an int, or several) and `keepdims`."""
+"""Operations that reduce an axis: each takes `axis` (None for all, an int, or several) and `keepdims`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from ..dispatch import Explain, primitive
 from ..dtypes import Array, Axis, float32, float64
 from ..precision import FEW, adds_rows, sum_in_blocks
 from ..tensor import Tensor
+
+__all__ = [
+    "all", "any", "argmax", "argmin", "cumprod", "cumsum", "logsumexp", "max", "mean", "min", "norm", "prod", "std",
+    "sum", "var",
+]  # fmt: skip
 
 # a reduction by its universal function skips two Python calls of np.sum and its like; the stubs want a literal keepdims
 _add: Any = np.add.reduce
@@ -30,9 +35,9 @@ def axis_error(name: str, x: Any, axis: Any, extra: int = 0) -> Exception:
     for each in axes:
         if isinstance(each, bool | Tensor) or not hasattr(each, "__index__"):
             kind = type(each).__name__
-            return TypeError(f"{name}: axis {axis!r} is a {kind}; an axis is an int, a tuple to fold several")
+            return TypeError(f"{name}: axis {axis!r} is a {kind}; an axis is an int, a tuple to reduce several")
     if builtins.all(-ndim <= each < ndim for each in axes):
-        return ValueError(f"{name}: axis {axis} for shape {shape}; name one axis, or different ones to fold several")
+        return ValueError(f"{name}: axis {axis} for shape {shape}; name one axis, or different ones to reduce several")
     if not ndim:
         return AxisError(f"{name}: axis {axis} is out of range for shape (); a 0-dimensional tensor has no axes")
     where = "a new one goes in at" if extra else "it has axes"
@@ -41,7 +46,7 @@ def axis_error(name: str, x: Any, axis: Any, extra: int = 0) -> Exception:
     )
 
 
-def normal_axis(name: str, x: Any, axis: int, extra: int = 0) -> int:
+def normalize_axis(name: str, x: Any, axis: int, extra: int = 0) -> int:
     """`axis` counted from the front. Raises AxisError when `x` (with `extra` axes more) does not have it."""
     ndim = np.ndim(x) + extra
     if isinstance(axis, bool) or not hasattr(axis, "__index__") or not -ndim <= axis < ndim:

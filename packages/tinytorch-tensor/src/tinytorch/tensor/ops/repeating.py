@@ -10,8 +10,10 @@ from numpy.exceptions import AxisError
 from ..dispatch import primitive
 from ..dtypes import Array, Axis
 from ..tensor import Tensor
-from .reductions import axis_error, normal_axis
+from .reductions import axis_error, normalize_axis
 from .shaping import as_shape, broadcast_to, reshape
+
+__all__ = ["repeat", "roll", "tile"]
 
 
 @primitive
@@ -39,7 +41,7 @@ def repeat(x: Array, /, repeats: Any, axis: int | None = None) -> Array:
     >>> repeat(Tensor([1, 2]), 2), repeat(Tensor([1, 2]), [1, 3])
     (Tensor([1, 1, 2, 2]), Tensor([1, 2, 2, 2]))
     """
-    n = np.size(x) if axis is None else np.shape(x)[normal_axis("repeat", x, axis)]
+    n = np.size(x) if axis is None else np.shape(x)[normalize_axis("repeat", x, axis)]
     times = as_shape("repeat", repeats)
     if min(times, default=0) < 0 or len(times) not in (1, n):
         raise ValueError(f"repeat: {times} times for {n} elements; give one number from 0, or one for each")

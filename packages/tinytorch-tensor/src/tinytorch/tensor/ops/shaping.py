@@ -12,7 +12,12 @@ from numpy.exceptions import AxisError
 from ..dispatch import primitive
 from ..dtypes import Array, Axis, check_kept
 from ..tensor import Tensor
-from .reductions import axis_error, normal_axis
+from .reductions import axis_error, normalize_axis
+
+__all__ = [
+    "broadcast_to", "expand", "flatten", "flip", "moveaxis", "pad", "permute", "reshape", "squeeze", "swapaxes",
+    "transpose", "unsqueeze",
+]  # fmt: skip
 
 
 def as_shape(name: str, shape: Any) -> tuple[int, ...]:
@@ -74,7 +79,7 @@ def transpose(x: Any, d0: int = -2, d1: int = -1) -> Tensor:
     (3, 1)
     """
     ndim = np.ndim(x)
-    d0, d1 = normal_axis("transpose", x, d0), normal_axis("transpose", x, d1)
+    d0, d1 = normalize_axis("transpose", x, d0), normalize_axis("transpose", x, d1)
     axes = list(range(ndim))
     axes[d0], axes[d1] = d1, d0
     return permute(x, axes=tuple(axes))
@@ -95,8 +100,8 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Tensor:
     >>> moveaxis(Tensor([[[1], [2], [3]]]), 0, -1).shape
     (3, 1, 1)
     """
-    moved = [normal_axis("moveaxis", x, axis) for axis in np.atleast_1d(source).tolist()]
-    places = [normal_axis("moveaxis", x, axis) for axis in np.atleast_1d(destination).tolist()]
+    moved = [normalize_axis("moveaxis", x, axis) for axis in np.atleast_1d(source).tolist()]
+    places = [normalize_axis("moveaxis", x, axis) for axis in np.atleast_1d(destination).tolist()]
     if len(set(moved)) != len(moved) or len(set(places)) != len(moved):
         raise ValueError(f"moveaxis: from {source} to {destination}; name each axis once, and a place for each")
     axes = [axis for axis in range(np.ndim(x)) if axis not in moved]
@@ -109,7 +114,7 @@ def squeeze(x: Any, axis: Axis = None) -> Tensor:
     """Drop axes of size 1: all of them, or those named. Raises ValueError when a named axis is longer."""
     shape = np.shape(x)
     axes = range(len(shape)) if axis is None else (axis if isinstance(axis, tuple) else (axis,))
-    chosen = {normal_axis("squeeze", x, a) for a in axes}
+    chosen = {normalize_axis("squeeze", x, a) for a in axes}
     if axis is not None and any(shape[a] != 1 for a in chosen):
         raise ValueError(f"squeeze: axis {axis} of shape {shape} is longer than 1; only axes of size 1 can be dropped")
     return reshape(x, shape=tuple(n for a, n in enumerate(shape) if not (a in chosen and n == 1)))
@@ -118,7 +123,7 @@ def squeeze(x: Any, axis: Axis = None) -> Tensor:
 def unsqueeze(x: Any, axis: int) -> Tensor:
     """Insert an axis of size 1, so that it becomes axis `axis`."""
     shape = np.shape(x)
-    place = normal_axis("unsqueeze", x, axis, extra=1)
+    place = normalize_axis("unsqueeze", x, axis, extra=1)
     return reshape(x, shape=(*shape[:place], 1, *shape[place:]))
 
 
@@ -127,7 +132,7 @@ def flatten(x: Any, start: int = 0, end: int = -1) -> Tensor:
     shape = np.shape(x)
     if not shape:
         return reshape(x, shape=(1,))
-    first, last = normal_axis("flatten", x, start), normal_axis("flatten", x, end)
+    first, last = normalize_axis("flatten", x, start), normalize_axis("flatten", x, end)
     if first > last:
         raise ValueError(f"flatten: axis {start} comes after axis {end} in shape {shape}; start at the earlier one")
     return reshape(x, shape=(*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))

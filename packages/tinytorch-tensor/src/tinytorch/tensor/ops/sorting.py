@@ -11,8 +11,10 @@ from ..dispatch import primitive
 from ..dtypes import Array, Axis
 from ..tensor import Tensor
 from .indexing import gather
-from .reductions import axis_error, explain, mean, normal_axis
+from .reductions import axis_error, explain, mean, normalize_axis
 from .shaping import moveaxis, reshape
+
+__all__ = ["argmedian", "argsort", "argtopk", "median", "sort", "topk"]
 
 
 @primitive(explain=explain("argsort"))
@@ -34,7 +36,7 @@ def sort(x: Any, axis: int = -1, descending: bool = False) -> tuple[Tensor, Tens
     >>> sort(Tensor([3, 1, 2]))
     (Tensor([1, 2, 3]), Tensor([1, 2, 0]))
     """
-    axis = normal_axis("sort", x, axis)
+    axis = normalize_axis("sort", x, axis)
     order = argsort(x, axis=axis, descending=descending)
     return gather(x, order, axis=axis), order
 
@@ -47,14 +49,14 @@ def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, 
     >>> topk(Tensor([1, 5, 3]), 2)
     (Tensor([5, 3]), Tensor([1, 2]))
     """
-    best = topk_indices(x, k=k, axis=axis, largest=largest)
+    best = argtopk(x, k=k, axis=axis, largest=largest)
     return gather(x, best, axis=axis), best
 
 
 @primitive
-def topk_indices(x: Array, /, k: int, axis: int = -1, largest: bool = True) -> Array:
+def argtopk(x: Array, /, k: int, axis: int = -1, largest: bool = True) -> Array:
     """Where the `k` largest (or smallest) elements of `axis` are, best first, the first of equals first."""
-    axis = normal_axis("topk", x, axis)
+    axis = normalize_axis("topk", x, axis)
     if isinstance(k, bool) or not hasattr(k, "__index__"):
         raise TypeError(f"topk: k = {k!r} is a {type(k).__name__}; it is an int, how many elements to take")
     if not 0 <= k <= x.shape[axis]:
@@ -65,12 +67,12 @@ def topk_indices(x: Array, /, k: int, axis: int = -1, largest: bool = True) -> A
     rows = np.moveaxis(x, axis, -1)
     out = np.empty((*rows.shape[:-1], k), np.int64)
     for place in np.ndindex(rows.shape[:-1]):
-        out[place] = _few(rows[place], k, largest)
+        out[place] = _argtopk_of_row(rows[place], k, largest)
     return np.moveaxis(out, -1, axis)
 
 
-def _few(row: Array, k: int, largest: bool) -> Array:
-    """`topk_indices` of one long row: only what reaches the k-th element is sorted, its equals and NaN included."""
+def _argtopk_of_row(row: Array, k: int, largest: bool) -> Array:
+    """`argtopk` of one long row: only what reaches the k-th element is sorted, its equals and NaN included."""
     last = len(row) - k if largest else k - 1
     edge = np.partition(row, last)[last]
     near = np.flatnonzero(~(row < edge) if largest else ~(row > edge))
@@ -87,21 +89,21 @@ def median(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """
     if axis is None or isinstance(axis, tuple):
         shape = np.shape(x)
-        folded = [normal_axis("median", x, each) for each in (range(len(shape)) if axis is None else axis)]
-        if len(set(folded)) != len(folded):
+        reduced = [normalize_axis("median", x, each) for each in (range(len(shape)) if axis is None else axis)]
+        if len(set(reduced)) != len(reduced):
             raise axis_error("median", x, axis)
-        rest = [n for a, n in enumerate(shape) if a not in folded]
-        rows = moveaxis(x, folded, range(-len(folded), 0))
-        found = median(reshape(rows, shape=(*rest, math.prod(shape[a] for a in folded))), -1)
-        return reshape(found, shape=tuple(1 if a in folded else n for a, n in enumerate(shape))) if keepdims else found
-    middle = gather(x, median_indices(x, axis=axis), axis=axis)
+        rest = [n for a, n in enumerate(shape) if a not in reduced]
+        rows = moveaxis(x, reduced, range(-len(reduced), 0))
+        found = median(reshape(rows, shape=(*rest, math.prod(shape[a] for a in reduced))), -1)
+        return reshape(found, shape=tuple(1 if a in reduced else n for a, n in enumerate(shape))) if keepdims else found
+    middle = gather(x, argmedian(x, axis=axis), axis=axis)
     return mean(middle, axis=axis, keepdims=keepdims)
 
 
 @primitive
-def median_indices(x: Array, /, axis: int) -> Array:
+def argmedian(x: Array, /, axis: int) -> Array:
     """Where along `axis` the elements are whose mean is the median: one or two, or where a NaN is."""
-    x, axis = np.asarray(x), normal_axis("median", x, axis)
+    x, axis = np.asarray(x), normalize_axis("median", x, axis)
     n = x.shape[axis]
     if not n:
         raise ValueError(f"median: shape {x.shape} has nothing along axis {axis}; no elements have no median")
