@@ -94,3 +94,9 @@ def test_only_tensors_are_drawn() -> None:
         draw_graph(1.0)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="draw_graph: a list was given"):
         draw_graph(residual(1), {"x": [1.0]})  # type: ignore[dict-item]
+
+
+def test_every_input_has_one_arrow_and_every_row_passed_one_line() -> None:
+    svg = draw_graph(residual(1)).svg()
+    assert svg.count("marker-end") == 6  # the inputs of tanh, multiply, exp, add (two) and sum
+    assert svg.count('class="edge"') == 6 + 3  # and the leaf passes three rows on its way to add

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+import numpy as np
+
 from tinytorch.tensor import Tensor
 from tinytorch.tensor.tensor import wrap
 
@@ -27,7 +29,7 @@ class HookHandle:
 
 
 def register_hook(tensor: Tensor, hook: Hook) -> HookHandle:
-    """Call `hook(gradient)` when all of the gradient of `tensor` is known; what it returns, if anything, replaces it.
+    """Call `hook(gradient)` when the whole gradient of `tensor` is known. What it returns, unless None, replaces it.
 
     >>> from tinytorch.autograd import enable_autograd; enable_autograd()
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
@@ -48,17 +50,16 @@ def register_hook(tensor: Tensor, hook: Hook) -> HookHandle:
 
 
 def run_hooks(hooks: list[Hook], gradient: Gradient) -> Gradient:
-    """The gradient after all hooks. They are shown a copy and give one: what they keep and change is their own."""
+    """The gradient after all hooks. They see a copy and the pass takes one, so they may keep and change it."""
     recorded = isinstance(gradient, Tensor)
     shown = gradient if recorded else wrap(gradient.copy())
     for hook in list(hooks):
         instead = hook(shown)
         if instead is not None:
             if not isinstance(instead, Tensor) or instead.shape != shown.shape:
-                seen = f"shape {instead.shape}" if isinstance(instead, Tensor) else f"a {type(instead).__name__}"
                 raise TypeError(
-                    f"register_hook: for a gradient of shape {shown.shape} the hook returned {seen}; "
-                    "it returns None or a tensor of its shape"
+                    f"register_hook: for a gradient of shape {shown.shape} the hook returned a "
+                    f"{type(instead).__name__} of shape {np.shape(instead)}; it returns None or a tensor of its shape"
                 )
             shown = instead if instead.dtype == shown.dtype else instead.astype(shown.dtype)
     return shown if recorded else shown.data.copy()
