@@ -58,6 +58,13 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "max of a matrix": (lambda: spatial.max_pool2d(X[0, 0], 2), ValueError, "max_pool2d: x of shape (5, 5)"),
     "max of too much padding": (lambda: spatial.max_pool2d(X, 3, padding=2), ValueError, "it must be at most half"),
     "max of a small image": (lambda: spatial.max_pool2d(X, 6), ValueError, "max_pool2d: the kernel spans 6 x 6"),
+    "max module of too much padding": (
+        lambda: MaxPool2d(3, padding=2),
+        ValueError,
+        "MaxPool2d: padding is 2 for a kernel that spans (3, 3); it must be at most half of that",
+    ),
+    "max module of padding in one direction": (lambda: MaxPool2d((4, 1), padding=(2, 1)), ValueError, "at most half"),
+    "avg module of too much padding": (lambda: AvgPool2d(2, padding=2), ValueError, "AvgPool2d: padding is 2"),
     "max module": (lambda: MaxPool2d(0), ValueError, "MaxPool2d: kernel_size is 0"),
     "avg of too much padding": (lambda: spatial.avg_pool2d(X, (2, 4), padding=(0, 3)), ValueError, "at most half"),
     "avg by nothing": (lambda: spatial.avg_pool2d(X, 2, divisor_override=0), ValueError, "divisor_override is 0"),
@@ -80,9 +87,9 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "norm of one number a channel": (
         lambda: BatchNorm2d(4)(zeros(1, 4, 1, 1)),
         ValueError,
-        "has 1 numbers a channel; a variance needs two at least",
+        "has 1 numbers per channel; a variance needs at least two",
     ),
-    "norm of an empty batch": (lambda: BatchNorm2d(4)(zeros(0, 4, 2, 2)), ValueError, "has 0 numbers a channel"),
+    "norm of an empty batch": (lambda: BatchNorm2d(4)(zeros(0, 4, 2, 2)), ValueError, "has 0 numbers per channel"),
     "norm module of other channels": (lambda: BatchNorm2d(3)(X), ValueError, "has 4 channels; it must have 3"),
     "norm module of a matrix": (lambda: BatchNorm2d(3)(zeros(4, 3)), ValueError, "BatchNorm2d: x of shape (4, 3)"),
     "norm module of momentum": (lambda: BatchNorm2d(3, momentum=2.0), ValueError, "momentum is 2.0"),
@@ -100,7 +107,7 @@ def test_wrong_input_is_refused(name: str) -> None:
 
 def test_a_refused_batch_leaves_the_statistics_as_they_were() -> None:
     norm = BatchNorm2d(2)
-    with pytest.raises(ValueError, match="numbers a channel"):
+    with pytest.raises(ValueError, match="numbers per channel"):
         norm(Tensor(np.full((1, 2, 1, 1), 9.0)))
     fresh = BatchNorm2d(2).state_dict()
     for name, value in norm.state_dict().items():

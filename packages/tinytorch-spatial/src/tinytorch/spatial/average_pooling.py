@@ -11,10 +11,10 @@ from tinytorch.autograd import defvjp
 from tinytorch.tensor import Array, Tensor, primitive
 
 from .memory import batch_first, batch_last, float_dtype
-from .stencil import Pair, Size, Stencil, images, pair, pooling
+from .strides import Pair, Size, Stencil, images, pair, pooling
 
 
-@primitive(fused=True)
+@primitive(fused=True, upcast=True)
 def avg_pool2d(
     x: Array,
     /,
@@ -123,7 +123,7 @@ def output_pair(size: Sequence[int], output_size: int | Sequence[int | None]) ->
     return pair("adaptive_avg_pool2d", "output_size", wanted)
 
 
-@primitive(fused=True)
+@primitive(fused=True, upcast=True)
 def adaptive_avg_pool2d(x: Array, /, output_size: int | Sequence[int | None]) -> tuple[Array, None]:
     """The mean of each cell of a grid laid over the image: (N, C, H, W) -> (N, C, H', W').
 

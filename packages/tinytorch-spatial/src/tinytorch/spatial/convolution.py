@@ -18,7 +18,7 @@ from tinytorch.autograd import defvjp
 from tinytorch.tensor import Array, Tensor, primitive
 
 from .memory import batch_first, batch_last, float_dtype, tiles
-from .stencil import Pair, Size, Stencil, images, pair
+from .strides import Pair, Size, Stencil, images, pair
 
 
 def around(name: str, padding: Size | str, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Pair, Pair]:
@@ -76,7 +76,7 @@ def _rows(images: Array, tile: tuple[slice, slice], groups: int) -> Array:
     return chosen.reshape(groups, len(images) // groups, -1)
 
 
-@primitive(fused=True)
+@primitive(fused=True, upcast=True)
 def conv2d(
     x: Array,
     weight: Array,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 
-def described(*sizes: Any, **options: tuple[Any, Any]) -> str:
+def describe(*sizes: Any, **options: tuple[Any, Any]) -> str:
     """Sizes, and those options (value, default) that are not at their default; a pair of equals as one number.
 
-    >>> described(3, 16, (5, 5), stride=((2, 1), (1, 1)), groups=(1, 1))
+    >>> describe(3, 16, (5, 5), stride=((2, 1), (1, 1)), groups=(1, 1))
     '3, 16, 5, stride=(2, 1)'
     """
     named = (f"{name}={_short(value)}" for name, (value, default) in options.items() if value != default)

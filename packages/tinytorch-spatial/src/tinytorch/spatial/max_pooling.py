@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from tinytorch.autograd import defvjp
-from tinytorch.tensor import Array, Tensor, primitive
+from tinytorch.tensor import Array, Tensor, array_of, primitive
 
 from .memory import batch_first, batch_last
-from .stencil import Size, images, pooling
+from .strides import Size, images, pooling
 
 
 def _lowest(dtype: np.dtype[Any]) -> Any:
@@ -36,7 +36,8 @@ def max_pool2d(
     """The largest number under each window: (N, C, H, W) -> (N, C, H', W').
 
     H' = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1, rounded up with `ceil_mode`; `stride` is `kernel_size`
-    unless given. Padding is lower than any number. Of equals the first, row by row, gets the gradient.
+    unless given. Padding is lower than any number. The gradient goes to the first
+    of equal pixels, row by row, never to the padding.
 
     Raises ValueError for padding of more than half the kernel, and for an image that is smaller than the kernel.
 
@@ -44,7 +45,7 @@ def max_pool2d(
     Tensor([[[[5.]]]])
     """
     images("max_pool2d", x)
-    stencil = pooling("max_pool2d", x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
+    stencil = pooling("max_pool2d", x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode=ceil_mode)
     padded = stencil.surround(x, _lowest(x.dtype))
     windows = stencil.windows(padded)  # (C, kh, kw, H', W', N)
     first, *others = stencil.taps
@@ -61,10 +62,11 @@ def _max_backward(
     windows, best, grads = stencil.windows(padded), batch_last(out), batch_last(g)
     dpadded = np.zeros(padded.shape, g.dtype)
     spread = stencil.windows(dpadded)
-    free = np.ones(best.shape, np.bool_)  # whose gradient has not found its place yet
+    inside = stencil.windows(stencil.surround(np.ones((1, 1, *x.shape[2:]), np.bool_)))  # (1, kh, kw, H', W', 1)
+    free = np.ones(best.shape, np.bool_)  # the windows whose gradient has not found its place yet
     for tap in stencil.taps:
         here = windows[:, *tap] == best
-        here &= free
+        here &= free & inside[:, *tap]
         free ^= here
         _add(grads, here, spread[:, *tap], stencil.apart)
     return (batch_first(stencil.inside(dpadded)),)
@@ -81,8 +83,11 @@ def _add(grads: Array, factor: Any, to: Array, first: bool) -> None:
 def _max_by_parts(x: Any, **params: Any) -> Tensor:
     stencil = pooling("max_pool2d", x.shape[2:], **params)
     taps = np.stack(list(stencil.moved(x, -np.inf)), axis=-1)  # (N, C, H', W', kh * kw)
-    first: Any = np.argmax(taps, axis=-1)  # of equals
-    largest: Any = np.take_along_axis(taps, first[..., None], axis=-1)
+    inside = np.stack(list(stencil.moved(np.ones((1, 1, *x.shape[2:]), np.bool_))), axis=-1)
+    first = np.argmax(array_of(taps), axis=-1, keepdims=True)  # of equals; padding only where no pixel is above -inf
+    inside = np.broadcast_to(inside, taps.shape)
+    first = np.where(np.take_along_axis(inside, first, -1), first, np.argmax(inside, axis=-1, keepdims=True))
+    largest: Any = np.take_along_axis(taps, first, axis=-1)
     return largest[..., 0]
 
 

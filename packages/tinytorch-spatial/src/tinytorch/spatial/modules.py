@@ -15,9 +15,9 @@ from tinytorch.tensor import Tensor, zeros
 
 from .average_pooling import adaptive_avg_pool2d, avg_pool2d
 from .convolution import around, conv2d
-from .describing import described
+from .describing import describe
 from .max_pooling import max_pool2d
-from .stencil import Size, pair
+from .strides import Size, pair, pool_window
 
 
 class Conv2d(Module):
@@ -78,7 +78,7 @@ class Conv2d(Module):
         )
 
     def extra_repr(self) -> str:
-        return described(
+        return describe(
             self.in_channels,
             self.out_channels,
             self.kernel_size,
@@ -105,10 +105,10 @@ class MaxPool2d(Module):
         dilation: Size = 1,
         ceil_mode: bool = False,
     ) -> None:
-        self.kernel_size = pair("MaxPool2d", "kernel_size", kernel_size)
-        self.stride = self.kernel_size if stride is None else pair("MaxPool2d", "stride", stride)
-        self.padding = pair("MaxPool2d", "padding", padding, least=0)
-        self.dilation = pair("MaxPool2d", "dilation", dilation)
+        self.kernel_size, self.stride, self.dilation, around = pool_window(
+            "MaxPool2d", kernel_size, stride, padding, dilation
+        )
+        self.padding = around[0][0], around[1][0]
         self.ceil_mode = ceil_mode
 
     def forward(self, x: Any) -> Tensor:
@@ -122,7 +122,7 @@ class MaxPool2d(Module):
         )
 
     def extra_repr(self) -> str:
-        return described(
+        return describe(
             self.kernel_size,
             stride=(self.stride, self.kernel_size),
             padding=(self.padding, (0, 0)),
@@ -147,9 +147,8 @@ class AvgPool2d(Module):
         count_include_pad: bool = True,
         divisor_override: float | None = None,
     ) -> None:
-        self.kernel_size = pair("AvgPool2d", "kernel_size", kernel_size)
-        self.stride = self.kernel_size if stride is None else pair("AvgPool2d", "stride", stride)
-        self.padding = pair("AvgPool2d", "padding", padding, least=0)
+        self.kernel_size, self.stride, _, around = pool_window("AvgPool2d", kernel_size, stride, padding)
+        self.padding = around[0][0], around[1][0]
         self.ceil_mode = ceil_mode
         self.count_include_pad = count_include_pad
         self.divisor_override = divisor_override
@@ -166,7 +165,7 @@ class AvgPool2d(Module):
         )
 
     def extra_repr(self) -> str:
-        return described(
+        return describe(
             self.kernel_size,
             stride=(self.stride, self.kernel_size),
             padding=(self.padding, (0, 0)),

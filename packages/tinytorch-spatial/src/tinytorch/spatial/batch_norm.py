@@ -1,4 +1,7 @@
-"""Batch norm: each channel is brought to mean 0 and variance 1 over the batch and the image."""
+"""Batch norm: each channel is brought to mean 0 and variance 1 over the batch and the image.
+
+Source: Ioffe, Szegedy 2015, Batch normalization, algorithms 1 and 2.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,17 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tinytorch.autograd import defvjp
+from tinytorch.layers import Module, Parameter
+from tinytorch.layers.checks import non_negative, positive
 from tinytorch.layers.functional import row_blocks
-from tinytorch.tensor import Array, Tensor, note_write, primitive
+from tinytorch.tensor import Array, Tensor, array_of, note_write, ones, primitive, zeros
 
+from .describing import describe
 from .memory import batch_first, batch_last, float_dtype
+from .strides import images
 
 
 def _check(x: Array, scales: dict[str, Any], training: bool, eps: float) -> None:
@@ -28,12 +36,12 @@ def _check(x: Array, scales: dict[str, Any], training: bool, eps: float) -> None
         raise ValueError("batch_norm: only one of running_mean and running_var is given; pass both or neither")
     if training and x.size < 2 * C:
         raise ValueError(
-            f"batch_norm: x of shape {x.shape} has {x.size // C} numbers a channel; "
-            "a variance needs two at least: train on more, or call eval()"
+            f"batch_norm: x of shape {x.shape} has {x.size // C} numbers per channel; "
+            "a variance needs at least two: train on more, or call eval()"
         )
 
 
-@primitive(fused=True)
+@primitive(fused=True, upcast=True)
 def batch_norm(
     x: Array,
     weight: Array | None = None,
@@ -51,9 +59,7 @@ def batch_norm(
     given, move towards them in place, by the share `momentum`; the running variance is that of n - 1 degrees of
     freedom. Without, the running ones are used.
 
-    Raises ValueError for shapes that do not fit, and when training on a single number a channel.
-
-    Source: Ioffe, Szegedy 2015, Batch normalization, algorithm 1.
+    Raises ValueError for shapes that do not fit, and when training on a single number per channel.
 
     >>> batch_norm(Tensor([[1.0], [3.0]]), training=True, eps=0.0)
     Tensor([[-1.],
@@ -68,7 +74,7 @@ def batch_norm(
     if training:
         mean, var = np.empty((2, len(rows), 1), dtype)
     else:
-        mean, var = (_values(known).astype(dtype)[:, None] for known in (running_mean, running_var))
+        mean, var = (array_of(known).astype(dtype)[:, None] for known in (running_mean, running_var))
     rstd = np.empty_like(mean)
     for block in row_blocks(*rows.shape):
         result = out[block]
@@ -88,12 +94,8 @@ def batch_norm(
     return batch_first(out.reshape(channels.shape)), (mean, rstd)
 
 
-def _values(running: Any) -> Array:
-    return running.data if isinstance(running, Tensor) else running
-
-
 def _follow(running: Any, value: Array, momentum: float) -> None:
-    values = _values(running)
+    values = array_of(running)
     values *= 1 - momentum
     values += momentum * value
     note_write(values)
@@ -149,14 +151,102 @@ def _by_parts(
     wide = (1, -1, *[1] * (x.ndim - 2))
     if training:
         axes = (0, *range(2, x.ndim))
-        centred = x - np.mean(x, axis=axes, keepdims=True)
-        var = np.mean(centred * centred, axis=axes, keepdims=True)
+        centered = x - np.mean(x, axis=axes, keepdims=True)
+        var = np.mean(centered * centered, axis=axes, keepdims=True)
     else:
-        mean, var = (Tensor(_values(known), x.dtype).reshape(wide) for known in (running_mean, running_var))
-        centred = x - mean
-    out = centred / np.sqrt(var + eps)
+        mean, var = (Tensor(array_of(known), x.dtype).reshape(wide) for known in (running_mean, running_var))
+        centered = x - mean
+    out = centered / np.sqrt(var + eps)
     out = out if weight is None else out * weight.reshape(wide)
     return out if bias is None else out + bias.reshape(wide)
 
 
 defvjp(batch_norm, fused=_backward, composition=_by_parts)
+
+
+class BatchNorm2d(Module):
+    """Brings each channel to mean 0 and variance 1, then to `weight` and `bias`: (N, C, H, W) -> (N, C, H, W).
+
+    While training, mean and variance are those of the batch, and the buffers `running_mean` and `running_var` move
+    towards them by the share `momentum` (None: they are the plain average of all batches so far). After `eval()` the
+    running ones are used, or, without `track_running_stats`, still those of the batch. `affine=False` leaves out weight
+    and bias.
+
+    >>> norm = BatchNorm2d(2, eps=0.0)
+    >>> norm(Tensor([[[[1.0, 3.0]], [[6.0, 10.0]]]])).data
+    array([[[[-1.,  1.]],
+    <BLANKLINE>
+            [[-1.,  1.]]]], dtype=float32)
+    >>> norm.running_mean
+    Tensor([0.2, 0.8])
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        dtype: npt.DTypeLike | None = None,
+    ) -> None:
+        positive("BatchNorm2d", num_features=num_features)
+        if momentum is not None and not 0 <= momentum <= 1:
+            raise ValueError(f"BatchNorm2d: momentum is {momentum}; it must lie between 0 and 1, or be None")
+        self.num_features = num_features
+        self.eps = non_negative("BatchNorm2d", eps)
+        self.momentum = momentum
+        self.affine = affine
+        self.track_running_stats = track_running_stats
+        self.weight = Parameter(ones(num_features, dtype=dtype)) if affine else None
+        self.bias = Parameter(zeros(num_features, dtype=dtype)) if affine else None
+        self.running_mean: Tensor | None
+        self.running_var: Tensor | None
+        self.num_batches_tracked: Tensor | None
+        tracked = (zeros(num_features, dtype=dtype), ones(num_features, dtype=dtype), Tensor(0))
+        for name, start in zip(("running_mean", "running_var", "num_batches_tracked"), tracked, strict=True):
+            self.register_buffer(name, start if track_running_stats else None)
+
+    def reset_running_stats(self) -> None:
+        """Forget the batches seen so far: mean 0, variance 1."""
+        for buffer, start in ((self.running_mean, 0), (self.running_var, 1), (self.num_batches_tracked, 0)):
+            if buffer is not None:
+                buffer.data[...] = start
+                note_write(buffer.data)
+
+    def forward(self, x: Any) -> Tensor:
+        images("BatchNorm2d", x)
+        if x.shape[1] != self.num_features:
+            raise ValueError(
+                f"BatchNorm2d: x of shape {x.shape} has {x.shape[1]} channels; it must have {self.num_features}"
+            )
+        out = batch_norm(
+            x,
+            self.weight,
+            self.bias,
+            running_mean=self.running_mean,
+            running_var=self.running_var,
+            training=self.training or self.running_mean is None,
+            momentum=self._share(),
+            eps=self.eps,
+        )
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked.data[...] += 1
+            note_write(self.num_batches_tracked.data)
+        return out
+
+    def _share(self) -> float:
+        """How far the running statistics move: the third batch is a third of their average."""
+        if self.momentum is not None:
+            return self.momentum
+        return 0.0 if self.num_batches_tracked is None else 1 / (self.num_batches_tracked.item() + 1)
+
+    def extra_repr(self) -> str:
+        return describe(
+            self.num_features,
+            eps=(self.eps, 1e-5),
+            momentum=(self.momentum, 0.1),
+            affine=(self.affine, True),
+            track_running_stats=(self.track_running_stats, True),
+        )

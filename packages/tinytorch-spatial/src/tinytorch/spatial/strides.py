@@ -113,16 +113,10 @@ class Stencil(NamedTuple):
             yield padded[:, :, i * dh : i * dh + rows + 1 : sh, j * dw : j * dw + columns + 1 : sw]
 
 
-def pooling(
-    name: str,
-    size: tuple[int, ...],
-    kernel_size: Size,
-    stride: Size | None = None,
-    padding: Size = 0,
-    dilation: Size = 1,
-    ceil_mode: bool = False,
+def pool_window(
+    name: str, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1
 ) -> Stencil:
-    """With `ceil_mode` a last window that starts on the image or above and left of it counts, though it reaches out."""
+    """The window of a pooling, on an image of any size. Raises ValueError for padding of more than half of it."""
     kernel = pair(name, "kernel_size", kernel_size)
     steps = kernel if stride is None else pair(name, "stride", stride)
     both = pair(name, "padding", padding, least=0)
@@ -132,13 +126,21 @@ def pooling(
             f"{name}: padding is {padding} for a kernel that spans {stencil.extent}; it must be at most half of that, "
             "or a window would see no image"
         )
+    return stencil
+
+
+def pooling(name: str, size: tuple[int, ...], *window: Any, ceil_mode: bool = False, **options: Any) -> Stencil:
+    """The window of a pooling on an image of `size`; with `ceil_mode` a last window that starts on the image, or above
+    and left of it, counts although it reaches out.
+    """
+    stencil = pool_window(name, *window, **options)
     if ceil_mode:
-        after = []
-        for n, span, step, p in zip(size, stencil.extent, steps, both, strict=True):
+        around = []
+        for n, span, step, (p, _) in zip(size, stencil.extent, stencil.stride, stencil.padding, strict=True):
             last = -(-(n + 2 * p - span) // step) * step  # where the last window starts, counted from the padding
             if last >= n + p:
                 last -= step
-            after.append(max(p, last + span - n - p))
-        stencil = stencil._replace(padding=((both[0], after[0]), (both[1], after[1])))
+            around.append((p, max(p, last + span - n - p)))
+        stencil = stencil._replace(padding=(around[0], around[1]))
     stencil.check(name, size)
     return stencil
