@@ -89,6 +89,18 @@ def test_a_sigmoid_keeps_its_digits_where_it_is_nearly_zero() -> None:
         np.testing.assert_allclose(F.sigmoid(Tensor(x, dtype)).data, expected, rtol=tolerance, atol=smallest)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_silu_keeps_its_digits_where_it_is_nearly_zero(dtype: str) -> None:
+    values = np.array([-80.0, -20.0, -8.0, -1e-3])
+    x = Tensor(values, dtype, requires_grad=True)
+    out = F.silu(x)
+    out.sum().backward()
+    sigmoid = 1 / (1 + np.exp(-x.data.astype(np.float64)))
+    np.testing.assert_allclose(out.data, values * sigmoid, rtol=4 * np.finfo(dtype).eps)
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.data, sigmoid * (1 + values * (1 - sigmoid)), rtol=1e-5)
+
+
 def test_a_wrong_and_certain_sigmoid_learns() -> None:
     x = Tensor([-20.0], requires_grad=True)
     loss = F.binary_cross_entropy(F.sigmoid(x), [1.0])

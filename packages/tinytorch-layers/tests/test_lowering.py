@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -267,3 +269,14 @@ def test_a_subclass_declares_for_itself() -> None:
             return lambda x: linear(x, self.weight.data, self.bias.data) * 2  # type: ignore[union-attr]
 
     assert_same(Twice(2, 2), np.ones((1, 2), np.float32))
+
+
+def test_the_first_float16_that_is_met_is_widened() -> None:
+    code = """
+import numpy as np
+from tinytorch.layers import functional as F
+x = np.array([60000.0, 60000.0], np.float16)
+assert F.softmax.lower()(x).tolist() == [0.5, 0.5]
+assert F.rms_norm.lower()(x).tolist() == [1.0, 1.0], F.rms_norm.lower()(x)
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)

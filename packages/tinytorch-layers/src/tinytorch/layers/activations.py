@@ -7,7 +7,7 @@ from typing import Any
 from tinytorch.tensor import Tensor, tanh
 
 from . import functional as F
-from .functional.gelu import known_approximation
+from .functional.gelu import check_approximation
 from .lowering import Lowered, lowers
 from .module import Module
 
@@ -55,7 +55,7 @@ class GELU(Module):
     """
 
     def __init__(self, approximate: str = "tanh") -> None:
-        self.approximate = known_approximation(approximate)
+        self.approximate = check_approximation(approximate)
 
     def forward(self, x: Any) -> Tensor:
         return F.gelu(x, approximate=self.approximate)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 _count = 0
-_relied_on: dict[tuple[type, str], Any] = {}
+_owners: list[type] = []
+_names: list[str] = []
+_methods: list[Any] = []  # what each owner had under each name when `lower` relied on it
 
 
 def changes() -> int:
@@ -20,9 +22,9 @@ def changes() -> int:
     >>> changes() - before
     1
     """
-    replaced = {key: now for key, method in _relied_on.items() if (now := getattr(*key)) is not method}
-    if replaced:
-        _relied_on.update(replaced)
+    now = list(map(getattr, _owners, _names))  # before each token of a generation, so it is quick
+    if now != _methods:
+        _methods[:] = now
         count_change()
     return _count
 
@@ -34,4 +36,9 @@ def count_change() -> None:
 
 def rely_on(methods: dict[tuple[type, str], Any]) -> None:
     """Count it as a change when one of these methods, by class and name, is replaced."""
-    _relied_on.update(methods)
+    known = set(zip(_owners, _names, strict=True))
+    for (owner, name), method in methods.items():
+        if (owner, name) not in known:
+            _owners.append(owner)
+            _names.append(name)
+            _methods.append(method)

@@ -54,9 +54,12 @@ class _Norm(Module):
 
     def _lowered(self, primitive: Primitive, *scales: Parameter | None) -> Lowered:
         norm, eps, present = primitive.lower(), self.eps, [scale for scale in scales if scale is not None]
-        if present and present[0].ndim == 1:
-            return lambda x: norm(x, *[scale.data for scale in present], eps=eps)
-        return lambda x: self._normalize(norm, x, *[scale.data for scale in present])
+        if not present or present[0].ndim > 1:
+            return lambda x: self._normalize(norm, x, *(scale.data for scale in present))
+        weight, bias = present[0], present[1] if len(present) > 1 else None
+        if bias is None:
+            return lambda x: norm(x, weight.data, eps=eps)
+        return lambda x: norm(x, weight.data, bias.data, eps=eps)
 
     def extra_repr(self) -> str:
         return (

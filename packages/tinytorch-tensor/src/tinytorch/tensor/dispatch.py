@@ -118,11 +118,11 @@ class Primitive:
         >>> add.lower()(np.array([1, 2]), np.array([0.5, 0.5], np.float32)).dtype
         dtype('float32')
         """
-        forward, fused = self.forward, self.fused
+        wide, narrow, fused = self.forward, self.narrow, self.fused
 
         def lowered(*arrays: Any, **params: Any) -> Array:
             try:
-                out = forward(*arrays, **params)
+                out = (wide if dtypes.settled is None else narrow)(*arrays, **params)
             except (ValueError, TypeError, IndexError) as error:
                 better = explain_error(self, error, arrays, params)
                 if better is error:
@@ -130,8 +130,12 @@ class Primitive:
                 raise better from None
             if fused:
                 out = out[0]
-            if out.dtype is not dtypes.settled and out.dtype is not getattr(arrays[0], "dtype", None):
-                out = settle(self, out, tuple(wrap(x) if isinstance(x, ndarray) else x for x in arrays), params)
+            if out.dtype is not dtypes.settled:
+                if out.dtype is dtypes.float16 and dtypes.settled is not None:
+                    dtypes.as_numbers(out)  # the first of float16, which is widened from now on
+                    return lowered(*arrays, **params)
+                if out.dtype is not getattr(arrays[0], "dtype", None):
+                    out = settle(self, out, tuple(wrap(x) if isinstance(x, ndarray) else x for x in arrays), params)
             return out if type(out) is ndarray else np.asarray(out)
 
         return lowered

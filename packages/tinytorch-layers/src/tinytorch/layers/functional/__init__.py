@@ -1,6 +1,6 @@
 """What layers compute, as functions. Each file is one operation, or a family, from fast to readable."""
 
-from .blocks import blockwise, row_blocks, working_dtype
+from .blocks import blockwise, row_blocks
 from .cross_entropy import cross_entropy, softmax_cross_entropy
 from .dropout import dropout, keep
 from .embedding import embedding
@@ -25,5 +25,4 @@ __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "blockwise", "cross_entropy", "dropout", "embedding",
     "erf", "gelu", "huber_loss", "keep", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "mse_loss",
     "nll_loss", "relu", "rms_norm", "row_blocks", "sigmoid", "silu", "softmax", "softmax_cross_entropy", "softplus",
-    "working_dtype",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -22,34 +23,39 @@ def row_blocks(rows: int, width: int) -> Iterator[slice]:
     return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
-def working_dtype(dtype: np.dtype) -> np.dtype:
-    """What to compute a result of `dtype` in: itself, but float32 for float16, whose range and digits steps exceed.
+def by_rows(function: Callable[..., tuple[Array, ...]], rows: Array, *args: Any) -> tuple[Array, ...]:
+    """What `function(rows, *args, out=None)` returns: an array like `rows` (n, D), and others with n rows.
 
-    >>> working_dtype(np.dtype("float16")), working_dtype(np.dtype("float64"))
-    (dtype('float32'), dtype('float64'))
+    Where the rows do not fit one block it is called on blocks of them, and writes its first result to `out`.
+
+    >>> def halve(rows, out=None):
+    ...     return np.divide(rows, 2, out=out), rows.sum(axis=1)
+    >>> by_rows(halve, np.array([[1.0, 2.0], [3.0, 4.0]]))
+    (array([[0.5, 1. ],
+           [1.5, 2. ]]), array([3., 7.]))
     """
-    return np.dtype(np.float32) if dtype.char == "e" else dtype
+    if rows.size <= BLOCK:
+        return function(rows, *args)
+    out = np.empty_like(rows)
+    kept = [function(rows[block], *args, out=out[block])[1:] for block in row_blocks(*rows.shape)]
+    return (out, *(np.concatenate(parts) for parts in zip(*kept, strict=True)))
 
 
-def blockwise(function: Callable[..., object], dtype: np.dtype, *inputs: Array) -> Array:
+def blockwise(function: Callable[..., object], *inputs: Array) -> Array:
     """What `function(*inputs, out)` writes number by number, called on blocks of the inputs, which have one shape.
 
-    Inputs and `out` come to `function` flat and contiguous, in the dtype that results of `dtype` are computed in; an
-    integer `dtype` counts as float64.
+    The result has the dtype of the first input; an integer one counts as float64.
 
-    >>> blockwise(np.add, np.dtype("float16"), np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]))
-    array([[4., 6.]], dtype=float16)
+    >>> blockwise(np.add, np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]))
+    array([[4., 6.]])
     """
-    dtype = dtype if dtype.kind == "f" else np.dtype(np.float64)
-    work = working_dtype(dtype)
-    out = np.empty(inputs[0].shape, dtype)
-    results, flat = out.reshape(-1), [array.reshape(-1) for array in inputs]
+    if inputs[0].dtype.kind != "f":
+        inputs = tuple(array.astype(np.float64) for array in inputs)
+    out = np.empty(inputs[0].shape, inputs[0].dtype)
+    if out.size <= BLOCK and out.ndim:  # without axes, NumPy would compute with scalars, which are not written to
+        function(*inputs, out)
+        return out
+    flat = [array.reshape(-1) for array in (*inputs, out)]
     for block in row_blocks(out.size, 1):
-        pieces = [array[block] if array.dtype is work else array[block].astype(work) for array in flat]
-        if work is dtype:
-            function(*pieces, results[block])
-        else:
-            wide = np.empty(pieces[0].shape, work)
-            function(*pieces, wide)
-            results[block] = wide
+        function(*(array[block] for array in flat))
     return out

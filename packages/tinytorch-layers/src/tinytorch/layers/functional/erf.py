@@ -61,7 +61,7 @@ def normal_cdf(x: Array, out: Array) -> None:
     out += above
 
 
-@primitive
+@primitive(upcast=True)
 def erf(x: Array, /) -> Array:
     """2 / sqrt(π) times the integral of exp(-u²) from 0 to x; within 5e-16 in float64, or rounded from there.
 
@@ -69,8 +69,7 @@ def erf(x: Array, /) -> Array:
     >>> erf(Tensor([0.0, 1.0]))
     Tensor([0.    , 0.8427])
     """
-    x = np.asarray(x)
-    return blockwise(_erf, x.dtype, x)
+    return blockwise(_erf, np.asarray(x))
 
 
 def _erf(x: Array, out: Array) -> None:

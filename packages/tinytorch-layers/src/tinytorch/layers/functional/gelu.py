@@ -1,7 +1,7 @@
 """GELU: x times the probability Φ(x) that a normal variable is below x, exact and in its tanh form.
 
-Both have the form Φ(x) = (1 + tanh(x p(x²))) / 2 with a polynomial p. The tanh form has two terms of it, which are off
-by up to 5e-4; seven terms are as exact as float32 is. float64 takes Φ from the error function.
+Both have the form Φ(x) = (1 + tanh(x p(x²))) / 2 with a polynomial p. The tanh form has two terms, with errors up to
+5e-4; seven terms are as exact as float32. In float64, Φ comes from the error function.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ SEVEN_TERMS: tuple[float, ...] = (
 )  # fmt: skip
 
 
-def known_approximation(approximate: str) -> str:
-    """`approximate`, unless it is neither "none" nor "tanh"."""
+def check_approximation(approximate: str) -> str:
+    """Return `approximate`; raise ValueError unless it is "none" or "tanh"."""
     if approximate not in ("none", "tanh"):
         raise ValueError(f"gelu: approximate is {approximate!r}; it must be 'none' (exact) or 'tanh'")
     return approximate
 
 
-@primitive(fused=True)
+@primitive(fused=True, upcast=True)
 def gelu(x: Array, /, approximate: str = "tanh") -> tuple[Array, None]:
     """x Φ(x), exact ("none") or as 0.5 x (1 + tanh(sqrt(2/π) (x + 0.044715 x³))) ("tanh").
 
@@ -45,24 +45,32 @@ def gelu(x: Array, /, approximate: str = "tanh") -> tuple[Array, None]:
     >>> gelu(Tensor([0.0, 1.0]))
     Tensor([0.    , 0.8412])
     """
-    known_approximation(approximate)
-    x = np.asarray(x)
-
-    def gelu_of(x: Array, out: Array) -> None:
-        _below(x, out, approximate)
-        out *= x
-
-    return blockwise(gelu_of, x.dtype, x), None
+    return blockwise(_FORWARD[check_approximation(approximate)], np.asarray(x)), None
 
 
-def _below(x: Array, out: Array, approximate: str) -> None:
-    """Φ(x), written to `out`."""
-    if approximate == "none" and out.dtype == np.float64:
-        return normal_cdf(x, out)
-    terms = TWO_TERMS
-    if approximate == "none":
-        terms, x = SEVEN_TERMS, x.clip(-8.0, 8.0)  # beyond, Φ is 0 or 1 in float32, and x to the 13th overflows soon
-    square = np.multiply(x, x)
+def _gelu_tanh(x: Array, out: Array) -> None:
+    _cdf(x, TWO_TERMS, out)
+    out *= x
+
+
+def _gelu_exact(x: Array, out: Array) -> None:
+    _exact_cdf(x, out)
+    out *= x
+
+
+_FORWARD = {"tanh": _gelu_tanh, "none": _gelu_exact}
+
+
+def _exact_cdf(x: Array, out: Array) -> None:
+    if out.dtype == np.float64:
+        normal_cdf(x, out)
+    else:
+        _cdf(x.clip(-8.0, 8.0), SEVEN_TERMS, out)  # beyond, Φ is 0 or 1 in float32, and x to the 13th overflows soon
+
+
+def _cdf(x: Array, terms: tuple[float, ...], out: Array) -> None:
+    """Φ(x) = (1 + tanh(x p(x²))) / 2, where p has these terms."""
+    square = x * x
     np.multiply(square, terms[0], out=out)
     out += terms[1]
     for term in terms[2:]:
@@ -72,43 +80,37 @@ def _below(x: Array, out: Array, approximate: str) -> None:
     np.tanh(out, out=out)
     out *= 0.5
     out += 0.5
-    return None
 
 
 def _backward(
     g: Array, out: Array, saved: None, needs: tuple[bool, ...], x: Any, approximate: str = "tanh"
 ) -> tuple[Array]:
-    slope = _tanh_slope if approximate == "tanh" else _normal_slope
+    slope = _tanh_slope if approximate == "tanh" else _exact_slope
 
-    def pulled(x: Array, g: Array, out: Array) -> None:
+    def scaled_slope(g: Array, x: Array, out: Array) -> None:
         slope(x, out)
         out *= g
 
-    return (blockwise(pulled, g.dtype, np.asarray(x), g),)
+    return (blockwise(scaled_slope, g, np.asarray(x)),)
 
 
 def _tanh_slope(x: Array, out: Array) -> None:
-    """With s = (1 + tanh u) / 2 and u = A (x + B x³): s + x s (1 - s) 2 u', where u' = A + 3 A B x²."""
-    square = np.multiply(x, x)
-    np.multiply(square, A * B, out=out)
-    out += A
-    out *= x
-    np.tanh(out, out=out)
-    out *= 0.5
-    out += 0.5
+    """With s = Φ(x) = (1 + tanh u) / 2 and u = A (x + B x³): s + x s (1 - s) 2 u', where u' = A + 3 A B x²."""
+    _cdf(x, TWO_TERMS, out)
+    square = x * x
     square *= 6 * A * B
     square += 2 * A
-    gate = np.subtract(1, out)
+    gate = 1 - out
     gate *= x  # before the square, so that 0 stands where x² overflows
     gate *= square
     gate += 1
     out *= gate
 
 
-def _normal_slope(x: Array, out: Array) -> None:
+def _exact_slope(x: Array, out: Array) -> None:
     """Φ(x) + x φ(x)"""
-    _below(x, out, "none")
-    density = np.multiply(x, x)
+    _exact_cdf(x, out)
+    density = x * x
     density *= -0.5
     np.exp(density, out=density)
     density *= x

@@ -38,16 +38,16 @@ def linear(x: Array, weight: Array, bias: Array | None = None, /) -> tuple[Array
     x = np.asarray(x)  # a Python number arrives as it is
     n, m = weight.shape
     if bias is not None and bias.shape != (m,):
-        raise ValueError
+        raise ValueError  # explained by what the primitive was declared with
     if x.ndim == 2:
-        out = x.dot(weight)  # which checks the other sizes
-    elif x.size == 0 or x.shape[-1] != n:
-        out = np.matmul(x, weight)
+        out = x.dot(weight)  # which compares the other sizes
+    elif x.ndim == 0 or x.shape[-1] != n:
+        raise ValueError
     else:
-        rows = x.reshape(-1, n)  # one product, not one per matrix of a stack
+        rows = x.reshape(prod(x.shape[:-1]), n)  # one product, not one per matrix of a stack
         out = rows.dot(weight).reshape(*x.shape[:-1], m)
     if bias is not None:
-        if out.dtype == bias.dtype:
+        if out.dtype is bias.dtype:
             out += bias
         else:
             out = out + bias

@@ -1,7 +1,7 @@
 """Layer norm and RMS norm over the last axis, worked through in blocks of rows.
 
-What is kept for the backward pass is two numbers a row (or one): recomputing the normalized values while a block is in
-the cache costs less than writing them to memory and reading them back.
+The forward pass keeps two numbers per row (or one) for the backward pass: recomputing the normalized values while a
+block is in the cache costs less than writing them to memory and reading them back.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from tinytorch.autograd import defvjp
 from tinytorch.tensor import Array, Tensor, primitive
 
-from .blocks import row_blocks, working_dtype
+from .blocks import by_rows, row_blocks
 
 
 def _explain(name: str) -> Any:
@@ -31,27 +31,26 @@ def _explain(name: str) -> Any:
     return better
 
 
-def _checked(name: str, x: Array, *scales: Array | None) -> Any:
-    """The dtype of the result, when the shapes fit."""
-    if np.ndim(x) == 0:
+def _rows(name: str, x: Array, *scales: Array | None) -> Array:
+    """x as rows (n, D) of the dtype of the result. Raises ValueError for shapes that do not fit."""
+    shape = np.shape(x)
+    if not shape:
         raise ValueError(f"{name}: x has no axes; there must be a last axis to normalize over")
     dtype = x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
     for scale in scales:
-        if scale is None:
-            continue
-        if scale.shape != x.shape[-1:]:
-            raise ValueError  # explained by what the primitive was declared with
-        if scale.dtype is not dtype:
-            dtype = np.result_type(dtype, scale.dtype)
-    return dtype
+        if scale is not None:
+            if scale.shape != shape[-1:]:
+                raise ValueError  # explained by what the primitive was declared with
+            if scale.dtype is not dtype:
+                dtype = np.result_type(dtype, scale.dtype)
+    return _as_rows(x if x.dtype is dtype else x.astype(dtype))
 
 
-def _rows(x: Array, dtype: Any) -> Array:
-    x = x if x.dtype is dtype else x.astype(dtype, copy=False)
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+def _as_rows(x: Array) -> Array:
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
-@primitive(fused=True, explain=_explain("layer_norm"))
+@primitive(fused=True, upcast=True, explain=_explain("layer_norm"))
 def layer_norm(
     x: Array, weight: Array | None = None, bias: Array | None = None, /, eps: float = 1e-5
 ) -> tuple[Array, tuple[Array, Array]]:
@@ -62,25 +61,23 @@ def layer_norm(
     >>> layer_norm(Tensor([[1.0, 3.0]]), eps=0.0)
     Tensor([[-1.,  1.]])
     """
-    dtype = _checked("layer_norm", x, weight, bias)
-    work = working_dtype(dtype)
-    rows = _rows(x, work)
-    n, d = rows.shape
-    out = np.empty(x.shape, work)
-    flat = out.reshape(n, d)
-    mean, rstd = np.empty((n, 1), work), np.empty((n, 1), work)
-    average = _average(d, work)
-    for block in row_blocks(n, d):
-        result, scale = flat[block], rstd[block]
-        np.matmul(rows[block], average, out=mean[block])
-        np.subtract(rows[block], mean[block], out=result)
-        _reciprocal_root(np.vecdot(result, result), d, eps, scale)
-        result *= scale
-        if weight is not None:
-            result *= weight
-        if bias is not None:
-            result += bias
-    return out if work is dtype else out.astype(dtype), (mean, rstd)
+    rows = _rows("layer_norm", x, weight, bias)
+    out, mean, rstd = by_rows(_layer_norm_rows, rows, weight, bias, eps)
+    return out if out.shape == x.shape else out.reshape(x.shape), (mean, rstd)
+
+
+def _layer_norm_rows(
+    x: Array, weight: Array | None, bias: Array | None, eps: float, out: Array | None = None
+) -> tuple[Array, Array, Array]:
+    mean = x.dot(_average(x.shape[1], x.dtype))  # (n, D) -> (n, 1)
+    out = np.subtract(x, mean, out=out)
+    rstd = _reciprocal_rms(out, eps)
+    out *= rstd
+    if weight is not None:
+        out *= weight
+    if bias is not None:
+        out += bias
+    return out, mean, rstd
 
 
 @lru_cache(maxsize=64)
@@ -94,12 +91,11 @@ def _weighted_average(weight: Array | None, d: int, dtype: Any) -> Array:
     return _average(d, dtype) if weight is None else np.divide(weight, max(d, 1), dtype=dtype)[:, None]
 
 
-def _reciprocal_root(squares: Array, d: int, eps: float, out: Array) -> None:
-    """1 / sqrt(squares / d + eps), as a column."""
-    squares *= 1 / max(d, 1)
-    squares += eps
-    np.sqrt(squares, out=squares)
-    np.divide(1, squares[:, None], out=out)
+def _reciprocal_rms(x: Array, eps: float) -> Array:
+    """1 / sqrt(mean(x²) + eps) for each row: (n, D) -> (n, 1)."""
+    d = max(x.shape[1], 1)
+    rms: Array = np.sqrt(np.vecdot(x, x) + d * eps)  # times sqrt(d)
+    return math.sqrt(d) / rms[:, None]
 
 
 def _layer_norm_backward(
@@ -117,7 +113,7 @@ def _layer_norm_backward(
     Written in c = x - mean instead of n, so that the sums over rows and columns are products with vectors.
     """
     mean, rstd = saved
-    rows, grads = _rows(x, rstd.dtype), _rows(g, rstd.dtype)
+    rows, grads = _as_rows(x.astype(rstd.dtype, copy=False)), _as_rows(g.astype(rstd.dtype, copy=False))
     n, d = rows.shape
     dx = np.empty(x.shape, rstd.dtype)
     flat = dx.reshape(n, d)
@@ -125,8 +121,8 @@ def _layer_norm_backward(
     average = _weighted_average(weight, d, rstd.dtype)
     for block in row_blocks(n, d):
         h, scale = grads[block], rstd[block]
-        centred = np.subtract(rows[block], mean[block])
-        product = np.multiply(h, centred)
+        centered = np.subtract(rows[block], mean[block])
+        product = np.multiply(h, centered)
         if needs[1]:
             dweight += np.matmul(scale[:, 0], product)
         if needs[2]:
@@ -135,21 +131,21 @@ def _layer_norm_backward(
             slope = np.matmul(product, average)  # mean(h c), (rows, 1)
             slope *= scale
             slope *= scale
-            centred *= slope
-            centred += np.matmul(h, average)
+            centered *= slope
+            centered += np.matmul(h, average)
             result = flat[block]
             if weight is None:
-                np.subtract(h, centred, out=result)
+                np.subtract(h, centered, out=result)
             else:
                 np.multiply(h, weight, out=result)
-                result -= centred
+                result -= centered
             result *= scale
     return dx if needs[0] else None, dweight, dbias
 
 
 def _layer_norm_by_parts(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
-    centred = x - np.mean(x, axis=-1, keepdims=True)
-    out = centred / np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True) + eps)
+    centered = x - np.mean(x, axis=-1, keepdims=True)
+    out = centered / np.sqrt(np.mean(centered * centered, axis=-1, keepdims=True) + eps)
     out = out if weight is None else out * weight
     return out if bias is None else out + bias
 
@@ -157,7 +153,7 @@ def _layer_norm_by_parts(x: Any, weight: Any = None, bias: Any = None, eps: floa
 defvjp(layer_norm, fused=_layer_norm_backward, composition=_layer_norm_by_parts, keep=("inputs",))
 
 
-@primitive(fused=True, explain=_explain("rms_norm"))
+@primitive(fused=True, upcast=True, explain=_explain("rms_norm"))
 def rms_norm(x: Array, weight: Array | None = None, /, eps: float = 1e-5) -> tuple[Array, Array]:
     """x / sqrt(mean(x²) + eps) * weight over the last axis: (..., D), (D,) -> (..., D).
 
@@ -166,26 +162,23 @@ def rms_norm(x: Array, weight: Array | None = None, /, eps: float = 1e-5) -> tup
     >>> rms_norm(Tensor([[3.0, -3.0]]), eps=0.0)
     Tensor([[ 1., -1.]])
     """
-    dtype = _checked("rms_norm", x, weight)
-    work = working_dtype(dtype)
-    rows = _rows(x, work)
-    n, d = rows.shape
-    out = np.empty(x.shape, work)
-    flat = out.reshape(n, d)
-    rstd = np.empty((n, 1), work)
-    for block in row_blocks(n, d):
-        _reciprocal_root(np.vecdot(rows[block], rows[block]), d, eps, rstd[block])
-        np.multiply(rows[block], rstd[block], out=flat[block])
-        if weight is not None:
-            flat[block] *= weight
-    return out if work is dtype else out.astype(dtype), rstd
+    out, rstd = by_rows(_rms_norm_rows, _rows("rms_norm", x, weight), weight, eps)
+    return out if out.shape == x.shape else out.reshape(x.shape), rstd
+
+
+def _rms_norm_rows(x: Array, weight: Array | None, eps: float, out: Array | None = None) -> tuple[Array, Array]:
+    rstd = _reciprocal_rms(x, eps)
+    out = np.multiply(x, rstd, out=out)
+    if weight is not None:
+        out *= weight
+    return out, rstd
 
 
 def _rms_norm_backward(
     g: Array, out: Array, rstd: Array, needs: tuple[bool, ...], x: Array, weight: Array | None, eps: float = 1e-5
 ) -> tuple[Array | None, ...]:
     """With h = g weight: dx = rstd (h - x rstd² mean(h x)), dweight = sum(g x rstd)."""
-    rows, grads = _rows(x, rstd.dtype), _rows(g, rstd.dtype)
+    rows, grads = _as_rows(x.astype(rstd.dtype, copy=False)), _as_rows(g.astype(rstd.dtype, copy=False))
     n, d = rows.shape
     dx = np.empty(x.shape, rstd.dtype)
     flat = dx.reshape(n, d)

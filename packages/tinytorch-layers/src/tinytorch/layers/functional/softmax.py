@@ -54,28 +54,22 @@ def total(x: Array, axis: int) -> Array:
     return sum_within_rows(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], 1)
 
 
-def _opened(x: Any, axis: int) -> tuple[Array, np.dtype[Any]]:
-    """x in the dtype to compute in, and the dtype of the result."""
+def _floats(x: Any, axis: int) -> Array:
+    """x as floating-point numbers. Raises ValueError for an axis that it does not have."""
     x = np.asarray(x)
     if not -x.ndim <= axis < x.ndim:
-        raise ValueError
-    if x.dtype.kind != "f":
-        x = x.astype(np.float64)
-    return (x, x.dtype) if x.dtype.char != "e" else (x.astype(np.float32), x.dtype)
+        raise ValueError  # explained by what the primitive was declared with
+    return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
-def _opened_back(g: Array, out: Array) -> tuple[Array, Array]:
-    return (g, out) if g.dtype.char != "e" else (g.astype(np.float32), out.astype(np.float32))
-
-
-@primitive(fused=True, explain=_explain("softmax"))
+@primitive(fused=True, upcast=True, explain=_explain("softmax"))
 def softmax(x: Array, /, axis: int = -1) -> tuple[Array, None]:
     """exp(x) / sum(exp(x)) along `axis`.
 
     >>> softmax(Tensor([0.0, 0.0]))
     Tensor([0.5, 0.5])
     """
-    x, dtype = _opened(x, axis)
+    x = _floats(x, axis)
     top = shift(x, axis)
     if isinstance(top, float):
         out = np.exp(x)
@@ -83,13 +77,12 @@ def softmax(x: Array, /, axis: int = -1) -> tuple[Array, None]:
         out = np.subtract(x, top)
         np.exp(out, out=out)
     out /= total(out, axis)
-    return out if out.dtype is dtype else out.astype(dtype), None
+    return out, None
 
 
 def _softmax_backward(
     g: Array, out: Array, saved: None, needs: tuple[bool, ...], x: Any, axis: int = -1
 ) -> tuple[Array]:
-    g, out = _opened_back(g, out)
     last = axis in (-1, out.ndim - 1)
     inner = np.vecdot(g, out)[..., None] if last else _sum(g * out, axis=axis, keepdims=True)
     dx = np.subtract(g, inner)
@@ -105,27 +98,26 @@ def _softmax_by_parts(x: Any, axis: int = -1) -> Tensor:
 defvjp(softmax, fused=_softmax_backward, composition=_softmax_by_parts)
 
 
-@primitive(fused=True, explain=_explain("log_softmax"))
+@primitive(fused=True, upcast=True, explain=_explain("log_softmax"))
 def log_softmax(x: Array, /, axis: int = -1) -> tuple[Array, None]:
     """x - log(sum(exp(x))) along `axis`: the logarithm of the softmax, finite where the softmax rounds to 0.
 
     >>> log_softmax(Tensor([0.0, 0.0]))
     Tensor([-0.6931, -0.6931])
     """
-    x, dtype = _opened(x, axis)
+    x = _floats(x, axis)
     top = shift(x, axis)
     if isinstance(top, float):
         out = x - np.log(total(np.exp(x), axis))
     else:
         out = np.subtract(x, top)
         out -= np.log(total(np.exp(out), axis))
-    return out if out.dtype is dtype else out.astype(dtype), None
+    return out, None
 
 
 def _log_softmax_backward(
     g: Array, out: Array, saved: None, needs: tuple[bool, ...], x: Any, axis: int = -1
 ) -> tuple[Array]:
-    g, out = _opened_back(g, out)
     dx = np.exp(out)
     dx *= total(g, axis)
     np.subtract(g, dx, out=dx)
