@@ -147,8 +147,6 @@ def train(chosen: argparse.Namespace) -> Talker:
         callbacks=[show_answers], checkpoint=checkpoint, checkpoint_every=max(chosen.steps // 5, 1),
     )  # fmt: skip
     chosen.folder.mkdir(parents=True, exist_ok=True)
-    if not chosen.resume:
-        trainer.save_checkpoint(checkpoint)
     trainer.fit(loader, steps=chosen.steps, resume=chosen.resume, progress=dashboard)
     model.eval()
     talker.save(chosen.folder, chosen.steps)

@@ -71,6 +71,24 @@ def test_a_resumed_run_ends_bit_for_bit_where_the_unbroken_one_ends(
     assert default_generator().random() == after
 
 
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+@pytest.mark.parametrize("step", [4, 5, 6])
+def test_a_checkpoint_of_a_callback_resumes_too_also_at_the_end_of_an_epoch(
+    source: Any, step: int, tmp_path: Path
+) -> None:
+    def save(run: Run) -> None:
+        if run.step == step:
+            run.save_checkpoint(tmp_path / "run")
+
+    unbroken = trainer(dropout=0.4, callbacks=[save])
+    unbroken.fit(source(), steps=12, progress=False)
+    resumed = trainer(dropout=0.4, callbacks=[save], seed=9)
+    resumed.run.load_checkpoint(tmp_path / "run")
+    resumed.fit(source(), steps=12, progress=False)
+    assert weights(resumed) == weights(unbroken)
+    np.testing.assert_array_equal(resumed.run.history["epoch"], unbroken.run.history["epoch"])
+
+
 def test_generators_of_modules_and_named_ones_continue(tmp_path: Path) -> None:
     def make(seed: int) -> tuple[Trainer, np.random.Generator]:
         manual_seed(0)
@@ -87,9 +105,9 @@ def test_generators_of_modules_and_named_ones_continue(tmp_path: Path) -> None:
     unbroken.fit(pairs(), steps=8, progress=False)
     first, _ = make(1)
     first.fit(pairs(), steps=3, progress=False)
-    first.save_checkpoint(tmp_path / "run")
+    first.run.save_checkpoint(tmp_path / "run")
     second, noise_resumed = make(2)
-    second.load_checkpoint(tmp_path / "run")
+    second.run.load_checkpoint(tmp_path / "run")
     second.fit(pairs(), steps=8, progress=False)
     assert weights(second) == weights(unbroken)
     assert noise_resumed.random() == noise.random()
@@ -162,13 +180,13 @@ def test_a_damaged_checkpoint_is_a_clear_error_and_changes_nothing(
         spoiled[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
     path.write_bytes(spoiled)
     try:
-        trained.load_checkpoint(path)
+        trained.run.load_checkpoint(path)
     except CheckpointError as error:
         assert path.name in str(error)
         assert unchanged(trained) == before
         assert path.read_bytes() == spoiled
     else:  # a changed space between two names says the same
-        trained.save_checkpoint(path)
+        trained.run.save_checkpoint(path)
         assert path.read_bytes() == whole
 
 
@@ -201,9 +219,9 @@ def test_a_foreign_file_is_neither_loaded_nor_replaced(how: str, tmp_path: Path)
     trained = trainer()
     before = unchanged(trained)
     with pytest.raises(CheckpointError, match="file"):
-        trained.load_checkpoint(path)
+        trained.run.load_checkpoint(path)
     with pytest.raises(FileExistsError, match="not replaced"):
-        trained.save_checkpoint(path)
+        trained.run.save_checkpoint(path)
     assert unchanged(trained) == before
     assert path.read_bytes() == content
 
@@ -229,7 +247,7 @@ def test_a_checkpoint_of_another_run_changes_nothing(how: str, tmp_path: Path) -
     trained = other(how)
     before = unchanged(trained)
     with pytest.raises(CheckpointError, match="does not fit, nothing was changed"):
-        trained.load_checkpoint(path)
+        trained.run.load_checkpoint(path)
     assert unchanged(trained) == before
 
 
@@ -255,7 +273,7 @@ def test_a_callback_that_refuses_its_state_gets_its_own_back(tmp_path: Path) -> 
     trainer(callbacks=[Unfit()], checkpoint=tmp_path / "run").fit(pairs(), steps=3, progress=False)
     unfit = Unfit()
     with pytest.raises(CheckpointError, match="does not fit, nothing was changed: too many"):
-        trainer(callbacks=[unfit]).load_checkpoint(tmp_path / "run")
+        trainer(callbacks=[unfit]).run.load_checkpoint(tmp_path / "run")
     assert unfit.seen == [1]
 
 
@@ -295,9 +313,9 @@ def equal(a: Any, b: Any) -> bool:
 
 @pytest.mark.parametrize("content", CONTENTS, ids=repr)
 def test_the_state_of_a_callback_comes_back_unchanged(content: Any, tmp_path: Path) -> None:
-    trainer(callbacks=[Notebook(content)]).save_checkpoint(tmp_path / "run")
+    trainer(callbacks=[Notebook(content)]).run.save_checkpoint(tmp_path / "run")
     again = Notebook()
-    trainer(callbacks=[again]).load_checkpoint(tmp_path / "run")
+    trainer(callbacks=[again]).run.load_checkpoint(tmp_path / "run")
     assert equal(content, again.content)
 
 
@@ -316,7 +334,7 @@ def test_a_state_that_no_file_can_hold_is_refused_by_name_before_the_first_step(
 ) -> None:
     trained = trainer(callbacks=[Notebook(content)], checkpoint=tmp_path / "run")
     with pytest.raises(
-        TypeError, match=rf"checkpoint: .*the run\['callbacks'\]\['0 Notebook'\]\['content'\]{where}; states are"
+        TypeError, match=rf"checkpoint: .*the run\['callbacks'\]\['0 Notebook'\]\['content'\]{where}; a state is"
     ):
         trained.fit(pairs(), steps=3, progress=False)
     assert trained.run.step == 0
@@ -350,7 +368,7 @@ def test_a_checkpoint_that_is_replaced_while_it_is_read_is_read_whole(
 ) -> None:
     trained, path, _ = good(tmp_path)
     trained.fit(pairs(), steps=4, progress=False)
-    trained.save_checkpoint(tmp_path / "later")
+    trained.run.save_checkpoint(tmp_path / "later")
 
     class Replaced(TensorFile):
         def __init__(self, path: Any) -> None:
@@ -361,7 +379,7 @@ def test_a_checkpoint_that_is_replaced_while_it_is_read_is_read_whole(
     monkeypatch.setattr("tinytorch.training.checkpoint.TensorFile", Replaced)
     (tmp_path / "copy").write_bytes((tmp_path / "later").read_bytes())
     read = trainer()
-    read.load_checkpoint(path)
+    read.run.load_checkpoint(path)
     assert read.run.step == 4
     assert path.read_bytes() == (tmp_path / "copy").read_bytes()
 
@@ -413,9 +431,9 @@ def test_after_an_error_of_the_data_the_epoch_is_continued(
         broken.fit(data, epochs=4, progress=False)
     assert (broken.run.epoch, broken.run.data.batch) == (3, 3 // accumulate * accumulate)
     if saved:
-        broken.save_checkpoint(tmp_path / "run")
+        broken.run.save_checkpoint(tmp_path / "run")
         broken, data = trainer(dropout=0.4, accumulate=accumulate, seed=9), source()
-        broken.load_checkpoint(tmp_path / "run")
+        broken.run.load_checkpoint(tmp_path / "run")
     broken.fit(data, epochs=4, progress=False)
     assert weights(broken) == weights(unbroken)
     np.testing.assert_array_equal(broken.run.history["epoch"], unbroken.run.history["epoch"])
@@ -436,7 +454,7 @@ def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:
 
 def test_a_missing_checkpoint_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="there is no file"):
-        trainer().load_checkpoint(tmp_path / "none")
+        trainer().run.load_checkpoint(tmp_path / "none")
 
 
 FULL_DISK = """
@@ -472,7 +490,7 @@ def test_a_full_disk_loses_no_earlier_checkpoint(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     for path in (tmp_path / "none" / "run", Path("/proc/run")):
         with pytest.raises(OSError, match="could not be written"):
-            trainer().save_checkpoint(path)
+            trainer().run.save_checkpoint(path)
 
 
 def interrupt(run: Run) -> None:
@@ -505,7 +523,7 @@ def test_sigterm_finishes_the_step_saves_and_exits(tmp_path: Path) -> None:
     assert exit_.value.code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     resumed = trainer(checkpoint=path)
-    resumed.load_checkpoint(path)
+    resumed.run.load_checkpoint(path)
     assert resumed.run.step == 3
 
 

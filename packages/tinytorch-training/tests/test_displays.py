@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tinytorch.training import Dashboard, Display, ProgressLine, Run, braille
-from tinytorch.training.chart import Curve
 from tinytorch.training.display import clock, number
 
 from .problems import pairs, trainer
@@ -234,7 +233,7 @@ def test_after_resuming_the_curve_holds_the_losses_before() -> None:
     first.fit(data, steps=7, progress=False)
     dashboard = Dashboard(console=plain())
     history = first.fit(data, steps=12, progress=dashboard)
-    np.testing.assert_array_equal(dashboard.curve.means, history["loss"])
+    np.testing.assert_array_equal(dashboard.losses, history["loss"])
 
 
 def test_the_terminal_is_given_back_when_a_callback_fails_at_the_end() -> None:
@@ -276,15 +275,15 @@ def test_a_logarithmic_curve_makes_powers_a_straight_line() -> None:
     assert (low, high) == pytest.approx((1.0, 1000.0))
 
 
-@given(st.lists(st.floats(-10, 10), min_size=1, max_size=300), st.sampled_from([2, 8, 512]))
-def test_a_long_curve_is_kept_as_means(values: list[float], size: int) -> None:
-    curve = Curve(size)
-    for value in values:
-        curve.add(value)
-    whole = len(values) // curve.stretch
-    assert len(curve.means) == whole <= size
-    expected = np.array(values[: whole * curve.stretch]).reshape(whole, curve.stretch).mean(axis=1)
-    np.testing.assert_allclose(curve.means, expected, atol=1e-9)
+@given(st.lists(st.floats(-10, 10), min_size=1, max_size=300), st.integers(1, 40))
+def test_a_column_shows_the_mean_of_its_values(values: list[float], width: int) -> None:
+    columns = 2 * width
+    cuts = [x * len(values) // columns for x in range(columns + 1)]
+    means = [np.mean(values[a : max(b, a + 1)]) for a, b in pairwise(cuts)]
+    lines, low, high = braille(values, width, 2)
+    assert (low, high) == pytest.approx((min(means), max(means)), abs=1e-9)
+    if high - low > 1e-6:
+        assert lines == braille(means, width, 2)[0]
 
 
 def test_numbers_and_durations_stay_short() -> None:

@@ -229,7 +229,7 @@ def test_early_stopping_waits_and_keeps_the_best(tmp_path: Path, monkeypatch: py
     trained.fit(pairs(2), pairs(1), epochs=99, progress=False)
     assert (trained.run.epoch, stopping.best_value) == (6, 1.0)
     again = trainer(callbacks=[EarlyStopping(patience=2)])
-    again.load_checkpoint(tmp_path / "best.safetensors")
+    again.run.load_checkpoint(tmp_path / "best.safetensors")
     assert again.run.step == 8
 
 

@@ -3,11 +3,10 @@
 from .callbacks import Callback
 from .chart import braille
 from .dashboard import Dashboard
-from .display import Display
+from .display import Display, ProgressLine
 from .errors import CheckpointError
 from .history import History
 from .metrics import accuracy
-from .progress import ProgressLine
 from .run import Run
 from .stopping import EarlyStopping
 from .trainer import Trainer

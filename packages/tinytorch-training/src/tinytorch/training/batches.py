@@ -31,8 +31,7 @@ class Stream:
 
     def __init__(self, generators: Generators) -> None:
         self.source: Iterable[Any] | None = None
-        self.epoch = 0
-        self.batch = 0
+        self.epoch = self.batch = 0
         self._generators = generators
         self._origin: Mapping[str, Any] = {}  # where the random generators stood when the epoch began
         self._batches: Iterator[Any] | None = None
@@ -50,10 +49,7 @@ class Stream:
         return self._batches is not None
 
     def attach(self, source: Iterable[Any]) -> None:
-        """Take batches from `source`: from the middle of an epoch where a state says so, otherwise from a new epoch.
-
-        Raises ValueError for a source that the state does not fit.
-        """
+        """Take batches from `source` from now on. Raises ValueError for one that a state to go to does not fit."""
         if self._pending is not None and self.epoch:
             self._rejoin(source, *self._pending)
         elif self.source is not source:
@@ -66,32 +62,26 @@ class Stream:
         self._origin = self._generators.state_dict()
         batches = iter(self.source)
         if batches is self.source and self._begun:
-            raise ValueError(
-                f"fit: the data ended after {self.batch} batches and cannot start over; give a loader or a list"
-            )
+            raise ValueError(f"fit: the data ended after {self.batch} batches and cannot start over; give a list")
         self.epoch, self.batch = self.epoch + 1, 0
         self._batches, self._begun = batches, True
 
     def take(self, count: int) -> list[Any]:
-        """Up to `count` batches; fewer, perhaps none, at the end of the epoch.
+        """Up to `count` batches; fewer, perhaps none, at the end of the epoch, which is then no longer running.
 
         When the source raises, its iteration is over: the next `attach` continues before the first of these batches.
         """
         assert self._batches is not None
         before = self.state_dict() if count > 1 else None
-        taken: list[Any] = []
         try:
-            for batch in islice(self._batches, count):
-                taken.append(batch)
-                self.batch += 1
+            taken = list(islice(self._batches, count))
         except BaseException:
             self.load_state_dict(before or self.state_dict(), self._generators.state_dict())
             raise
+        self.batch += len(taken)
+        if len(taken) < count or self.batch == self.length:
+            self._batches = None
         return taken
-
-    def end(self) -> None:
-        """Close the epoch."""
-        self._batches = None
 
     def steps_until(self, epochs: int, accumulate: int) -> int | None:
         """How many steps of `accumulate` batches are left of so many epochs, where that can be known."""

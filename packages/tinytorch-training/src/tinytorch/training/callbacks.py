@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeAlias
 
-from .run import Run, Stateful
+from .run import Run
 
 EVENTS = ("on_fit_start", "on_epoch_start", "on_step_end", "on_validation_end", "on_epoch_end", "on_fit_end")
-
 Callback: TypeAlias = Callable[[Run], Any] | object
-"""A function of the run, called after every step, or an object with any of these methods, each given the run:
+"""A function of the run, called after every step, or an object with any of the methods `EVENTS`, each given the run.
 
-`on_fit_start`, `on_epoch_start`, `on_step_end`, `on_validation_end`, `on_epoch_end`, `on_fit_end`. One that also has
-`state_dict` and `load_state_dict` is saved in checkpoints. What it raises ends the training.
+One that also has `state_dict` and `load_state_dict` is saved in checkpoints. What it raises ends the training.
 """
 
 
@@ -26,13 +24,9 @@ class Callbacks:
         self._called: dict[str, list[Callable[[Run], Any]]] = {event: [] for event in EVENTS}
         for callback in self.callbacks:
             methods = {event: getattr(callback, event) for event in EVENTS if hasattr(callback, event)}
-            if not methods:
-                if not callable(callback):
-                    raise TypeError(
-                        f"Trainer: callback {callback!r} is not a function and has none of {', '.join(EVENTS)}"
-                    )
-                methods = {"on_step_end": callback}
-            for event, method in methods.items():
+            if not methods and not callable(callback):
+                raise TypeError(f"Trainer: callback {callback!r} is not a function and has none of {', '.join(EVENTS)}")
+            for event, method in (methods or {"on_step_end": callback}).items():
                 self._called[event].append(method)
 
     def __call__(self, event: str, run: Run) -> None:
@@ -48,7 +42,7 @@ class Callbacks:
             self("on_fit_start", run)
             yield
 
-    def stateful(self) -> dict[str, Stateful]:
+    def stateful(self) -> dict[str, Any]:
         """The callbacks with a state of their own, by name."""
         return {
             f"{place} {type(callback).__name__}": callback

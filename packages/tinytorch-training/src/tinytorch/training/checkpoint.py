@@ -27,10 +27,10 @@ VERSION = 2
 def check(path: PathLike, meta: Mapping[str, Any]) -> None:
     """Raise what `write` would raise, and FileExistsError for a checkpoint of a run that has come further."""
     pack(meta, "the run", {})
-    found, step = _earlier(path), meta["step"]
-    if found is not None and found > step:
+    found = _earlier(path)
+    if found > meta["step"]:
         raise FileExistsError(
-            f"checkpoint: {path} is of a run of {found} steps, this one has {step}, and would replace it\n"
+            f"checkpoint: {path} is of a run of {found} steps, this one has {meta['step']}, and would replace it\n"
             "continue it with fit(..., resume=True), move it away, or choose another path"
         )
     try:
@@ -40,18 +40,14 @@ def check(path: PathLike, meta: Mapping[str, Any]) -> None:
 
 
 def write(path: PathLike, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
-    """Replace the checkpoint at `path` in one step.
-
-    Raises FileExistsError when the file there is not a checkpoint, and OSError when it cannot be written; what was
-    there is left as it was. Raises TypeError for a state that cannot be packed.
-    """
+    """Replace the checkpoint at `path` in one step. Raises as `Run.save_checkpoint` does."""
     _earlier(path)
-    values: dict[str, Array] = {}
-    packed = pack(meta, "the run", values)
-    arrays = {**arrays, **place(values, "state")}
-    text = json.dumps({"version": VERSION, "crc32": checksum(packed, arrays), "run": packed})
+    states: dict[str, Array] = {}
+    packed = pack(meta, "the run", states)
+    arrays = {**arrays, **place(states, "state")}
+    head = {"version": VERSION, "crc32": checksum(packed, arrays), "run": packed}
     try:
-        save_tensors(arrays, path, {KEY: text})
+        save_tensors(arrays, path, {KEY: json.dumps(head)})
     except OSError as error:
         raise OSError(f"checkpoint: {path} could not be written: {error}; an earlier one there is untouched") from error
 
@@ -68,10 +64,10 @@ def read(path: PathLike) -> tuple[dict[str, Array], dict[str, Any]]:
     return arrays, unpack(head["run"], pick(arrays, "state"))
 
 
-def _earlier(path: PathLike) -> int | None:
-    """The step of the checkpoint that is there, if any. Raises FileExistsError when something else is there."""
+def _earlier(path: PathLike) -> int:
+    """The step of the checkpoint that is there, -1 without one. Raises FileExistsError when something else is there."""
     if not Path(path).exists():
-        return None
+        return -1
     try:
         with TensorFile(path) as file:
             return int(_head(file)["run"]["step"])
@@ -84,13 +80,13 @@ def _head(file: TensorFile) -> dict[str, Any]:
         raise CheckpointError(f"checkpoint: {file.path} is a safetensors file, but not a checkpoint of a Trainer")
     try:
         head = json.loads(file.metadata[KEY])
-        version = head["version"]
-        if version == VERSION and {"step", "data"} <= head["run"].keys():
-            return {"crc32": head["crc32"], "run": head["run"]}
+        version, complete = head["version"], {"crc32", "run"} <= head.keys() and "step" in head["run"]
     except (ValueError, TypeError, KeyError, AttributeError):
-        version = None
-    seen = "a damaged header" if version in (None, VERSION) else f"format {version}, this version reads {VERSION}"
-    raise CheckpointError(f"checkpoint: {file.path} has {seen}")
+        version, complete = VERSION, False
+    if version != VERSION or not complete:
+        seen = "a damaged header" if version == VERSION else f"format {version}, and this version reads {VERSION}"
+        raise CheckpointError(f"checkpoint: {file.path} has {seen}")
+    return dict(head)
 
 
 def checksum(packed: Any, arrays: Mapping[str, Array]) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .chart import Curve, braille
+from .chart import braille
 from .display import Display, clock, number
 from .run import Run
 
@@ -35,17 +36,15 @@ class Dashboard(Display):
     ) -> None:
         super().__init__(total_steps, "", console, refresh_per_second, interval)
         self.heading, self.height, self.heads = title, height, heads
-        self.curve = Curve()
+        self.losses = array("d")
         self.samples: list[Row] = []
 
     def on_fit_start(self, run: Run) -> None:
-        self.curve = Curve()
-        for loss in run.history["loss"] if run.step else ():
-            self.curve.add(loss)
+        self.losses = array("d", run.history["loss"] if run.step else ())
         super().on_fit_start(run)
 
     def update(self, step: int, loss: float, lr: float, count: float, seconds: float) -> None:
-        self.curve.add(loss)
+        self.losses.append(loss)
         super().update(step, loss, lr, count, seconds)
 
     def show_samples(self, rows: Sequence[Row]) -> None:
@@ -61,52 +60,34 @@ class Dashboard(Display):
     def render(self) -> RenderableType:
         from rich.console import Group
         from rich.panel import Panel
-        from rich.table import Table
-
-        width = max(self.console.width - 48, 16)
-        body = Table.grid(padding=(0, 2))
-        body.add_column(no_wrap=True, width=width + 9)
-        body.add_column(no_wrap=True)
-        body.add_row(self._chart(width), self._numbers())
-        parts: list[RenderableType] = [self._bar(), "", body]
-        if self.samples:
-            parts += ["", self._answers()]
-        return Panel(Group(*parts), title=self.heading, border_style="cyan", padding=(0, 1))
-
-    def _bar(self) -> Table:
         from rich.progress_bar import ProgressBar
-        from rich.table import Table
+        from rich.table import Column, Table
 
-        row = Table.grid(padding=(0, 2), expand=True)
-        row.add_column(ratio=1)
-        row.add_column(no_wrap=True, justify="right")
         known = self.total_steps is not None
-        steps = f"step {self.step:,} of {self.total_steps:,}" if known else f"step {self.step:,}"
+        progress = Table.grid(Column(ratio=1), Column(no_wrap=True, justify="right"), padding=(0, 2), expand=True)
         bar = ProgressBar(total=self.total_steps, completed=self.step, pulse=not known)
-        row.add_row(bar, steps)
-        return row
+        progress.add_row(bar, f"step {self.step:,} of {self.total_steps:,}" if known else f"step {self.step:,}")
+        width = max(self.console.width - 48, 16)
+        body = Table.grid(Column(no_wrap=True, width=width + 9), Column(no_wrap=True), padding=(0, 2))
+        body.add_row(self._chart(width), self._numbers())
+        answers = ["", self._answers()] if self.samples else []
+        return Panel(Group(progress, "", body, *answers), title=self.heading, border_style="cyan", padding=(0, 1))
 
     def _chart(self, width: int) -> RenderableType:
         from rich.text import Text
 
         part = min(self.step / self.total_steps, 1.0) if self.total_steps else 1.0
-        positive = [value for value in self.curve.means if value > 0]
-        log = max(positive, default=1.0) > 20 * min(positive, default=1.0)  # a flat line says nothing
-        lines, low, high = braille(self.curve.means, width, self.height, part, log)
-        chart = Text()
+        lines, low, high = braille(self.losses, width, self.height, part)
+        if log := high > 20 * low > 0:  # where a linear axis would show a flat line
+            lines, low, high = braille(self.losses, width, self.height, part, log)
         labels = {self.height // 2: "log" if log else "", self.height - 1: number(low), 0: number(high)}
-        for place, line in enumerate(lines):
-            label = labels.get(place, "")
-            chart.append(f"{label:>8} ", style="dim")
-            chart.append(line + ("\n" if place < self.height - 1 else ""), style="green")
-        return chart
+        named = [(f"{labels.get(place, ''):>8} ", line) for place, line in enumerate(lines)]
+        return Text("\n").join(Text.assemble((label, "dim"), (line, "green")) for label, line in named)
 
     def _numbers(self) -> Table:
-        from rich.table import Table
+        from rich.table import Column, Table
 
-        grid = Table.grid(padding=(0, 1))
-        grid.add_column(style="dim", no_wrap=True)
-        grid.add_column(justify="right", no_wrap=True)
+        grid = Table.grid(Column(style="dim", no_wrap=True), Column(justify="right", no_wrap=True), padding=(0, 1))
         grid.add_row("loss", number(self.loss), style="bold")
         for name, value in self.measured.items():
             grid.add_row(name.replace("_", " "), number(value))
@@ -117,12 +98,11 @@ class Dashboard(Display):
         return grid
 
     def _answers(self) -> Table:
-        from rich.table import Table
+        from rich.table import Column, Table
         from rich.text import Text
 
-        table = Table.grid(padding=(0, 2), expand=True)
-        table.add_column(ratio=2, no_wrap=True, overflow="ellipsis")
-        table.add_column(ratio=3, no_wrap=True, overflow="ellipsis")
+        columns = [Column(ratio=ratio, no_wrap=True, overflow="ellipsis") for ratio in (2, 3)]
+        table = Table.grid(*columns, padding=(0, 2), expand=True)
         table.add_row(Text(self.heads[0], style="dim"), Text(self.heads[1], style="dim"))
         for row in self.samples:
             style = "yellow" if len(row) == 2 or not row[2] else "green"

@@ -1,4 +1,4 @@
-"""What live displays have in common: when to draw, how fast training is, and how long it will take."""
+"""Live displays: when to draw, how fast training is, and how long it will take; and progress in one line."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ DECAY = 0.98  # of the speed that is shown: it is an average of the latest 50 st
 class Display:
     """Base of progress displays: a callback of `Trainer`, or used by hand.
 
-    In a terminal what `render()` returns is redrawn at most `refresh_per_second` times a second; elsewhere `line()` is
-    printed at most every `interval` seconds, and at the end. By hand: `start`, then `update` after every step, then
-    `stop`.
+    In a terminal what `render()` returns is redrawn at most `refresh_per_second` times per second; elsewhere `line()`
+    is printed at most every `interval` seconds, and at the end. By hand: `start`, `update` after every step, `stop`.
     """
 
     def __init__(
@@ -37,21 +36,15 @@ class Display:
         refresh_per_second: float = 4.0,
         interval: float = 5.0,
     ) -> None:
-        self.total_steps = total_steps
-        self.title = title
-        self.refresh_per_second = refresh_per_second
-        self.interval = interval
+        self.total_steps = self._given_total = total_steps
+        self.title, self.refresh_per_second, self.interval = title, refresh_per_second, interval
         self.unit = "samples"
-        self.step = 0
-        self.loss = self.lr = nan
+        self.step, self.loss, self.lr = 0, nan, nan
         self.measured: dict[str, float] = {}  # in the latest validation
-        self._given_total = total_steps
         self._console = console
         self._live: Live | None = None
-        self._counted = self._seconds = 0.0
-        self._started, self._drawn = 0.0, -inf
-        self._first_step = 0
-        self._drawn_step = -1
+        self._counted = self._seconds = self._started = 0.0
+        self._first_step, self._drawn_step, self._drawn = 0, -1, -inf
 
     def render(self) -> RenderableType:
         """The picture."""
@@ -70,10 +63,9 @@ class Display:
         """Save what is shown now as a terminal of `width` columns: an SVG that loads nothing from elsewhere."""
         from rich.console import Console
 
-        own = self._console
         recording = Console(record=True, width=width, force_terminal=True, color_system="truecolor", file=StringIO())
+        own, self._console = self._console, recording
         try:
-            self._console = recording
             recording.print(self.render())
         finally:
             self._console = own
@@ -112,8 +104,7 @@ class Display:
         self.step = self._first_step = step
         self.total_steps = self._given_total if self._given_total is not None else total_steps
         self.unit = unit
-        self._started = monotonic()
-        self._drawn, self._drawn_step = -inf, -1
+        self._started, self._drawn, self._drawn_step = monotonic(), -inf, -1
         if self._in_terminal():
             from rich.live import Live
 
@@ -140,19 +131,17 @@ class Display:
 
     def write(self, line: str) -> None:
         """Print one plain line, with question marks for letters that the output cannot show."""
-        print(line.encode(self._encoding, "replace").decode(self._encoding), file=self._file, flush=True)
+        file, encoding = self._output()
+        print(line.encode(encoding, "replace").decode(encoding), file=file, flush=True)
 
-    @property
-    def _file(self) -> IO[str]:
-        return sys.stdout if self._console is None else self._console.file
-
-    @property
-    def _encoding(self) -> str:
-        return getattr(self._file, "encoding", None) or "utf-8"
+    def _output(self) -> tuple[IO[str], str]:
+        file = sys.stdout if self._console is None else self._console.file
+        return file, getattr(file, "encoding", None) or "utf-8"
 
     def _in_terminal(self) -> bool:
         """Whether there is a terminal, and one that has the letters which pictures are made of."""
-        if not self._encoding.lower().startswith("utf") or (self._console is None and not self._file.isatty()):
+        file, encoding = self._output()
+        if not encoding.lower().startswith("utf") or (self._console is None and not file.isatty()):
             return False
         return self.console.is_terminal and not self.console.is_dumb_terminal
 
@@ -176,6 +165,20 @@ class Display:
 
     def on_fit_end(self, run: Run) -> None:
         self.stop()
+
+
+class ProgressLine(Display):
+    """What `Trainer.fit` shows by default: a bar, loss, speed, and time left."""
+
+    def render(self) -> RenderableType:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Column, Table
+        from rich.text import Text
+
+        row = Table.grid(*(Column(no_wrap=True) for _ in range(3)), padding=(0, 1))
+        bar = ProgressBar(total=self.total_steps, completed=self.step, width=24, pulse=self.total_steps is None)
+        row.add_row(bar, clock(self.elapsed), Text(self.line(), overflow="ellipsis"))
+        return row
 
 
 def number(value: float) -> str:

@@ -14,8 +14,6 @@ import numpy as np
 
 from tinytorch.tensor import Array, replacing
 
-PathLike = str | os.PathLike[str]
-
 
 class History:
     """One row a step; columns are `step`, `epoch`, `loss`, `lr` and whatever else was measured, NaN where it was not.
@@ -74,7 +72,7 @@ class History:
         self._columns = {name: array("d", column.tolist()) for name, column in columns.items()}
         self._rows = max((len(column) for column in columns.values()), default=0)
 
-    def to_csv(self, path: PathLike) -> None:
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the table, cells empty where nothing was measured; an existing file is replaced in one step."""
         with replacing(path) as draft, open(draft, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -82,7 +80,9 @@ class History:
             for row in zip(*self._columns.values(), strict=True):
                 writer.writerow("" if isnan(value) else int(value) if value.is_integer() else value for value in row)
 
-    def plot(self, path: PathLike | None = None, columns: tuple[str, ...] = ("loss", "valid_loss")) -> Any:
+    def plot(
+        self, path: str | os.PathLike[str] | None = None, columns: tuple[str, ...] = ("loss", "valid_loss")
+    ) -> Any:
         """Draw columns over the steps with matplotlib, and save the figure when a path is given; returns the figure.
 
         Raises ModuleNotFoundError, which says what to install, when matplotlib is missing.
@@ -90,9 +90,8 @@ class History:
         try:
             from matplotlib.figure import Figure
         except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                "History.plot needs matplotlib; install it with: pip install 'tinytorch-training[plot]'"
-            ) from error
+            way = "pip install 'tinytorch-training[plot]'"
+            raise ModuleNotFoundError(f"History.plot needs matplotlib; install it with: {way}") from error
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.add_subplot()
         for name in columns:

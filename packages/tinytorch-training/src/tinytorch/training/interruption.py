@@ -13,8 +13,8 @@ DEFAULTS: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SI
 class Interruption:
     """In the with block the first Ctrl-C or SIGTERM is remembered in `requested`; the second one raises at once.
 
-    So a step under way can be finished. Outside the main thread, or where the program handles a signal itself, nothing
-    is changed.
+    So a step under way can be finished. Nothing is changed outside the main thread, nor for a signal that the program
+    handles itself.
     """
 
     def __init__(self) -> None:

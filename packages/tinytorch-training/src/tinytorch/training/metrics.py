@@ -1,4 +1,4 @@
-"""What is measured beside the loss."""
+"""What is measured besides the loss."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinytorch.tensor import Tensor
+from tinytorch.tensor import Tensor, array_of
 
 Metric: TypeAlias = Callable[[Any, Any], Any]
 
@@ -21,36 +21,29 @@ def accuracy(outputs: Tensor, targets: Any, ignore_index: int = -100) -> tuple[i
     >>> accuracy(Tensor([[0.1, 0.9], [0.8, 0.2]]), Tensor([1, 1]))
     (1, 2)
     """
-    found = outputs.data
-    wanted = targets.data if isinstance(targets, Tensor) else np.asarray(targets)
+    found, wanted = outputs.data, array_of(targets)
     if found.shape[:-1] != wanted.shape or wanted.dtype.kind not in "iu":
-        raise ValueError(
-            f"accuracy: outputs {found.shape} and targets {wanted.shape} {wanted.dtype}; "
-            "give (..., classes) and integers (...)"
-        )
-    counted = wanted != ignore_index
-    right = (found.argmax(axis=-1) == wanted) & counted
-    return int(np.count_nonzero(right)), int(np.count_nonzero(counted))
+        seen = f"outputs {found.shape} and targets {wanted.shape} {wanted.dtype}"
+        raise ValueError(f"accuracy: {seen}; give (..., classes) and integers (...)")
+    valid = wanted != ignore_index
+    right = (found.argmax(axis=-1) == wanted) & valid
+    return int(np.count_nonzero(right)), int(np.count_nonzero(valid))
 
 
 def name_metrics(metrics: Mapping[str, Metric] | Iterable[str | Metric]) -> tuple[dict[str, Metric], bool]:
     """Metrics by name, and whether perplexity, which follows from the loss, is wanted."""
-    if isinstance(metrics, str):
-        metrics = [metrics]
     found: dict[str, Metric] = {}
-    perplexity = False
+    metrics = [metrics] if isinstance(metrics, str) else metrics
     for entry in metrics.items() if isinstance(metrics, Mapping) else metrics:
-        if entry == "perplexity":
-            perplexity = True
-        elif entry == "accuracy":
-            found["accuracy"] = accuracy
-        elif isinstance(entry, tuple):
+        if isinstance(entry, tuple):
             found[entry[0]] = entry[1]
+        elif entry in ("accuracy", "perplexity"):
+            found[entry] = accuracy
         elif callable(entry):
             found[getattr(entry, "__name__", type(entry).__name__)] = entry
         else:
             raise ValueError(f"Trainer: metric {entry!r}; give 'accuracy', 'perplexity' or a function")
-    return found, perplexity
+    return found, found.pop("perplexity", None) is accuracy
 
 
 class Mean:
@@ -61,18 +54,13 @@ class Mean:
     """
 
     def __init__(self) -> None:
-        self.total = 0.0
-        self.weight = 0.0
+        self.total = self.weight = 0.0
 
     def add(self, value: Any, weight: float) -> None:
         """Take in one batch: its mean, or a pair (total, count) that brings its own weight."""
-        if isinstance(value, tuple):
-            total, count = value
-            self.total += float(total)
-            self.weight += float(count)
-        else:
-            self.total += float(value) * weight
-            self.weight += weight
+        total, count = value if isinstance(value, tuple) else (float(value) * weight, weight)
+        self.total += float(total)
+        self.weight += float(count)
 
     @property
     def value(self) -> float:

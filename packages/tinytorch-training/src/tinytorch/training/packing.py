@@ -11,10 +11,9 @@ from tinytorch.tensor import Array
 
 
 def pack(value: Any, name: str, arrays: dict[str, Array]) -> Any:
-    """`value` as JSON can hold it; its arrays and NumPy scalars are copied into `arrays`.
+    """`value` as JSON can hold it, with its arrays and NumPy scalars in `arrays`.
 
-    It may be made of None, numbers, text, lists, tuples, dicts, and arrays of numbers. Raises TypeError, which calls it
-    `name`, for anything else, because that could not come back as it was.
+    Raises TypeError, which calls it `name`, for what could not come back as it was.
 
     >>> arrays = {}
     >>> packed = pack({1: (2.0, np.ones(2))}, "state", arrays)
@@ -24,21 +23,17 @@ def pack(value: Any, name: str, arrays: dict[str, Array]) -> Any:
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
-        key = str(len(arrays))
-        arrays[key] = np.array(value)
+        arrays[key := str(len(arrays))] = np.array(value)
         return {"$array" if isinstance(value, np.ndarray) else "$scalar": key}
     if type(value) in (list, tuple):
         parts = [pack(part, f"{name}[{place}]", arrays) for place, part in enumerate(value)]
         return parts if type(value) is list else {"$tuple": parts}
     if type(value) is dict:
-        if all(type(key) is str and not key.startswith("$") for key in value):
-            return {key: pack(part, f"{name}[{key!r}]", arrays) for key, part in value.items()}
-        items = value.items()
-        return {"$items": [[pack(k, f"a key of {name}", arrays), pack(v, f"{name}[{k!r}]", arrays)] for k, v in items]}
-    raise TypeError(
-        f"checkpoint: {name} is a {type(value).__name__}; "
-        "states are made of numbers, text, arrays of numbers, lists, tuples and dicts"
-    )
+        items = [[pack(k, f"a key of {name}", arrays), pack(v, f"{name}[{k!r}]", arrays)] for k, v in value.items()]
+        plain = all(isinstance(key, str) and not key.startswith("$") for key in value)
+        return dict(items) if plain else {"$items": items}
+    raise TypeError(f"checkpoint: {name} is a {type(value).__name__}; a state is made of None, numbers, text,\n"
+                    "arrays of numbers, lists, tuples and dicts")  # fmt: skip
 
 
 def unpack(value: Any, arrays: Mapping[str, Array]) -> Any:
@@ -47,11 +42,11 @@ def unpack(value: Any, arrays: Mapping[str, Array]) -> Any:
         return [unpack(part, arrays) for part in value]
     if not isinstance(value, dict):
         return value
-    tag, content = next(iter(value.items()), ("", None))
-    if tag in ("$array", "$scalar"):
-        return arrays[content] if tag == "$array" else arrays[content][()]
-    if tag == "$tuple":
-        return tuple(unpack(content, arrays))
-    if tag == "$items":
-        return {unpack(key, arrays): unpack(part, arrays) for key, part in content}
+    match next(iter(value.items()), None):
+        case "$array" | "$scalar" as tag, key:
+            return arrays[key] if tag == "$array" else arrays[key][()]
+        case "$tuple", parts:
+            return tuple(unpack(parts, arrays))
+        case "$items", items:
+            return {unpack(key, arrays): unpack(part, arrays) for key, part in items}
     return {key: unpack(part, arrays) for key, part in value.items()}

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from copy import deepcopy
 from math import nan
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -16,18 +16,10 @@ from tinytorch.tensor import Array
 
 from . import checkpoint
 from .batches import Stream, Unit
+from .checkpoint import PathLike
 from .errors import CheckpointError
 from .generators import Generators
 from .history import History
-
-PathLike = str | os.PathLike[str]
-
-
-class Stateful(Protocol):
-    """A callback with a state of its own."""
-
-    def state_dict(self) -> Any: ...
-    def load_state_dict(self, state: Any, /) -> None: ...
 
 
 class Run:
@@ -44,7 +36,7 @@ class Run:
         schedule: Schedule | None,
         unit: Unit,
         generators: Mapping[str, np.random.Generator],
-        callbacks: Mapping[str, Stateful],
+        callbacks: Mapping[str, Any],
     ) -> None:
         self.model, self.optimizer, self.schedule, self.unit = model, optimizer, schedule, unit
         self.generators = Generators(model, generators)
@@ -55,7 +47,7 @@ class Run:
         self.counted, self.seconds = 0, 0.0
         self.total_steps: int | None = None
         self.stopping = False
-        self._saved: tuple[str, int] | None = None  # where and at which step the latest checkpoint was written
+        self.saved: tuple[str, int] | None = None  # where and at which step the latest checkpoint was written
 
     @property
     def epoch(self) -> int:
@@ -78,17 +70,13 @@ class Run:
         a state that no file can hold; what was there is left as it was.
         """
         checkpoint.write(path, *self.collect())
-        self._saved = os.fspath(path), self.step
-
-    def is_saved(self, path: PathLike) -> bool:
-        """Whether the checkpoint at `path` is of this step."""
-        return self._saved == (os.fspath(path), self.step)
+        self.saved = os.fspath(path), self.step
 
     def load_checkpoint(self, path: PathLike) -> None:
         """Continue where a checkpoint was written: the next `fit` ends bit for bit where the unbroken run ends.
 
-        Raises FileNotFoundError, and CheckpointError for a file that is damaged, not a checkpoint, or of another model,
-        optimizer or schedule; then nothing is changed.
+        Raises FileNotFoundError, and CheckpointError, before anything is changed, for a file that is damaged, not a
+        checkpoint, or of another model, optimizer or schedule.
         """
         arrays, meta = checkpoint.read(path)
         before = deepcopy(self.collect())
@@ -97,11 +85,9 @@ class Run:
         except Exception as error:
             self._take(*before)
             reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise CheckpointError(
-                f"checkpoint: {os.fspath(path)} does not fit, nothing was changed: {reason}"
-            ) from error
+            raise CheckpointError(f"checkpoint: {path} does not fit, nothing was changed: {reason}") from error
         self.data.load_state_dict(meta["data"], meta["generators"])
-        self._saved = os.fspath(path), self.step
+        self.saved = os.fspath(path), self.step
 
     def collect(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Arrays by name, those of the model shared with it, and the rest."""
@@ -127,8 +113,6 @@ class Run:
         return arrays, meta
 
     def _take(self, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
-        if not {"epoch", "batch", "running", "origin", "loader"} <= meta["data"].keys():
-            raise ValueError("it does not say where the data stood")
         if (meta["schedule"] is None) != (self.schedule is None):
             raise ValueError("one of checkpoint and trainer has a schedule, the other has none")
         if meta["callbacks"].keys() != self.callbacks.keys():

@@ -29,10 +29,8 @@ class EarlyStopping:
         best: str | os.PathLike[str] | None = None,
     ) -> None:
         if patience < 1 or min_delta < 0 or mode not in ("min", "max"):
-            raise ValueError(
-                f"EarlyStopping: patience={patience}, min_delta={min_delta}, mode={mode!r}; "
-                "patience is at least 1, min_delta at least 0, mode 'min' or 'max'"
-            )
+            seen = f"patience={patience}, min_delta={min_delta}, mode={mode!r}"
+            raise ValueError(f"EarlyStopping: {seen}; they are at least 1, at least 0, and 'min' or 'max'")
         self.monitor, self.patience, self.min_delta, self.mode, self.best = monitor, patience, min_delta, mode, best
         self.best_value = inf if mode == "min" else -inf
         self.waited = 0
@@ -44,9 +42,8 @@ class EarlyStopping:
     def on_validation_end(self, run: Run) -> None:
         value = run.history.last(self.monitor)
         if isnan(value) and self.monitor not in run.history.columns:
-            raise ValueError(
-                f"EarlyStopping: {self.monitor!r} is not measured; there are {', '.join(run.history.columns)}"
-            )
+            measured = ", ".join(run.history.columns)
+            raise ValueError(f"EarlyStopping: {self.monitor!r} is not measured; there are {measured}")
         gain = self.best_value - value if self.mode == "min" else value - self.best_value
         if gain > self.min_delta:
             self.best_value, self.waited = value, 0

@@ -17,13 +17,12 @@ from tinytorch.tensor import check_int
 from . import checkpoint as files
 from .batches import Unit, counter
 from .callbacks import Callback, Callbacks
+from .display import ProgressLine
 from .history import History
 from .interruption import Interruption
 from .metrics import Mean, Metric
-from .objective import Loss, Objective
-from .progress import ProgressLine
 from .run import PathLike, Run
-from .update import Update
+from .update import Loss, Update
 
 
 class Trainer:
@@ -37,9 +36,9 @@ class Trainer:
     A step takes `accumulate` batches and averages their losses by what `count(batch)` says of their size: samples, or
     tokens with `unit="tokens"`. Gradients are clipped to `clip_norm`, and `schedule` goes on, after each.
 
-    With the path `checkpoint` everything that the run depends on is written there every `checkpoint_every` steps (at
-    the end of each epoch, unless given), at the end, and on Ctrl-C or SIGTERM. The random generators that a checkpoint
-    holds are the default one and those in attributes of modules; name others in `generators`.
+    At the path `checkpoint` everything that the run depends on is written every `checkpoint_every` steps (at the end of
+    each epoch, unless given), at the end, and on Ctrl-C or SIGTERM: also the default random generator and those that
+    are attributes of modules; name others in `generators`.
 
     Raises ValueError for an optimizer that has no parameter of the model, and for a schedule of another optimizer.
 
@@ -76,12 +75,12 @@ class Trainer:
         own = {id(p) for p in model.parameters()}
         if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
             raise ValueError("Trainer: the optimizer has no parameter of this model; make it from model.parameters()")
-        self.objective = Objective(model, loss, loss_fn, metrics)
-        self.update = Update(self.objective, count or counter(unit), accumulate, clip_norm)
+        self.update = Update(model, loss, loss_fn, metrics, count or counter(unit), accumulate, clip_norm)
         self.callbacks = Callbacks(callbacks)
         self.run = Run(model, optimizer, schedule, unit, generators or {}, self.callbacks.stateful())
-        self.checkpoint = checkpoint
-        self.checkpoint_every = _positive("Trainer", "checkpoint_every", checkpoint_every)
+        self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
+        if checkpoint_every is not None:
+            check_int("Trainer", "checkpoint_every", checkpoint_every, minimum=1)
 
     def fit(
         self,
@@ -97,23 +96,23 @@ class Trainer:
         """Train until `epochs` epochs are done or `steps` steps were taken, counted from the beginning of the run.
 
         `train` and `valid` are loaders, lists or other iterables of batches. Validation takes place after each epoch,
-        or every `valid_every` steps. With `resume` it continues from the file `checkpoint` if there is one; without, a
-        checkpoint of more steps is not replaced. A loader with `state_dict`, `load_state_dict` and a length continues
-        where it stood; any other iterable is read again from the start of its epoch, and must then give the same
-        batches. When the data raises, the next `fit` continues the epoch in the same way.
+        or every `valid_every` steps. With `resume` the run continues from the file `checkpoint` if there is one. A
+        loader with `state_dict`, `load_state_dict` and a length continues where it stood; any other iterable is read
+        again from the start of its epoch, and must then give the same batches. The next `fit` after an error of the
+        data does the same.
 
-        `progress` is a line that is kept up to date (plain lines where there is no terminal), False for none, or a
-        callback such as `Dashboard()`. On Ctrl-C or SIGTERM the step is finished, a checkpoint is written if a path was
-        given, and KeyboardInterrupt or SystemExit raised; the second time it is raised at once. `on_fit_end` is called
-        whatever happens.
+        `progress` is a line that is kept up to date, False for none, or a callback such as `Dashboard()`. On Ctrl-C or
+        SIGTERM the step is finished, a checkpoint is written if a path was given, and KeyboardInterrupt or SystemExit
+        raised; the second time it is raised at once.
 
-        Raises FloatingPointError when the loss is NaN or infinite, before anything is updated; FileExistsError and
-        OSError, before the first step, for a checkpoint that could not be written.
+        Raises FloatingPointError when the loss is NaN or infinite, before anything is updated; before the first step
+        OSError for a checkpoint that could not be written, or would replace one of a run that has come further.
         """
         if (epochs is None) == (steps is None):
             raise ValueError("fit: give either epochs or steps")
-        check_int("fit", "epochs" if steps is None else "steps", epochs if steps is None else steps)
-        _positive("fit", "valid_every", valid_every)
+        for name, value, least in (("epochs", epochs, 0), ("steps", steps, 0), ("valid_every", valid_every, 1)):
+            if value is not None:
+                check_int("fit", name, value, minimum=least)
         if isinstance(valid, Sized) and not len(valid):
             raise ValueError("fit: the validation data has no batch")
         self._prepare(resume)
@@ -127,8 +126,8 @@ class Trainer:
         with Interruption() as interruption, callbacks.fitting(run):
             while not (run.stopping or interruption.requested or self._reached(epochs, steps)):
                 self._advance(valid, valid_every, callbacks)
-            if self.checkpoint is not None and not run.is_saved(self.checkpoint):
-                self.save_checkpoint(self.checkpoint)
+            if self.checkpoint is not None and run.saved != (os.fspath(self.checkpoint), run.step):
+                run.save_checkpoint(self.checkpoint)
         if interruption.requested:
             interruption.end()
         return run.history
@@ -138,37 +137,29 @@ class Trainer:
 
         Raises ValueError when there is no batch.
         """
-        model, objective = self.run.model, self.objective
-        modes = [(module, module.training) for module in model.modules()]
-        loss, means = Mean(), {name: Mean() for name in objective.metrics}
-        model.eval()
+        update = self.update
+        modes = [(module, module.training) for module in update.model.modules()]
+        loss, means = Mean(), {name: Mean() for name in update.metrics}
+        update.model.eval()
         try:
             with no_grad():
                 for batch in data:
-                    size = self.update.count(batch)
-                    value, inputs = objective(batch)
+                    size = update.count(batch)
+                    value, inputs = update.forward(batch)
                     loss.add(value.item(), size)
-                    objective.measure(inputs, size, means)
+                    update.measure(inputs, size, means)
         finally:
             for module, mode in modes:
                 module.training = mode
         if not loss.weight:
             raise ValueError("evaluate: the data has no batch; an iterator can be read only once, give a list")
-        return objective.summarize(loss.value, means)
-
-    def save_checkpoint(self, path: PathLike) -> None:
-        """Write a checkpoint; see `Run.save_checkpoint`."""
-        self.run.save_checkpoint(path)
-
-    def load_checkpoint(self, path: PathLike) -> None:
-        """Continue from a checkpoint; see `Run.load_checkpoint`."""
-        self.run.load_checkpoint(path)
+        return update.summarize(loss.value, means)
 
     def _prepare(self, resume: bool) -> None:
         """Continue from the checkpoint where that is asked for, and make sure that one can be written."""
         if self.checkpoint is not None:
             if resume and os.path.exists(self.checkpoint):
-                self.load_checkpoint(self.checkpoint)
+                self.run.load_checkpoint(self.checkpoint)
             files.check(self.checkpoint, self.run.collect()[1])
         elif resume:
             raise ValueError("fit: resume needs a Trainer(..., checkpoint=path)")
@@ -190,24 +181,16 @@ class Trainer:
             self.update(run, batches)
             run.seconds = perf_counter() - started
             callbacks("on_step_end", run)
-            if valid is not None and valid_every is not None and run.step % valid_every == 0:
-                self._validate(valid, callbacks)
         elif not data.batch:
             raise ValueError("fit: the training data has no batch")
-        ended = not batches or data.batch == data.length
-        if ended:
-            data.end()
-            if valid is not None and valid_every is None:
-                self._validate(valid, callbacks)
+        if valid is not None and self._is_due(valid_every, batches):
+            run.history.add(**{f"valid_{name}": value for name, value in self.evaluate(valid).items()})
+            callbacks("on_validation_end", run)
+        if not data.running:
             callbacks("on_epoch_end", run)
-        due = ended if self.checkpoint_every is None else bool(batches) and run.step % self.checkpoint_every == 0
-        if due and self.checkpoint is not None:
-            self.save_checkpoint(self.checkpoint)
+        if self.checkpoint is not None and self._is_due(self.checkpoint_every, batches):
+            run.save_checkpoint(self.checkpoint)
 
-    def _validate(self, valid: Iterable[Any], callbacks: Callbacks) -> None:
-        self.run.history.add(**{f"valid_{name}": value for name, value in self.evaluate(valid).items()})
-        callbacks("on_validation_end", self.run)
-
-
-def _positive(owner: str, name: str, value: int | None) -> int | None:
-    return value if value is None else check_int(owner, name, value, minimum=1)
+    def _is_due(self, every: int | None, batches: list[Any]) -> bool:
+        """Whether an epoch has just ended, or with `every` one more of so many steps was taken."""
+        return not self.run.data.running if every is None else bool(batches) and self.run.step % every == 0
