@@ -1,4 +1,4 @@
-"""FLOPs: PyTorch's counts, closed forms, and no operator that is forgotten in silence."""
+"""FLOPs: PyTorch's counts, closed forms, and no operator that is forgotten without a word."""
 
 from __future__ import annotations
 
@@ -125,6 +125,23 @@ def test_elementwise_work_is_counted_apart() -> None:
         (x * x + 1.0).exp().sum()
     assert prof.flops == 0
     assert prof.elementwise_flops == 12 * (1 + 1 + 1 + 1)
+
+
+REDUCTIONS = {  # operations per element read, forward and backward
+    "sum": (1, 0), "mean": (1, 1), "max": (1, 2), "min": (1, 2), "prod": (1, 3), "cumsum": (1, 1), "cumprod": (1, 4),
+    "var": (4, 4), "std": (4, 4), "norm": (2, 2), "logsumexp": (4, 3), "softmax": (5, 4), "log_softmax": (5, 4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_a_reduction_is_counted_by_what_it_reads(name: str) -> None:
+    operation = getattr(F, name, None) or getattr(tt, name)
+    with Profiler() as prof:
+        out = operation(leaf(3, 4), axis=1)
+        out.backward(np.ones(out.shape, out.dtype))
+    found = {event.label: event.work.elementwise for event in prof.events}
+    forward, backward = REDUCTIONS[name]
+    assert (found[name], found[f"{name} backward"]) == (12 * forward, 12 * backward)
 
 
 def test_moving_comparing_and_converting_are_no_work() -> None:

@@ -212,6 +212,51 @@ def test_flame_boxes_lie_within_those_above(prof: Profiler) -> None:
     assert ("backward", "linear") in model.children["module", "head"].children
 
 
+def test_a_frame_stands_directly_below_what_it_is_part_of(prof: Profiler) -> None:
+    from tinytorch.profiler.report.flame import ROW, flame
+    from tinytorch.profiler.report.frames import frames
+
+    page = flame(frames(prof.recording, "Language"))
+    boxes = re.findall(r'data-x="([\d.]+)" data-w="([\d.]+)".*?top:(-?\d+)px', page)
+    placed = [(float(x), float(x) + float(w), int(top)) for x, w, top in boxes]
+    assert placed[0] == (0.0, 1.0, 0)
+    for left, right, top in placed[1:]:
+        assert top > 0 == top % ROW
+        above = [box for box in placed if box[2] == top - ROW and box[0] <= left + 1e-5 and right <= box[1] + 1e-5]
+        assert len(above) == 1
+    assert max(top for *_, top in placed) < int(re.search(r"height:(\d+)px", page)[1])  # type: ignore[index]
+
+
+def test_the_curve_of_memory_reaches_its_peak_and_ends_where_it_ends(prof: Profiler) -> None:
+    from tinytorch.profiler.report.timeline import BOTTOM, HEIGHT, TOP, timeline
+
+    path = re.search(r'<path class="area" d="M([^"]*)Z"', timeline(prof.recording))
+    assert path
+    heights = [float(point.split(",")[1]) for point in path[1].split("L")]
+    assert min(heights) == TOP
+    assert heights[0] == heights[-1] == max(heights) == HEIGHT - BOTTOM
+    left = TOP + (1 - prof.current_memory / prof.peak_memory) * (HEIGHT - TOP - BOTTOM)
+    assert heights[-2] == pytest.approx(left, abs=0.1)
+    assert len(heights) > 10
+
+
+def test_pictures_stay_within_their_frames_and_labels_stand_at_their_lines(prof: Profiler) -> None:
+    from tinytorch.profiler.report import roofline, timeline
+
+    for module, drawn in (
+        (timeline, timeline.timeline(prof.recording)),
+        (roofline, roofline.roofline(prof.rows(), prof.machine())),
+    ):
+        across = [float(x) for x in re.findall(r' (?:x1|x2|x|cx)="(-?[\d.]+)"', drawn)]
+        down = [float(y) for y in re.findall(r' (?:y1|y2|y|cy)="(-?[\d.]+)"', drawn)]
+        assert 0 <= min(across) <= max(across) <= module.WIDTH
+        assert 0 <= min(down) <= max(down) <= module.HEIGHT
+        levels = [y for y, other in re.findall(r'<line[^>]* y1="([\d.]+)"[^>]* y2="([\d.]+)"', drawn) if y == other]
+        labels = re.findall(r'<text class="tick"[^>]* y="([\d.]+)" text-anchor="end"', drawn)
+        assert [float(y) for y in labels] == pytest.approx([float(y) + 4 for y in levels], abs=0.11)
+        assert len(labels) > 2
+
+
 def test_regions_without_primitives_have_their_time_in_the_flame_graph(tmp_path: Path) -> None:
     from tinytorch.profiler.report.frames import frames
 

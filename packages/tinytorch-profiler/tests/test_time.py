@@ -215,7 +215,18 @@ def test_regions_are_named_and_may_lie_in_each_other() -> None:
         X.tanh()
     rows = {row.name: row for row in prof.rows("region")}
     assert {name: row.count for name, row in rows.items()} == {"train": 1, "loss": 1, "(outside)": 1}
-    assert rows["train"].total_ns > rows["loss"].total_ns > 0
+    for span in prof.spans[1:]:
+        assert rows[span.name].total_ns == span.duration
+    assert rows["(outside)"].total_ns == prof.events[-1].duration
+
+
+def test_a_region_within_itself_is_counted_once() -> None:
+    with Profiler() as prof, prof.region("again"):
+        X.exp()
+        with prof.region("again"):
+            X.exp()
+    (row,) = prof.rows("region")
+    assert (row.count, row.total_ns) == (2, max(span.duration for span in prof.spans if span.kind == "region"))
 
 
 def test_entering_again_adds_and_reset_forgets() -> None:

@@ -1,4 +1,4 @@
-"""From the log of a watch to events: what ran when, inside what, doing how much."""
+"""From a log to events: what ran, when, inside what, and how much work it did."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ class Event(Span):
     params: dict[str, Any]
     output: Shaped
     needs: tuple[bool, ...] | None
-    """Of a backward, which inputs a gradient was wanted for; None for a forward."""
+    """For a backward, which inputs need a gradient; None otherwise."""
     birth: int | None
     """The number of the node that autograd recorded."""
     allocated: int
-    """Bytes of the arrays that came into being: the result and what was saved, or the gradients."""
+    """Bytes of new arrays: the result and what was saved, the gradients, or the state of the optimizer."""
     live: int
-    """Bytes alive, of all that was allocated while watching, when it ended."""
+    """Bytes alive when it ended, of all arrays allocated while watching."""
     module: str | None = None
     """The dotted name of the module it belongs to, "" for the outermost; None outside of all modules."""
     nested: bool = False
-    """Whether other operations ran inside: then the work is theirs."""
+    """Whether other operations ran inside it: then the work is counted there."""
 
     @property
     def label(self) -> str:
@@ -76,7 +76,7 @@ class Event(Span):
 
     @cached_property
     def known(self) -> Arithmetic | None:
-        """What the formulas say; None where there is none."""
+        """The operations by the formulas; None where there is no formula."""
         if self.nested:
             return Arithmetic()
         return arithmetic(self.primitive, self.output, self.inputs, self.params, self.needs)
@@ -98,7 +98,7 @@ class Event(Span):
 
 @dataclass
 class Recording:
-    """All that a log says."""
+    """The content of a log."""
 
     events: list[Event]
     spans: list[Span]
@@ -109,7 +109,7 @@ class Recording:
 
 
 def read(log: Log, dropped: int = 0) -> Recording:
-    """Make sense of a log."""
+    """Read a log."""
     reader = _Reader()
     for entry in log:
         if isinstance(entry, ReferenceType):
@@ -159,7 +159,7 @@ class _Reader:
         )  # fmt: skip
 
     def death(self, reference: Any) -> None:
-        """An array died, some time after the last thing that happened."""
+        """An array was freed, some time after the latest entry."""
         self._change(-self._sizes.pop(id(reference)))
 
     def _change(self, size: int) -> None:
@@ -185,7 +185,7 @@ class _Reader:
                 return
 
     def end(self) -> None:
-        """What is still open lasts until the last thing that happened."""
+        """Spans that are still open end with the latest entry."""
         for stack in self._open.values():
             for span in stack:
                 span.stop = self._now
@@ -193,7 +193,7 @@ class _Reader:
 
 
 def _nest(spans: Iterable[Span]) -> None:
-    """Find the parent of each span, and the time that is its own."""
+    """Find the parent of each span, and its self time."""
     stacks: dict[int, list[Span]] = {}
     natures = dict.fromkeys(OPERATIONS, OPERATIONS)
     for span in sorted(spans, key=lambda span: (span.start, -span.stop)):
@@ -211,7 +211,7 @@ def _nest(spans: Iterable[Span]) -> None:
 
 
 def _belong(events: list[Event]) -> None:
-    """Find the module of each event: the one it runs in, and for a backward the one that its forward ran in."""
+    """Find the module of each event: where it ran, or for a backward where its forward ran."""
     homes: dict[int, str | None] = {}
     for event in events:
         if event.kind == FORWARD:

@@ -1,9 +1,9 @@
 """The registry of FLOP formulas: how much arithmetic a primitive does, from shapes and dtypes alone.
 
-Two kinds of work are counted apart. *Products* are what PyTorch's FlopCounterMode counts: matrix products,
-convolutions and attention, a multiply-add as 2, biases as nothing. *Elementwise* work is everything else: each
-addition, multiplication, division, power, evaluated function (exp, sqrt, tanh, ...) and each choice of a larger or
-smaller element is 1; comparing, selecting by a condition, converting and moving are nothing.
+Two kinds of work are counted separately. *Products* are what PyTorch's FlopCounterMode counts: matrix products,
+convolutions and attention, a multiply-add as 2, without biases. *Elementwise* work is everything else: each addition,
+multiplication, division, power, evaluated function (exp, sqrt, tanh, ...) and each maximum or minimum of two elements
+counts 1; comparing, selecting by a condition, converting and moving count 0.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ F = TypeVar("F", bound=Formula)
 
 
 class Arithmetic(NamedTuple):
-    """How many operations on numbers something takes."""
+    """Operations on numbers."""
 
     products: int = 0
     elementwise: int = 0
@@ -60,7 +60,7 @@ def flops_of(
 
 
 def per_gradient(formula: Formula, *operands: int) -> Formula:
-    """The backward of a product: each gradient of an operand (by its place) that is needed is one more such product."""
+    """The backward of a product: one more such product per needed gradient of the `operands`, given by position."""
 
     def backward(needs: tuple[bool, ...], out: Any, *inputs: Any, **params: Any) -> int:
         return sum(needs[place] for place in operands) * formula(out, *inputs, **params)
@@ -71,7 +71,7 @@ def per_gradient(formula: Formula, *operands: int) -> Formula:
 def arithmetic(
     operator: Primitive | str, out: Any, inputs: tuple[Any, ...], params: dict[str, Any], needs: tuple[bool, ...] | None
 ) -> Arithmetic | None:
-    """What the formulas say of one call, of its backward when there is `needs`; None where there is no formula."""
+    """The operations of one call, or of its backward when `needs` is given; None where there is no formula."""
     counts: list[int | None] = []
     for table in (_products, _elementwise):
         name = operator if isinstance(operator, str) else operator.name

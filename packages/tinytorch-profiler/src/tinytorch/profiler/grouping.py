@@ -31,7 +31,7 @@ class Row:
     written: int = 0
     allocated: int = 0
     peak: int = 0
-    """The most that was alive at the end of one of its operations."""
+    """The most bytes alive at the end of one of its operations."""
 
     @property
     def macs(self) -> int:
@@ -40,17 +40,17 @@ class Row:
 
     @property
     def intensity(self) -> float:
-        """Operations on numbers for each byte moved; 0 where nothing moves."""
+        """Operations on numbers per byte moved; 0 where nothing moves."""
         moved = self.read + self.written
         return (self.flops + self.elementwise) / moved if moved else 0.0
 
     @property
     def rate(self) -> float:
-        """Operations on numbers in a second of self time."""
+        """Operations on numbers per second of self time."""
         return (self.flops + self.elementwise) / self.self_ns * 1e9 if self.self_ns else 0.0
 
     def add(self, event: Event) -> None:
-        """Count the work and memory of an event in; times are the business of the grouping."""
+        """Add the work and memory of an event; the groupings add the times."""
         work, (read, written) = event.work, event.traffic
         self.flops += work.products
         self.elementwise += work.elementwise
@@ -61,7 +61,7 @@ class Row:
 
 
 def by(events: Iterable[Event], key: Callable[[Event], str]) -> list[Row]:
-    """A row for each key."""
+    """One row per key."""
     rows: dict[str, Row] = {}
     for event in events:
         name = key(event)
@@ -117,7 +117,7 @@ def _repeats(span: S, key: Callable[[S], str], *kinds: str) -> bool:
 
 
 def by_module(recording: Recording) -> list[Row]:
-    """Modules: self is what is neither in a submodule nor in its backward, total has all submodules in it.
+    """Modules: self is without submodules and their backward, total includes all submodules.
 
     The time of a module is that of its forward, Python included, and of the gradient rules of what ran in it.
     """

@@ -18,7 +18,7 @@ class Machine(NamedTuple):
     """Bytes/s between memory and processor, read and written, of a copy."""
 
     def roof(self, intensity: float) -> float:
-        """The most FLOP/s that `intensity` FLOPs for each byte allow."""
+        """The most FLOP/s that `intensity` FLOPs per byte allow."""
         return min(self.peak, self.bandwidth * intensity)
 
 

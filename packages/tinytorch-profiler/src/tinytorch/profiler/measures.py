@@ -1,4 +1,4 @@
-"""One number about a model at a time: its parameters, FLOPs, memory, latency."""
+"""Single numbers about a model: its parameters, FLOPs, memory, latency."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def trial(model: F) -> Iterator[F]:
 
 
 def count_parameters(model: Module) -> int:
-    """How many numbers the parameters of `model` hold; shared ones count once.
+    """How many numbers the parameters of `model` hold; shared parameters count once.
 
     >>> from tinytorch.layers import Linear
     >>> count_parameters(Linear(3, 2))
@@ -124,7 +124,7 @@ def _traced_peak(function: Callable[[], Any]) -> int:
 
 
 class Latency(float):
-    """The median in milliseconds, with the samples it is the median of."""
+    """The median in milliseconds, with its samples."""
 
     samples: list[float]
     """Milliseconds of each iteration, in their order."""
@@ -135,7 +135,7 @@ class Latency(float):
         return self
 
     def quantile(self, share: float) -> float:
-        """Milliseconds that this share of the iterations stayed below: `quantile(0.9)`."""
+        """The milliseconds that this share of the iterations did not exceed: `quantile(0.9)`."""
         return float(np.quantile(self.samples, share))
 
 

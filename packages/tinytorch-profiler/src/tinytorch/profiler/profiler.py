@@ -31,8 +31,8 @@ Columns: TypeAlias = Sequence[str] | None
 class Profiler:
     """Measures primitives, forward and backward, and optimizers in a with block; with a `model`, its modules too.
 
-    `with Profiler(model) as prof:` may be entered again, which adds to what was measured, and inside itself or another
-    profiler. Everything is installed on entering and removed on leaving, whatever happens in between.
+    `with Profiler(model) as prof:` may be entered again, which adds to the measurements, and may be nested in itself or
+    in another profiler. Everything is installed on entering and removed on leaving, also after an error.
 
     The log takes about half a kilobyte per operation. When it holds `limit` entries (operations, calls of modules,
     freed arrays) the recording ends there, and `dropped` counts the operations that are missing.
@@ -101,7 +101,7 @@ class Profiler:
 
     @property
     def recording(self) -> Recording:
-        """Events, spans and memory, made from the log when first asked for."""
+        """Events, spans and memory, read from the log when they are first needed."""
         now = length, dropped = len(self._watch.log), self._watch.dropped
         if self._read is None or self._read[0] != now:
             self._read = now, read(self._watch.log[:length], dropped)
@@ -149,22 +149,22 @@ class Profiler:
 
     @property
     def not_counted(self) -> dict[str, int]:
-        """The operators that no FLOP formula is known of, with how often they ran; `flops_of` gives them one."""
+        """The operators without a FLOP formula, and how often each ran; `flops_of` adds a formula."""
         return not_counted(self.events)
 
     @property
     def memory_timeline(self) -> list[tuple[int, int]]:
-        """(time in nanoseconds, bytes alive) after each change, of the arrays that primitives and rules made."""
+        """(time in nanoseconds, bytes alive) after each change, of operations' arrays and optimizer state."""
         return self.recording.memory
 
     @property
     def peak_memory(self) -> int:
-        """The most bytes that were alive at once, of the arrays that primitives and rules made."""
+        """The largest number of bytes alive at once, in `memory_timeline`."""
         return max((live for _, live in self.memory_timeline), default=0)
 
     @property
     def current_memory(self) -> int:
-        """The bytes that are alive now, of the arrays that primitives and rules made."""
+        """The bytes alive now, the last in `memory_timeline`."""
         return self.memory_timeline[-1][1] if self.memory_timeline else 0
 
     # Tables
@@ -178,10 +178,10 @@ class Profiler:
     def table(
         self, sort_by: str = "self", limit: int | None = None, group_by: str = "operator", columns: Columns = None
     ) -> str:
-        """The rows as text, the largest of a column first, the first `limit` of them.
+        """The rows as text, sorted by a column from the largest, at most `limit` of them.
 
-        `group_by` is that of `rows`. Columns, to sort by and to choose: name count self share total flops elementwise
-        rate bytes intensity allocated peak.
+        `group_by` is that of `rows`. The columns, to sort by and to choose from: name count self share total flops
+        elementwise rate bytes intensity allocated peak.
         """
         rows = self._titled(self.rows(group_by))
         return f"{text_table(rows, sort_by, limit, columns)}\n{self.totals()}"
@@ -197,7 +197,7 @@ class Profiler:
         return self.rich_table()
 
     def totals(self) -> str:
-        """Two lines that sum it up."""
+        """Two lines with the totals."""
         counted = [
             f"{short(self.flops, 'FLOP')} in products",
             f"{short(self.elementwise_flops, 'FLOP')} elementwise",
@@ -223,7 +223,7 @@ class Profiler:
     # Files
 
     def machine(self) -> Machine:
-        """The best FLOP/s and bytes/s of this machine, measured in about half a second when first asked for."""
+        """The best FLOP/s and bytes/s of this machine, measured in about half a second on the first call."""
         if self._machine is None:
             self._machine = measure_machine()
         return self._machine

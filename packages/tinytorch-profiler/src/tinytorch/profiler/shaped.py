@@ -1,4 +1,4 @@
-"""What a formula sees of an array."""
+"""What a formula knows about an array."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ class Shaped(NamedTuple):
 
 
 def shaped(entry: Any) -> Any:
-    """An input as it stands in a log: (shape, dtype) as `Shaped`, a scalar or None as it is."""
+    """An input from a log: (shape, dtype) as `Shaped`, a scalar or None as it is."""
     return Shaped(*entry) if type(entry) is tuple else entry

@@ -20,7 +20,7 @@ def short(value: float, unit: str = "", step: int = 1000) -> str:
 
 
 def duration(nanoseconds: float) -> str:
-    """A time in the unit that suits it.
+    """A time with its unit.
 
     >>> duration(1500), duration(2.5e6), duration(0)
     ('1.50 us', '2.50 ms', '0 ns')

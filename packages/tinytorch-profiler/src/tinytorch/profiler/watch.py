@@ -1,4 +1,4 @@
-"""What is written down while a profiler watches: as little as possible, so that watching hardly slows what is watched.
+"""What is logged while a profiler watches: as little as possible, so that watching costs little.
 
 Everything goes into one list, in the order in which it happens. All arithmetic is done later, in `events`.
 
@@ -59,8 +59,8 @@ class Watch:
         self._append = self.log.append
         self._births: set[int] = set()  # of the nodes whose forward is in the log
 
-    # What follows runs around every operation. It is spelled out where a function call or a comprehension would cost as
-    # much as all the rest of its line, and looks first for what is most common: a result with memory of its own.
+    # The following runs around every operation. It is spelled out where a function call or a comprehension would cost
+    # as much as the rest of its line, and tests the most common case first: a result with memory of its own.
 
     def __call__(self, next: Any, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         if len(self.log) >= self.limit:
@@ -143,7 +143,7 @@ class Watch:
         self._append((UPDATE, kind, start, stop, get_ident(), inputs, params, inputs[0], fresh, None, None))
 
     def hooks(self, kind: str, name: str) -> tuple[Callable[..., None], Callable[..., None]]:
-        """Two functions that note that a module, a region or a block is entered, and left."""
+        """Two functions that log that a module, a region or a block is entered, and left."""
 
         def enter(*_: Any) -> None:
             self._edge(ENTER, kind, name)
@@ -160,7 +160,7 @@ class Watch:
     def _fresh(self, value: Any, inputs: Sequence[Any]) -> tuple[Any, ...]:
         """A reference to the array that owns the memory of `value`, unless an input or an earlier result owns it."""
         owner = _owner(value)
-        if owner is None or owner.base is not None:  # no array; or memory of somebody else, such as a mapped file
+        if owner is None or owner.base is not None:  # not an array, or memory of a mapped file
             return ()
         for reference in getweakrefs(owner):
             if reference.__callback__ is self._append:
@@ -184,7 +184,7 @@ def _owner(value: Any) -> Array | None:
 def _shaped(arg: Any) -> Any:
     if type(arg) in SCALARS:
         return arg
-    if isinstance(arg, Node):  # stands for the tensor it made, where no rule reads the values
+    if isinstance(arg, Node):  # in place of the tensor that it made, if no rule reads its values
         return arg.shape, arg.dtype
     data = np.asarray(arg.data if isinstance(arg, Tensor) else arg)
     return data.shape, data.dtype
@@ -193,7 +193,7 @@ def _shaped(arg: Any) -> Any:
 def _plain(value: Any) -> Any:
     """A parameter without the arrays in it, which would otherwise live as long as the log.
 
-    Of an object that is none of Python's own, its public numbers and strings at this moment.
+    Objects of other classes are replaced by their public numbers and strings at this moment.
     """
     if type(value) in PLAIN:
         return value

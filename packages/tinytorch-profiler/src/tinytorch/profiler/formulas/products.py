@@ -83,7 +83,7 @@ def _attention(out: Shaped, q: Shaped, k: Shaped, v: Shaped, *rest: Any, **param
 def _attention_backward(
     needs: tuple[bool, ...], out: Shaped, q: Shaped, k: Shaped, v: Shaped, *rest: Any, **params: Any
 ) -> int:
-    """The scores once more, the gradients of the weights and of v, and those of q and k."""
+    """The scores again, the gradients of the weights and of v, and those of q and k."""
     return 2 * pairs(q, k) * (3 * q.shape[-1] + 2 * v.shape[-1])
 
 

@@ -1,4 +1,4 @@
-"""The page as a whole. Styles and script are files beside this one, and are written into the page."""
+"""The page as a whole. Styles and script are files in this folder, and are written into the page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY = f'<span class="key">{KEY}</span>'
 
 
 def page(recording: Recording, model: Module | None, machine: Machine) -> str:
-    """All that was recorded, as HTML that asks no network for anything."""
+    """All that was recorded, as HTML that loads nothing from a network."""
     name = "" if model is None else type(model).__name__
     rows = by_operator(recording)
     title = f"Profile of {name}" if name else "Profile"
@@ -54,16 +54,17 @@ def page(recording: Recording, model: Module | None, machine: Machine) -> str:
     sections += [
         _section(
             "Memory",
-            "Bytes alive of the arrays that operations made: results, what they saved for the backward, gradients.",
+            "Bytes alive: results, what was saved for the backward, gradients, and the state of optimizers.",
             f'<div class="wide">{timeline(recording)}</div>',
             KEY,
         ),
         _section(
             "Roofline",
-            "What each operator reached, by how much it computes for each byte it moves. The line is the best that was "
-            "measured on this machine: a large matrix product, and a copy of a large array. Below the slope memory "
-            "limits, below the flat the processor does; operands that are still in a cache can lift a point above the "
-            "slope. Larger points took more time. Click a point, or go there with the tab key, to read its numbers.",
+            "What each operator reached, against how much it computes per byte moved. The line is the best that was "
+            "measured on this machine: a large matrix product, and a copy of a large array. Below the slope, memory "
+            "is the limit; below the flat part, the processor. Operands that are still in a cache can lift a point "
+            "above the slope. Larger points took more time. Click a point, or reach it with the tab key, to read its "
+            "numbers.",
             f'<div class="wide">{roofline(rows, machine)}</div><p class="tip" aria-live="polite"></p>',
             KEY,
         ),

@@ -18,7 +18,7 @@ NAMED = 12  # points that carry their name: those that took most time
 
 
 def roofline(rows: list[Row], machine: Machine) -> str:
-    """A point for each operator that computes and moves something, both axes logarithmic."""
+    """One point per operator that computes and moves something; both axes are logarithmic."""
     points = sorted((row for row in rows if row.rate and row.intensity), key=lambda row: -row.self_ns)
     total = sum(row.self_ns for row in rows) or 1
     ridge = machine.peak / machine.bandwidth

@@ -15,7 +15,7 @@ NUMBERS = ("count", "self", "share", "total", "flops", "elementwise", "rate", "b
 
 
 def operators(rows: list[Row]) -> str:
-    """A row for each operator; a click on a title sorts."""
+    """One row per operator; a click on a title sorts."""
     total = sum(row.self_ns for row in rows)
     known = columns(total)
     titles = [known[key].title for key in ("name", *NUMBERS)]
