@@ -97,7 +97,7 @@ def test_beyond_max_seq_len_nothing_is_written(make: Maker) -> None:
         (IndexError, "not sequences", lambda cache: cache.reorder([0, 2])),
         (IndexError, "not sequences", lambda cache: cache.reorder([])),
         (IndexError, "not sequences", lambda cache: cache.reorder([0.0])),  # type: ignore[list-item]
-        (ValueError, "batch_size=0", lambda cache: cache.reset(batch_size=0)),
+        (ValueError, "batch_size is 0", lambda cache: cache.reset(batch_size=0)),
     ],
 )
 def test_bad_input_is_named_and_changes_nothing(make: Maker, error: type[Exception], words: str, act: Any) -> None:
@@ -129,13 +129,13 @@ def test_a_layer_that_missed_a_step_is_named(make: Maker) -> None:
 @pytest.mark.parametrize("sizes", [{"batch_size": 0}, {"num_layers": 1.5}, {"head_dim": -1}, {"max_seq_len": 0}])
 def test_sizes_are_checked(sizes: dict[str, Any]) -> None:
     name, size = next(iter(sizes.items()))
-    with pytest.raises(ValueError, match=f"KVCache: {name}={size}"):
+    with pytest.raises((ValueError, TypeError), match=f"KVCache: {name} is {size}"):
         KVCache(**{"batch_size": 1, "max_seq_len": 4, "num_layers": 1, "num_heads": 1, "head_dim": 2, **sizes})
     with pytest.raises(TypeError, match="int64 is not floating-point"):
         KVCache(1, 4, 1, 1, 2, dtype=np.int64)
-    with pytest.raises(ValueError, match="window=0"):
+    with pytest.raises(ValueError, match="window is 0"):
         SlidingWindowCache(1, 1, 1, 2, window=0)
-    with pytest.raises(ValueError, match="sinks=-1"):
+    with pytest.raises(ValueError, match="sinks is -1"):
         SlidingWindowCache(1, 1, 1, 2, window=1, sinks=-1)
 
 
@@ -322,7 +322,7 @@ def test_the_window_goes_back_only_as_far_as_it_can() -> None:
     fill(cache, 20, tokens=[range(20)])
     assert 0 < cache.rewindable <= 19
     cache.truncate(19)
-    with pytest.raises(ValueError, match="19 is the smallest possible"):
+    with pytest.raises(ValueError, match="where from 19 to 19 are possible"):
         cache.truncate(18)
     assert cache.resume(np.arange(10)[None]) == 0
 

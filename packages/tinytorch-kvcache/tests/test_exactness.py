@@ -296,7 +296,7 @@ def test_a_prompt_in_chunks_is_identical(chunk: int) -> None:
         assert_array_equal(model.generate(prompts, 6, temperature=0).data, wanted.data)
     full, rest = divmod(8, chunk)
     assert spy.computed == [chunk] * full + [rest] * bool(rest) + [1] * 5
-    with pytest.raises(ValueError, match="prefill_chunk=0"):
+    with pytest.raises(ValueError, match="prefill_chunk is 0"):
         enable_kv_cache(model, prefill_chunk=0)
 
 

@@ -36,20 +36,17 @@ def beam_search(
 ) -> Tensor:
     """The prompt and the best sequence that follows it: (T + new,), or (B, T + new) for prompts (B, T).
 
-    Prompts are given as for `GPT.generate`, and searched one after the other (`search_beams`). Rows that end early are
-    filled with the first stop token. One beam without `stop` is greedy generation. With `num_return_sequences` of n
-    above 1 there is a row for each of the n best, the best of the first prompt first: (n, T + new) or (B n, T + new).
-
-    Raises ValueError for fewer than one beam or token and for more sequences than beams, and as `GPT.generate` does.
+    Each prompt is searched by itself (`search_beams`). `num_return_sequences` of n above 1 gives the n best of each,
+    the best first: (n, T + new) or (B n, T + new). Rows that end early are filled with the first stop token. One beam
+    without `stop` is greedy generation. Raises as `search_beams` does, and ValueError for more sequences than beams.
 
     >>> from tinytorch.transformer import GPT
     >>> model = GPT(vocab_size=50, embed_dim=16, num_layers=2, num_heads=4, max_seq_len=32).eval()
     >>> beam_search(model, [1, 2, 3], num_beams=4, max_new_tokens=5).shape
     (8,)
     """
-    check_int("beam_search", "num_beams", num_beams, 1)
     n = check_int("beam_search", "num_return_sequences", num_return_sequences, 1)
-    if n > num_beams:
+    if n > check_int("beam_search", "num_beams", num_beams, 1):
         raise ValueError(f"beam_search: num_return_sequences={n} of {num_beams} beams; search with more beams")
     ids, valid, single = as_prompt(prompt_tokens)
     valid = np.ones(ids.shape, bool) if valid is None else valid
@@ -72,9 +69,7 @@ def search_beams(
 
     Of all continuations of the `num_beams` best beginnings the `num_beams` best are kept. A sequence ends with the
     first token that is in `stop`, and sequences are compared by `Beam.score`. With a cache enabled the prompt is
-    computed once for all beams, in a copy of the cache.
-
-    Raises ValueError for fewer than one beam or token, and as `beam_search` does for prompts.
+    computed once for all beams, in a copy of the cache. Raises ValueError for fewer than one beam or token.
 
     Source: Wu et al. 2016, Google's Neural Machine Translation System (arXiv:1609.08144), section 7, with the length
     penalty of Hugging Face transformers.

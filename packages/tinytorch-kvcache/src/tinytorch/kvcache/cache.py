@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
@@ -14,17 +15,32 @@ import numpy.typing as npt
 
 from tinytorch.attention import combine_masks
 from tinytorch.layers import load_metadata, load_tensors, save_tensors
-from tinytorch.tensor import Array, Tensor, array_of, default_dtype
+from tinytorch.tensor import Array, Tensor, array_of, check_int, default_dtype
 from tinytorch.tensor.errors import DTypeError, FileFormatError, ShapeError
 
 from .errors import CacheError, CacheFullError
-from .lock import StepLock
 
 PADDED = -1
 """In `Cache.tokens`, in place of an id: a position that nothing may attend to, left empty by padding."""
 
 UNKNOWN = -2
 """In `Cache.tokens`, in place of an id: a token that was written without saying which it is."""
+
+
+class StepLock:
+    """A lock that its own thread may take again; a copy of it is another one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StepLock, ()
 
 
 class Cache(ABC):
@@ -50,16 +66,15 @@ class Cache(ABC):
         max_seq_len: int | None = None,
         dtype: npt.DTypeLike | None = None,
     ) -> None:
-        sizes = {"batch_size": batch_size, "num_layers": num_layers, "num_heads": num_heads, "head_dim": head_dim}
-        self._check_sizes(**sizes, **({} if max_seq_len is None else {"max_seq_len": max_seq_len}))
-        self.batch_size = batch_size
-        self.num_layers = num_layers
-        self.num_heads = num_heads
-        self.head_dim = head_dim
-        self.max_seq_len = max_seq_len
+        kind = type(self).__name__
+        self.batch_size = check_int(kind, "batch_size", batch_size, 1)
+        self.num_layers = check_int(kind, "num_layers", num_layers, 1)
+        self.num_heads = check_int(kind, "num_heads", num_heads, 1)
+        self.head_dim = check_int(kind, "head_dim", head_dim, 1)
+        self.max_seq_len = None if max_seq_len is None else check_int(kind, "max_seq_len", max_seq_len, 1)
         self.dtype = np.dtype(default_dtype() if dtype is None else dtype)
         if self.dtype.kind != "f":
-            raise DTypeError(f"{type(self).__name__}: dtype {self.dtype} is not floating-point; use float32 or float64")
+            raise DTypeError(f"{kind}: dtype {self.dtype} is not floating-point; use float32 or float64")
         self.seq_pos = 0
         self._written = [0] * num_layers  # how far each layer has come, beyond seq_pos while a step is under way
         self.padded = False  # whether some of the tokens may be PADDED
@@ -79,13 +94,12 @@ class Cache(ABC):
         """
         keys, values = array_of(key), array_of(value)
         n = keys.shape[2] if keys.ndim == 4 else 0
-        shape = self.batch_size, self.num_heads, n, self.head_dim
-        if not (n and keys.shape == values.shape == shape):
-            raise ShapeError(
-                f"update: key {keys.shape} and value {values.shape} do not fit; the cache takes "
-                f"({self.batch_size}, {self.num_heads}, t, {self.head_dim}) with t of at least 1"
-            )
-        if not (keys.dtype == values.dtype == self.dtype or (self._can_hold(keys) and self._can_hold(values))):
+        B, H, D = self.batch_size, self.num_heads, self.head_dim
+        if not (n and keys.shape == values.shape == (B, H, n, D)):
+            form = f"give ({B}, {H}, t, {D}) with t of at least 1"
+            raise ShapeError(f"update: key {keys.shape} and value {values.shape} do not fit; {form}")
+        same = keys.dtype == values.dtype == self.dtype
+        if not same and not all(x.dtype.kind == "f" and np.can_cast(x.dtype, self.dtype) for x in (keys, values)):
             raise DTypeError(
                 f"update: key is {keys.dtype} and value {values.dtype}, the cache holds {self.dtype}; "
                 f"make it with dtype={np.result_type(keys, values)}, or convert them"
@@ -108,18 +122,15 @@ class Cache(ABC):
     def update_and_fetch(
         self, layer_idx: int, key: Tensor | Array, value: Tensor | Array
     ) -> tuple[Array, Array]:  # (B, H, t, Dh) twice -> (B, H, S, Dh) twice
-        """`update`, then `view`: all keys and values that the t new queries may attend to, in the dtypes of the new.
-
-        Raises as `update` does.
-        """
+        """`update`, then `view`: all keys and values that the t new queries attend to, in the dtypes of the new."""
         self.update(layer_idx, key, value)
         keys, values = self.view(layer_idx, key.shape[2])
         return keys.astype(key.dtype, copy=False), values.astype(value.dtype, copy=False)
 
     def make_mask(self, n: int, mask: Any = None) -> Any:
-        """The mask over what `update_and_fetch` returns for n new queries, (..., S): `mask` and `visible` together.
+        """`mask`, over all positions so far, (..., seq_pos + n), as one over what `update_and_fetch` returns, (..., S).
 
-        `mask` is over all positions so far, (..., seq_pos + n), as for `attention`. None: all up to themselves.
+        It forbids n new queries also what `visible` does. None: all up to themselves.
         """
         visible = self.visible(n)
         if mask is not None and mask.shape[-1] > 1 and len(positions := self.positions(n)) < mask.shape[-1]:
@@ -129,17 +140,14 @@ class Cache(ABC):
         return visible if mask is None else np.asarray(combine_masks(mask, visible))
 
     def advance(self, n: int = 1, tokens: npt.ArrayLike | None = None) -> None:
-        """Make the n positions that were written part of the sequence; `tokens` (B, n) are their ids.
+        """Make the n positions that were written part of the sequence; `tokens` (B, n), integers, are their ids.
 
-        Raises CacheError when no layer has n new positions, ShapeError when `tokens` has another shape, and DTypeError
-        when it does not hold integers.
+        Raises CacheError when no layer has n new positions, ShapeError or DTypeError for other `tokens`.
         """
         end = self.seq_pos + n
-        if n < 0 or end > max(self._written):
-            raise CacheError(
-                f"advance: by {n} from position {self.seq_pos}, but {max(self._written) - self.seq_pos} were written; "
-                "update() the layers first"
-            )
+        written = max(self._written) - self.seq_pos
+        if not 0 <= n <= written:
+            raise CacheError(f"advance: by {n} positions, but {written} were written; update() the layers first")
         ids = np.full((self.batch_size, n), UNKNOWN) if tokens is None else as_ids("advance", tokens)
         if ids.shape != (self.batch_size, n):
             raise ShapeError(f"advance: tokens of shape {ids.shape} for {n} positions of {self.batch_size} sequences")
@@ -161,9 +169,8 @@ class Cache(ABC):
         layer = self._layer(layer_idx)
         end = self.seq_pos + n
         if end > self._written[layer]:
-            raise CacheError(
-                f"get: layer {layer} holds {self._written[layer]} of {end} positions; update() it before advance()"
-            )
+            held = self._written[layer]
+            raise CacheError(f"get: layer {layer} holds {held} of {end} positions; update() it before advance()")
         return self._read(layer, end)
 
     def get(self, layer_idx: int) -> tuple[Tensor, Tensor]:
@@ -194,10 +201,8 @@ class Cache(ABC):
     def truncate(self, n: int) -> None:
         """Forget all but the first n positions. Raises CacheError for n beyond seq_pos or below `rewindable`."""
         if not (n == 0 or self.rewindable <= n <= self.seq_pos):
-            raise CacheError(
-                f"truncate: to {n} positions, of {self.seq_pos}, where {self.rewindable} is the smallest possible; "
-                "reset() starts over"
-            )
+            possible = f"from {self.rewindable} to {self.seq_pos} are possible"
+            raise CacheError(f"truncate: to {n} positions, where {possible}; reset() starts over")
         self._written = [min(written, n) for written in self._written]
         self.seq_pos = n
         self.padded = self.padded and n > 0
@@ -208,8 +213,7 @@ class Cache(ABC):
         self.truncate(0)
         self.fingerprint = None
         if batch_size is not None and batch_size != self.batch_size:
-            self._check_sizes(batch_size=batch_size)
-            self.batch_size = batch_size
+            self.batch_size = check_int("reset", "batch_size", batch_size, 1)
             self._tokens = np.empty((batch_size, 0), np.int64)
             self._allocate()
 
@@ -225,21 +229,12 @@ class Cache(ABC):
         return self.seq_pos
 
     def reorder(self, indices: Sequence[int] | Array) -> None:
-        """Let sequence i become what sequence `indices[i]` was, as beam search wants; a new length is a new batch size.
-
-        Raises IndexError for an index that is not a sequence.
-        """
+        """Let sequence i become what sequence `indices[i]` was; as many as indices. Raises IndexError for others."""
         rows = np.asarray(indices)
-        if (
-            rows.ndim != 1
-            or not rows.size
-            or rows.dtype.kind not in "iu"
-            or rows.min() < 0
-            or rows.max() >= self.batch_size
-        ):
+        B = self.batch_size
+        if rows.ndim != 1 or rows.dtype.kind not in "iu" or not rows.size or not 0 <= rows.min() <= rows.max() < B:
             raise IndexError(
-                f"reorder: {rows.tolist()} are not sequences of this cache; "
-                f"give whole numbers from 0 to {self.batch_size - 1}"
+                f"reorder: {rows.tolist()} are not sequences of this cache; give integers from 0 to {B - 1}"
             )
         self._written = [min(written, self.seq_pos) for written in self._written]
         self._select(rows)
@@ -258,10 +253,7 @@ class Cache(ABC):
         return sum(buffer.nbytes for buffer in self.buffers())
 
     def get_memory_usage(self) -> dict[str, float]:
-        """What is allocated: `total_mb` and `per_layer_mb` (10**6 bytes), `cache_tensors`, `total_elements`.
-
-        The ids of the tokens, 8 bytes per position, are not counted.
-        """
+        """What is allocated: `total_mb` and `per_layer_mb` (10**6 bytes), `cache_tensors`, `total_elements`."""
         buffers = self.buffers()
         return {
             "total_mb": self.nbytes / 1e6,
@@ -284,11 +276,8 @@ class Cache(ABC):
             if written < self.seq_pos:
                 raise CacheError(f"save: layer {layer} holds {written} of {self.seq_pos} positions; update every layer")
         layout = {name: getattr(self, name) for name in self.layout}
-        metadata = {
-            "kind": type(self).__name__,
-            "layout": json.dumps(layout, default=str),
-            "fingerprint": self.fingerprint or "",
-        }
+        metadata = {"kind": type(self).__name__, "fingerprint": self.fingerprint or ""}
+        metadata["layout"] = json.dumps(layout, default=str)
         save_tensors({"tokens": self.tokens, **self._content()}, path, metadata)
 
     @classmethod
@@ -362,14 +351,6 @@ class Cache(ABC):
         if not 0 <= layer_idx < self.num_layers:
             raise IndexError(f"layer {layer_idx}: the cache has {self.num_layers}, from 0 to {self.num_layers - 1}")
         return layer_idx
-
-    def _can_hold(self, x: Array) -> bool:
-        return x.dtype.kind == "f" and np.can_cast(x.dtype, self.dtype)
-
-    def _check_sizes(self, **sizes: Any) -> None:
-        for name, size in sizes.items():
-            if not isinstance(size, int | np.integer) or size < 1:
-                raise ValueError(f"{type(self).__name__}: {name}={size!r}; it must be a whole number of at least 1")
 
 
 def as_ids(name: str, tokens: npt.ArrayLike) -> Array:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch.attention import MultiHeadAttention
+from tinytorch.tensor import check_int
 
 from .cache import Cache
 from .errors import CacheError
@@ -42,7 +43,8 @@ def enable_kv_cache(
     """
     session: Session | None = model.__dict__.get("_kv_session")
     request = Request(batch_size, max_seq_len)
-    check_chunk(prefill_chunk)
+    if prefill_chunk is not None:
+        check_int("enable_kv_cache", "prefill_chunk", prefill_chunk, 1)
     if session is not None and (session.cache is cache or (cache is None and session.request == request)):
         session.prefill_chunk = prefill_chunk
         return session.cache
@@ -53,19 +55,17 @@ def enable_kv_cache(
         "head_dim": attentions[0].head_dim,
         "dtype": common_dtype(model),
     }
-    given = cache is not None
-    if cache is None:
-        cache = KVCache(batch_size, model.max_seq_len if max_seq_len is None else max_seq_len, **sizes)
+    made = KVCache(batch_size, max_seq_len or model.max_seq_len, **sizes) if cache is None else cache
     for name, size in sizes.items():
-        has = getattr(cache, name)
+        has = getattr(made, name)
         if has != size if name != "dtype" else not np.can_cast(size, has):
             raise CacheError(
                 f"enable_kv_cache: the cache has {name}={has}, the model {size}; "
                 f"make it with {', '.join(f'{name}={size}' for name, size in sizes.items())}"
             )
     disable_kv_cache(model)  # before the new session looks at what the model does
-    Session(model, attentions, cache, None if given else request, prefill_chunk).plug_in()
-    return cache
+    Session(model, attentions, made, request if cache is None else None, prefill_chunk).plug_in()
+    return made
 
 
 def disable_kv_cache(model: Any) -> None:
@@ -81,17 +81,14 @@ def disable_kv_cache(model: Any) -> None:
 
 def find_attentions(model: Any) -> list[MultiHeadAttention]:
     """The attention of each layer. Raises TypeError when the model is no decoder that a cache can serve."""
-    found = [
-        (name, module)
-        for name, module in model.named_modules(remove_duplicate=False)
-        if isinstance(module, MultiHeadAttention)
-    ]
-    attentions = [module for _, module in found]
+    modules = model.named_modules(remove_duplicate=False)
+    found = {name: module for name, module in modules if isinstance(module, MultiHeadAttention)}
+    attentions = list(found.values())
     problem = None
     if not attentions or not hasattr(model, "next_logits"):
         problem = "has no attention or no next_logits"
     elif not all(module.causal for module in attentions):
-        problem = f"attends to later tokens in {next(name for name, module in found if not module.causal)}"
+        problem = f"attends to later tokens in {next(name for name, module in found.items() if not module.causal)}"
     elif len(set(map(id, attentions))) < len(attentions):
         problem = "uses one attention in several places"
     elif len({(module.num_kv_heads, module.head_dim) for module in attentions}) > 1:
@@ -99,9 +96,3 @@ def find_attentions(model: Any) -> list[MultiHeadAttention]:
     if problem:
         raise TypeError(f"enable_kv_cache: {type(model).__name__} {problem}; a cache serves decoders such as GPT")
     return attentions
-
-
-def check_chunk(prefill_chunk: int | None) -> None:
-    """Refuse chunks of less than one token."""
-    if prefill_chunk is not None and prefill_chunk < 1:
-        raise ValueError(f"enable_kv_cache: prefill_chunk={prefill_chunk}; it must be at least 1 token")

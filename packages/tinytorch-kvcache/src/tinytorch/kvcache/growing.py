@@ -31,5 +31,5 @@ class GrowingCache(StoredCache):
             capacity = max(end, 2 * storage.capacity)
             if self.max_seq_len is not None:
                 capacity = min(capacity, self.max_seq_len)
-            self._storages[layer] = storage = storage.resized(capacity, start)
+            self._storages[layer] = storage = storage.copy(start, capacity)
         storage.write(start, keys, values)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from tinytorch.tensor import Array
 
-from .storage import Storage, StoredCache
+from .preallocated import PreallocatedCache
+from .storage import Storage
 
 
 def quantize(x: Array) -> tuple[Array, Array]:
@@ -26,7 +26,7 @@ def quantize(x: Array) -> tuple[Array, Array]:
     return np.rint(x / np.where(scale == 0, 1, scale)).clip(-127, 127).astype(np.int8), scale
 
 
-class Int8Cache(StoredCache):
+class Int8Cache(PreallocatedCache):
     """A preallocated cache of 8-bit integers, with a float32 scale for each token, head, and key or value.
 
     Attention through it is approximate: each entry is off by at most 1/254 of the largest of its vector.
@@ -37,19 +37,6 @@ class Int8Cache(StoredCache):
     >>> cache.nbytes / (2 * 2 * 8 * 64 * 4)  # of what float32 takes
     0.265625
     """
-
-    max_seq_len: int
-
-    def __init__(
-        self,
-        batch_size: int,
-        max_seq_len: int,
-        num_layers: int,
-        num_heads: int,
-        head_dim: int,
-        dtype: npt.DTypeLike | None = None,
-    ) -> None:
-        super().__init__(batch_size, num_layers, num_heads, head_dim, max_seq_len, dtype)
 
     def _allocate(self) -> None:
         rows, n, layers = (self.batch_size, self.num_heads), self.max_seq_len, range(self.num_layers)

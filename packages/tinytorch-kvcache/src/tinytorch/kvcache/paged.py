@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from tinytorch.tensor import Array, default_dtype
 
-from .cache import Cache, as_ids
+from .cache import Cache, StepLock, as_ids
 from .errors import CacheFullError
-from .lock import StepLock
 from .storage import check_entries
 
 
@@ -58,10 +57,6 @@ class BlockPool:
     def free(self) -> int:
         """How many blocks are not in use."""
         return len(self._free)
-
-    @property
-    def nbytes(self) -> int:
-        return sum(buffer.nbytes for buffer in (*self.keys, *self.values))
 
     def take(self) -> int:
         """A block for one user. Raises CacheFullError when all are in use."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,45 +30,21 @@ class Request(NamedTuple):
     max_seq_len: int | None  # None: the model's, and more when it goes beyond
 
 
-class Replacement(NamedTuple):
-    """An attribute in an instance's own dictionary, and what it replaced there."""
-
-    name: str
-    value: Any
-    was_there: bool
-    before: Any
-
-    def undo(self, module: Module) -> None:
-        """Put back what was there, unless the attribute has been set again since."""
-        attributes = module.__dict__
-        if attributes.get(self.name) is not self.value:
-            return
-        if self.was_there:
-            attributes[self.name] = self.before
-        else:
-            del attributes[self.name]
-
-
+@dataclass(eq=False)
 class Session:
     """A model, its cache, and what replaces the model's `forward`, `next_logits`, `generate` and `stream` meanwhile."""
 
-    def __init__(
-        self,
-        model: Any,
-        attentions: list[MultiHeadAttention],
-        cache: Cache,
-        request: Request | None,
-        prefill_chunk: int | None,
-    ) -> None:
-        self.model = model
-        self.attentions = attentions
-        self.cache = cache
-        self.request = request
-        self.prefill_chunk = prefill_chunk
-        self.enabled = False
+    model: Any
+    attentions: list[MultiHeadAttention]
+    cache: Cache
+    request: Request | None  # None for a cache that the user made
+    prefill_chunk: int | None
+    enabled: bool = False
+
+    def __post_init__(self) -> None:
         self.owner: object = self  # by which the attentions know their layers
-        self._weights = WeightTracker(model)
-        self._replaced: dict[str, Replacement] = {}
+        self.weights = WeightTracker(self.model)
+        self._replaced: dict[str, tuple[Any, dict[str, Any]]] = {}  # what stands there, and what stood there before
         self._fast_step: Callable[..., Array] | None = None
         self._changes = -1
 
@@ -90,8 +66,7 @@ class Session:
     def unplug(self) -> None:
         """Put everything back in the instances' own dictionaries, except what was set again since."""
         self.enabled = False
-        for replacement in reversed(self._replaced.values()):
-            replacement.undo(self.model)
+        self._undo(self.model)
         for attention in self.attentions:
             core = attention.core
             if isinstance(core, CachedCore):
@@ -104,7 +79,7 @@ class Session:
         session = copy.copy(self)
         with self.cache.lock:
             session.cache = self.cache.copy()
-        session.model, session._weights, session._replaced = self._without(), WeightTracker(self.model), {}
+        session.model, session.weights, session._replaced = self._without(), WeightTracker(self.model), {}
         if session.cache.batch_size != 1:
             session.cache.reset(1)
         session._replace({"forward": session.forward, "next_logits": session.next_logits})
@@ -113,25 +88,30 @@ class Session:
     def _replace(self, values: dict[str, Any]) -> None:
         attributes = self.model.__dict__
         for name, value in values.items():
-            self._replaced[name] = Replacement(name, value, name in attributes, attributes.get(name))
+            self._replaced[name] = value, {name: attributes[name]} if name in attributes else {}
             attributes[name] = value
         self.enabled = True
 
-    def _without(self) -> Any:
-        """The model as it would be without this session: its parts under a shallow copy of the whole."""
-        model = copy.copy(self.model)
-        for replacement in reversed(self._replaced.values()):
-            replacement.undo(model)
+    def _undo(self, model: Any) -> Any:
+        """Put back what was replaced, unless it has been set again since."""
+        attributes = model.__dict__
+        for name, (value, before) in self._replaced.items():
+            if attributes.get(name) is value:
+                attributes.update(before) if before else attributes.pop(name)
         return model
 
-    def _original(self, name: str) -> Any:
+    def _without(self) -> Any:
+        """The model as it would be without this session: its parts under a shallow copy of the whole."""
+        return self._undo(copy.copy(self.model))
+
+    def _original(self, name: str) -> Callable[..., Any]:
         """A method of the model as it would be without this session."""
-        replaced = self._replaced[name]
-        return replaced.before if replaced.was_there else getattr(type(self.model), name).__get__(self.model)
+        before: dict[str, Any] = self._replaced[name][1]
+        return before[name] if before else getattr(type(self.model), name).__get__(self.model)
 
     # What the model does meanwhile
 
-    def forward(self, tokens: Any, mask: Any = None, positions: Any = None, **options: Any) -> Tensor:
+    def forward(self, tokens: Any, mask: Any = None, positions: Any = None, **options: Any) -> Any:
         """Logits of `tokens` (B, t) as the continuation of what the cache holds; then it holds them too.
 
         `mask`, (B, t) or (B, seq_pos + t), is 1 where a token counts. While gradients are recorded this is the model's
@@ -140,56 +120,47 @@ class Session:
         """
         step = current_step.get()
         if not self.enabled or self._recording() or (step is not None and step.owner is None):
-            self._weights.suspect = True
-            logits: Tensor = self._original("forward")(tokens, mask, positions, **options)
-            return logits
+            self.weights.suspect = True
+            return self._original("forward")(tokens, mask, positions, **options)
         ids = as_ids("model", tokens)
         with self.cache.lock:
             return self._continue(ids, mask, positions, options)
 
-    def next_logits(self, tokens: Any, mask: Any = None) -> Tensor:
+    def next_logits(self, tokens: Any, mask: Any = None) -> Any:
         """Logits (B, V) of what follows each row of `tokens` (B, T), computing only what the cache does not hold."""
         if not self.enabled or self._recording() or self._drops():
             return self._uncached(tokens, mask)
         ids = as_ids("model", tokens)
         with self.cache.lock:
-            valid = None if mask is None else np.asarray(mask).astype(bool)
-            if valid is not None and valid.all():
-                valid = None
+            valid = None if mask is None or np.all(mask) else np.asarray(mask).astype(bool)
             start = self.resume(ids, valid)
             if start == ids.shape[1] - 1 and self._fast_step is not None and not observed():
                 return self._one_more(self._fast_step, ids, valid)
             return self._prefill(ids, valid, start)
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's own `generate`, which looks at the weights first, and lets no other thread in between."""
-        with self.generation():
-            return self._original("generate")(*args, **kwargs)
+        """The model's own `generate`, with a full look at the weights at the start, and no other thread in between."""
+        with self.cache.lock:
+            self.weights.suspect, self.weights.sampling = True, False
+            try:
+                return self._original("generate")(*args, **kwargs)
+            finally:
+                self.weights.suspect = self.weights.sampling = True
 
     def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """The model's own `stream`, which looks at the weights first."""
+        """The model's own `stream`, with a full look at the weights at the start."""
         return self._run(self._original("stream")(*args, **kwargs))
 
     def _run(self, steps: Iterator[Any]) -> Iterator[Any]:
-        self._weights.suspect = True
+        self.weights.suspect = True
         try:
             yield from steps  # without the lock: the next token may be asked for by another thread, or never
         finally:
-            self._weights.suspect = True
-
-    @contextmanager
-    def generation(self) -> Iterator[None]:
-        """Around a generation that nothing else comes in between; the weights are looked at when it starts."""
-        with self.cache.lock:
-            self._weights.suspect, self._weights.sampling = True, False
-            try:
-                yield
-            finally:
-                self._weights.suspect = self._weights.sampling = True
+            self.weights.suspect = True
 
     # The steps
 
-    def _continue(self, ids: Array, mask: Any, positions: Any, options: dict[str, Any]) -> Tensor:
+    def _continue(self, ids: Array, mask: Any, positions: Any, options: dict[str, Any]) -> Any:
         cache, start = self.cache, self.cache.seq_pos
         fingerprint = self._fingerprint()
         if start and cache.fingerprint not in (None, fingerprint):
@@ -206,7 +177,7 @@ class Session:
         elif positions is None:
             positions = np.arange(start, start + ids.shape[1])
         with Step(self.owner, cache) as step:
-            logits: Tensor = self._original("forward")(ids, mask, positions, **options)
+            logits = self._original("forward")(ids, mask, positions, **options)
         self._finish(step, held)
         return logits
 
@@ -219,10 +190,9 @@ class Session:
             )
         self.cache.advance(held.shape[1], held)
 
-    def _uncached(self, tokens: Any, mask: Any) -> Tensor:
+    def _uncached(self, tokens: Any, mask: Any) -> Any:
         with Step(None, self.cache):
-            logits: Tensor = self._original("next_logits")(tokens, mask)
-        return logits
+            return self._original("next_logits")(tokens, mask)
 
     def _one_more(self, step: Callable[..., Array], ids: Array, valid: Array | None) -> Tensor:
         """The last token alone, where the cache holds all others."""
@@ -232,21 +202,20 @@ class Session:
         self._finish(taken, ids[:, -1:] if valid is None else np.where(valid[:, -1:], ids[:, -1:], PADDED))
         return Tensor(logits, logits.dtype)
 
-    def _prefill(self, ids: Array, valid: Array | None, start: int) -> Tensor:
+    def _prefill(self, ids: Array, valid: Array | None, start: int) -> Any:
         """The tokens from `start` on, all at once or `prefill_chunk` at a time."""
         end = ids.shape[1]
         chunk = self.prefill_chunk or end
         for stop in range(start + chunk, end, chunk):
             self.model(ids[:, start:stop], None if valid is None else valid[:, :stop], last_only=True)
             start = stop
-        logits: Tensor = self._original("next_logits")(ids[:, start:], valid)
-        return logits
+        return self._original("next_logits")(ids[:, start:], valid)
 
     def resume(self, ids: Array, valid: Array | None) -> int:
         """Let the cache hold no more than all tokens but the last, for the weights as they are; how many it holds."""
         cache = self.cache
         if not cache.seq_pos:
-            self._weights.suspect = True
+            self.weights.suspect = True
         fingerprint = self._fingerprint()
         if cache.fingerprint not in (None, fingerprint):
             cache.reset()
@@ -266,8 +235,8 @@ class Session:
         if (count := changes()) != self._changes:
             self._fast_step = lower_next_logits(self._without())
             self._changes = count
-            self._weights.suspect = True
-        return self._weights.fingerprint()
+            self.weights.suspect = True
+        return self.weights.fingerprint()
 
     def _fit(self, ids: Array, end: int, from_start: bool) -> None:
         """Make sure that the cache fits the batch, or make it fit, up to `end`, if it was made for the model."""
@@ -284,7 +253,7 @@ class Session:
         if request is None or not isinstance(cache, KVCache):
             return
         if not cache.seq_pos and (dtype := common_dtype(self.model)) != cache.dtype:
-            cache.astype(dtype)
+            cache.resize(cache.max_seq_len, dtype)
         if request.max_seq_len is None and end > cache.max_seq_len:
             cache.resize(max(end, 2 * cache.max_seq_len))  # positions that are not learned go on
 

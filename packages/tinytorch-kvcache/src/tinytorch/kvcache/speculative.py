@@ -50,21 +50,20 @@ def speculative_generate(
         )
     sampling = Sampling(stop=stop)
     rows = Rows(ids.astype(np.int64), valid, max_new_tokens, sampling.stops(), filler(sampling))
-    with _session(model, len(ids)) as target, _session(draft, len(ids)) as drafter:
-        while not rows.complete():
-            guesses = propose(drafter, rows, min(num_draft, rows.left() - 1))  # (B, n)
-            chosen = verify(target, rows, guesses)  # (B, n + 1)
-            rows.accept(chosen, guesses)
+    with _session(model, len(ids)) as target, _session(draft, len(ids)):
+        while rows.left and not rows.ended.all():
+            guesses = propose(draft, rows, min(num_draft, rows.left - 1))  # (B, n)
+            rows.accept(verify(target, rows, guesses), guesses)
     whole = rows.ids if valid is None else np.where(rows.mask(rows.ids.shape[1]), rows.ids, rows.fill)
     return Tensor(whole[0] if single else whole)
 
 
 class Rows:
-    """The tokens of all sequences so far, (B, T)."""
+    """The tokens of all sequences so far, `ids` (B, T)."""
 
     def __init__(self, ids: Array, valid: Array | None, new: int, stops: Array, fill: int) -> None:
         self.ids = ids
-        self.goal = ids.shape[1] + new
+        self.left = new
         self.stops = stops
         self.fill = fill  # what follows the end of a row
         self.ended = np.zeros(len(ids), bool)
@@ -74,27 +73,21 @@ class Rows:
         """True where one of the first `length` tokens counts, (B, length); None when all do."""
         return None if self._valid is None else self._valid[:, :length]
 
-    def left(self) -> int:
-        return self.goal - self.ids.shape[1]
-
-    def complete(self) -> bool:
-        return self.left() == 0 or bool(self.stops.size and self.ended.all())
-
     def accept(self, chosen: Array, guesses: Array) -> None:
         """Append what the model has chosen, (B, n + 1), up to the first token that was not guessed, (B, n)."""
         for i, column in enumerate(chosen.T):
             tokens = np.where(self.ended, self.fill, column)
-            self.ids = np.append(self.ids, tokens[:, None], axis=1)
+            self.ids, self.left = np.append(self.ids, tokens[:, None], axis=1), self.left - 1
             self.ended |= np.isin(tokens, self.stops)
-            if self.complete() or i == guesses.shape[1] or (tokens != guesses[:, i]).any():
+            if self.ended.all() or i == guesses.shape[1] or (tokens != guesses[:, i]).any():
                 break
 
 
-def propose(drafter: Session, rows: Rows, n: int) -> Array:
-    """The n tokens that the draft would choose after `rows`: (B, n)."""
+def propose(draft: Any, rows: Rows, n: int) -> Array:
+    """The n tokens that the draft chooses after `rows`: (B, n)."""
     ids, known = rows.ids, rows.ids.shape[1]
     for end in range(known, known + n):
-        guess = drafter.model.next_logits(ids, rows.mask(end)).data.argmax(axis=-1)
+        guess = draft.next_logits(ids, rows.mask(end)).data.argmax(axis=-1)
         ids = np.append(ids, np.where(rows.ended, rows.fill, guess)[:, None], axis=1)  # (B, end) -> (B, end + 1)
     return ids[:, known:]
 
@@ -102,23 +95,25 @@ def propose(drafter: Session, rows: Rows, n: int) -> Array:
 def verify(target: Session, rows: Rows, guesses: Array) -> Array:
     """What the model chooses after `rows` and after each of the guesses, computed in one step: (B, n) -> (B, n + 1)."""
     known = rows.ids.shape[1]
-    if target.resume(rows.ids, rows.mask(known)) < known - 1:  # the prompt; later, what a window could not go back to
-        target.model.next_logits(rows.ids[:, :-1], rows.mask(known - 1))
-    last = np.append(rows.ids[:, -1:], guesses, axis=1)
-    logits = target.model(last, rows.mask(known + guesses.shape[1]))  # (B, n + 1, V)
+    last = np.append(rows.ids[:, -1:], guesses, axis=1)  # (B, n + 1)
+    with target.cache.lock:
+        if target.resume(rows.ids, rows.mask(known)) < known - 1:  # the prompt, or what a window has dropped
+            target.model.next_logits(rows.ids[:, :-1], rows.mask(known - 1))
+        logits = target.model(last, rows.mask(known + guesses.shape[1]))  # (B, n + 1, V)
     return logits.data.argmax(axis=-1)
 
 
 @contextmanager
 def _session(model: Any, batch_size: int) -> Iterator[Session]:
-    """The model with its cache, or with one for the time being."""
+    """The model's session, or one for the time being."""
     enabled = "_kv_session" in model.__dict__
     if not enabled:
         enable_kv_cache(model, batch_size=batch_size)
     session: Session = model._kv_session
+    session.weights.suspect = True
     try:
-        with session.generation():
-            yield session
+        yield session
     finally:
+        session.weights.suspect = True
         if not enabled:
             session.unplug()

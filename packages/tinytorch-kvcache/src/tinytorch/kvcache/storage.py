@@ -39,19 +39,12 @@ class Storage:
         """The first `end` keys and values, (B, H, end, Dh), as views."""
         return self.keys[..., :end].swapaxes(-1, -2), self.values[:, :, :end]
 
-    def resized(self, capacity: int, used: int, dtype: npt.DTypeLike | None = None) -> Storage:
-        """Storage of another capacity or dtype that begins with the `used` first entries of this one."""
-        batch_size, num_heads, head_dim, _ = self.keys.shape
-        other = Storage(batch_size, num_heads, head_dim, capacity, self.keys.dtype if dtype is None else dtype)
-        other.write(0, *self.read(used))
-        return other
-
-    def taken(self, rows: Array, used: int) -> Storage:
-        """Storage with the sequences `rows` of this one, of each the `used` first entries."""
-        _, num_heads, head_dim, capacity = self.keys.shape
-        other = Storage(len(rows), num_heads, head_dim, capacity, self.keys.dtype)
-        other.keys[..., :used] = self.keys[rows, ..., :used]
-        other.values[:, :, :used] = self.values[rows, :, :used]
+    def copy(self, used: int, capacity: int, rows: Any = slice(None), dtype: npt.DTypeLike | None = None) -> Storage:
+        """Another storage with the `used` first entries of the sequences `rows`."""
+        keys, values = self.keys[rows, ..., :used], self.values[rows, :, :used]
+        B, num_heads, head_dim, _ = keys.shape
+        other = Storage(B, num_heads, head_dim, capacity, keys.dtype if dtype is None else dtype)
+        other.keys[..., :used], other.values[:, :, :used] = keys, values
         return other
 
 
@@ -75,7 +68,7 @@ class StoredCache(Cache):
         return self._storages[layer].read(end)
 
     def _select(self, rows: Array) -> None:
-        self._storages = [storage.taken(rows, self._used) for storage in self._storages]
+        self._storages = [storage.copy(self._used, storage.capacity, rows) for storage in self._storages]
 
     def _content(self) -> dict[str, Array]:
         content = {}
@@ -89,7 +82,7 @@ class StoredCache(Cache):
             wanted = *storage.values.shape[:2], self._used, storage.values.shape[3]
             check_entries(i, keys, values, wanted, storage.keys.dtype)
             if self._used > storage.capacity:
-                self._storages[i] = storage = storage.resized(self._used, 0)
+                self._storages[i] = storage = storage.copy(0, self._used)
             storage.write(0, keys, values)
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from tinytorch.tensor import Array
+from tinytorch.tensor import Array, check_int
 
 from .storage import Storage, StoredCache
 
@@ -44,11 +44,8 @@ class SlidingWindowCache(StoredCache):
         sinks: int = 4,
         dtype: npt.DTypeLike | None = None,
     ) -> None:
-        self._check_sizes(window=window)
-        if sinks < 0:
-            raise ValueError(f"SlidingWindowCache: sinks={sinks}; it must be a whole number of at least 0")
-        self.window = window
-        self.sinks = sinks
+        self.window = check_int("SlidingWindowCache", "window", window, 1)
+        self.sinks = check_int("SlidingWindowCache", "sinks", sinks)
         self._dropped = 0  # positions between the sinks and what follows them in the storage
         super().__init__(batch_size, num_layers, num_heads, head_dim, None, dtype)
 
@@ -85,7 +82,7 @@ class SlidingWindowCache(StoredCache):
         used = start - self._dropped
         end = used + keys.shape[2]
         if end > self._storages[layer].capacity:  # a long prompt, until it is advanced over
-            self._storages[layer] = self._storages[layer].resized(end, used)
+            self._storages[layer] = self._storages[layer].copy(used, end)
         self._storages[layer].write(used, keys, values)
 
     def _read(self, layer: int, end: int) -> tuple[Array, Array]:
@@ -98,7 +95,7 @@ class SlidingWindowCache(StoredCache):
         for layer, storage in enumerate(self._storages):
             keys, values = storage.read(used)
             if storage.capacity > self._capacity:
-                self._storages[layer] = storage.resized(self._capacity, self.sinks)
+                self._storages[layer] = storage.copy(self.sinks, self._capacity)
             self._storages[layer].write(self.sinks, keys[:, :, -self.window :], values[:, :, -self.window :])
         self._dropped += used - kept
 
