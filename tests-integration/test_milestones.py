@@ -114,9 +114,9 @@ def test_digits_are_read_in_time(program: str, at_least: float, seconds: float) 
     assert taken < seconds
 
 
-def test_convolution_makes_fewer_mistakes_than_the_perceptron() -> None:
-    read = [kept(program, "--seed", "1")[1][0] for program in ("mlp_digits", "cnn_digits")]
-    assert read[0] < read[1]
+def test_convolution_makes_less_than_two_thirds_of_the_mistakes_of_the_perceptron() -> None:
+    perceptron, convolution = (355 - kept(program, "--seed", "3")[1][0] for program in ("mlp_digits", "cnn_digits"))
+    assert convolution < perceptron * 2 / 3
 
 
 # The files that are too large to ship: the same formats, made of the digits that are shipped

@@ -7,7 +7,8 @@ day in the United States. Sharing weights between places is what is known of ima
 stroke here is a stroke there.
 
 These are the digits that the multi-layer perceptron read. With a third more weights, and many times the arithmetic,
-this network makes less than half of its mistakes.
+this network makes less than two thirds of its mistakes: in 20 runs, with the seeds 0 to 19, it read one to three of 355
+held-out digits wrongly, the perceptron five to seven.
 
     hatch run python milestones/04_1998_cnn/cnn_digits.py
 """
