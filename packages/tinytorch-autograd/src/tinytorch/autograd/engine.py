@@ -207,9 +207,17 @@ class Tensors:
     @staticmethod
     def through(node: Node, gradient: Tensor, needs: Sequence[bool]) -> Sequence[Gradient]:
         """The gradients of a node's inputs, by its rule; of a fused primitive through its readable composition."""
-        if node.rule.composition is not None:
-            return _through_composition(node, gradient, needs)
-        inputs = [arg if isinstance(arg, Tensor | Node) else as_input(arg) for arg in node.args or ()]
+        args, composition = node.args or (), node.rule.composition
+        if composition is not None:  # of aliases, because how one input came from another does not concern this node
+            inputs = [alias(arg) if needed else arg for arg, needed in zip(args, needs, strict=True)]
+            result = composition(*inputs, **node.params)
+            if not result.requires_grad:
+                raise GraphError(f"backward: the composition of {node.primitive.name} is not computed from its inputs")
+            wanted = [origin(each) if needed else None for each, needed in zip(inputs, needs, strict=True)]
+            roots = [(result, Tensors.fit(gradient, result))]
+            found = Pass(Tensors, roots, {each for each in wanted if each is not None}, True).run()
+            return [None if each is None else found.get(each) for each in wanted]
+        inputs = [arg if isinstance(arg, Tensor | Node) else as_input(arg) for arg in args]
         out: Any = node
         if node.rule.keeps_out:
             out = wrap(node.out)
@@ -230,17 +238,6 @@ class Tensors:
 
 
 Kind = type[Arrays] | type[Tensors]
-
-
-def _through_composition(node: Node, gradient: Tensor, needs: Sequence[bool]) -> Sequence[Gradient]:
-    """Starts from aliases of the inputs, because how one of them came from another does not concern this node."""
-    inputs = [alias(arg) if needed else arg for arg, needed in zip(node.args or (), needs, strict=True)]
-    out = node.rule.composition(*inputs, **node.params)  # type: ignore[misc]
-    if not out.requires_grad:
-        raise GraphError(f"backward: the composition of {node.primitive.name} is not computed from its inputs")
-    wanted = {origin(each) for each, needed in zip(inputs, needs, strict=True) if needed}
-    found = Pass(Tensors, [(out, Tensors.fit(gradient, out))], wanted, True).run()
-    return [found.get(origin(each)) if needed else None for each, needed in zip(inputs, needs, strict=True)]
 
 
 def leading_to(wanted: set[Origin], roots: list[Origin]) -> set[Origin]:

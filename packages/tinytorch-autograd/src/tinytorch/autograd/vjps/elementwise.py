@@ -11,8 +11,8 @@ import tinytorch.tensor as tt
 
 from ..registry import Gradient, defconst, defvjp
 
-SHAPES: tuple[str, ...] = ()
-"""What rules keep that read shapes and dtypes alone."""
+INPUTS, OUT, SHAPES = ("inputs",), ("out",), ()
+"""What rules keep that read the inputs, the output, or only shapes and dtypes."""
 
 
 def select(mask: Any, g: Gradient) -> Gradient:
@@ -34,9 +34,9 @@ _BITS = {size: np.dtype(f"i{size}") for size in (2, 4, 8)}
 
 defvjp(tt.add, lambda g, out, x, y: g, lambda g, out, x, y: g, keep=SHAPES)
 defvjp(tt.subtract, lambda g, out, x, y: g, lambda g, out, x, y: -g, keep=SHAPES)
-defvjp(tt.multiply, lambda g, out, x, y: g * y, lambda g, out, x, y: g * x, keep=("inputs",), new=True)
+defvjp(tt.multiply, lambda g, out, x, y: g * y, lambda g, out, x, y: g * x, keep=INPUTS, new=True)
 defvjp(tt.divide, lambda g, out, x, y: g / y, lambda g, out, x, y: -g * out / y)
-defvjp(tt.remainder, lambda g, out, x, y: g, lambda g, out, x, y: -g * (x // y), keep=("inputs",))
+defvjp(tt.remainder, lambda g, out, x, y: g, lambda g, out, x, y: -g * (x // y), keep=INPUTS)
 
 
 def _power_base(g: Gradient, out: Gradient, x: Any, y: Any) -> Gradient:
@@ -64,7 +64,7 @@ def _angle(g: Gradient, x: Any, y: Any) -> Gradient:
     return select(square != 0, g * x / np.where(square == 0, 1.0, square))
 
 
-defvjp(tt.arctan2, lambda g, out, x, y: _angle(g, y, x), lambda g, out, x, y: -_angle(g, x, y), keep=("inputs",))
+defvjp(tt.arctan2, lambda g, out, x, y: _angle(g, y, x), lambda g, out, x, y: -_angle(g, x, y), keep=INPUTS)
 
 
 def _larger(g: Gradient, out: Gradient, x: Any, y: Any) -> Gradient:
@@ -77,24 +77,18 @@ def _smaller(g: Gradient, out: Gradient, x: Any, y: Any) -> Gradient:
     return _larger(g, out, y, x)
 
 
-defvjp(tt.maximum, _larger, _smaller, keep=("inputs",))
-defvjp(tt.minimum, _smaller, _larger, keep=("inputs",))
-defvjp(
-    tt.where,
-    None,
-    lambda g, out, c, x, y: select(c, g),
-    lambda g, out, c, x, y: select(np.logical_not(c), g),
-    keep=("inputs",),
-)
+defvjp(tt.maximum, _larger, _smaller, keep=INPUTS)
+defvjp(tt.minimum, _smaller, _larger, keep=INPUTS)
+defvjp(tt.where, None, lambda g, out, c, x, y: select(c, g), lambda g, out, c, x, y: select(c == 0, g), keep=INPUTS)
 
 
 def _clip(g: Gradient, out: Gradient, x: Any, low: float | None = None, high: float | None = None) -> Gradient:
     return select((x >= (-np.inf if low is None else low)) & (x <= (np.inf if high is None else high)), g)
 
 
-defvjp(tt.clip, _clip, keep=("inputs",))
+defvjp(tt.clip, _clip, keep=INPUTS)
 defvjp(tt.negative, lambda g, out, x: -g, keep=SHAPES)
-defvjp(tt.abs, lambda g, out, x: g * np.sign(x), keep=("inputs",))
+defvjp(tt.abs, lambda g, out, x: g * np.sign(x), keep=INPUTS)
 defvjp(tt.astype, lambda g, out, x, dtype: g.astype(x.dtype), keep=SHAPES)
 defvjp(tt.copy, lambda g, out, x: g, keep=SHAPES)
 defvjp(tt.alias, lambda g, out, x: g, keep=SHAPES)
@@ -102,24 +96,23 @@ defvjp(tt.alias, lambda g, out, x: g, keep=SHAPES)
 for step in (tt.sign, tt.floor, tt.ceil, tt.round):
     defvjp(step, lambda g, out, x, decimals=0: np.zeros_like(g), keep=SHAPES)
 defvjp(tt.floor_divide, lambda g, out, x, y: np.zeros_like(g), lambda g, out, x, y: np.zeros_like(g), keep=SHAPES)
-
-defvjp(tt.square, lambda g, out, x: g * (2 * x), keep=("inputs",))
-defvjp(tt.sqrt, lambda g, out, x: g * 0.5 / out, keep=("out",))
-defvjp(tt.exp, lambda g, out, x: g * out, keep=("out",))
-defvjp(tt.expm1, lambda g, out, x: g * (out + 1), keep=("out",))
-defvjp(tt.log, lambda g, out, x: g / x, keep=("inputs",))
-defvjp(tt.log1p, lambda g, out, x: g / (1 + x), keep=("inputs",))
-defvjp(tt.log2, lambda g, out, x: g / (x * math.log(2)), keep=("inputs",))
-defvjp(tt.log10, lambda g, out, x: g / (x * math.log(10)), keep=("inputs",))
-defvjp(tt.sin, lambda g, out, x: g * np.cos(x), keep=("inputs",))
-defvjp(tt.cos, lambda g, out, x: -g * np.sin(x), keep=("inputs",))
-defvjp(tt.tan, lambda g, out, x: g * (1 + out * out), keep=("out",))
-defvjp(tt.arcsin, lambda g, out, x: g / np.sqrt((1 - x) * (1 + x)), keep=("inputs",))
-defvjp(tt.arccos, lambda g, out, x: -g / np.sqrt((1 - x) * (1 + x)), keep=("inputs",))
-defvjp(tt.arctan, lambda g, out, x: g / (1 + x * x), keep=("inputs",))
-defvjp(tt.sinh, lambda g, out, x: g * np.cosh(x), keep=("inputs",))
-defvjp(tt.cosh, lambda g, out, x: g * np.sinh(x), keep=("inputs",))
-defvjp(tt.tanh, lambda g, out, x: g * (1 - out * out), keep=("out",))
+defvjp(tt.square, lambda g, out, x: g * (2 * x), keep=INPUTS)
+defvjp(tt.sqrt, lambda g, out, x: g * 0.5 / out, keep=OUT)
+defvjp(tt.exp, lambda g, out, x: g * out, keep=OUT)
+defvjp(tt.expm1, lambda g, out, x: g * (out + 1), keep=OUT)
+defvjp(tt.log, lambda g, out, x: g / x, keep=INPUTS)
+defvjp(tt.log1p, lambda g, out, x: g / (1 + x), keep=INPUTS)
+defvjp(tt.log2, lambda g, out, x: g / (x * math.log(2)), keep=INPUTS)
+defvjp(tt.log10, lambda g, out, x: g / (x * math.log(10)), keep=INPUTS)
+defvjp(tt.sin, lambda g, out, x: g * np.cos(x), keep=INPUTS)
+defvjp(tt.cos, lambda g, out, x: -g * np.sin(x), keep=INPUTS)
+defvjp(tt.tan, lambda g, out, x: g * (1 + out * out), keep=OUT)
+defvjp(tt.arcsin, lambda g, out, x: g / np.sqrt((1 - x) * (1 + x)), keep=INPUTS)
+defvjp(tt.arccos, lambda g, out, x: -g / np.sqrt((1 - x) * (1 + x)), keep=INPUTS)
+defvjp(tt.arctan, lambda g, out, x: g / (1 + x * x), keep=INPUTS)
+defvjp(tt.sinh, lambda g, out, x: g * np.cosh(x), keep=INPUTS)
+defvjp(tt.cosh, lambda g, out, x: g * np.sinh(x), keep=INPUTS)
+defvjp(tt.tanh, lambda g, out, x: g * (1 - out * out), keep=OUT)
 
 defconst(
     tt.equal, tt.not_equal, tt.less, tt.less_equal, tt.greater, tt.greater_equal, tt.isnan, tt.isfinite,

@@ -11,6 +11,7 @@ from tinytorch.tensor.ops.indexing import is_basic, unwrap_index
 
 from ..fitting import Part
 from ..registry import Gradient, defconst, defrefused, defvjp
+from .elementwise import INPUTS
 
 
 def _getitem(g: Gradient, out: Gradient, x: Any, index: Any) -> Gradient:
@@ -25,14 +26,14 @@ defvjp(
     tt.gather,
     lambda g, out, x, index, axis: tt.scatter_add.lift(np.zeros_like(x), index, g, axis=axis),
     None,
-    keep=("inputs",),
+    keep=INPUTS,
 )
 defvjp(
     tt.scatter_add,
     lambda g, out, x, index, source, axis: g,
     None,
     lambda g, out, x, index, source, axis: tt.gather.lift(g, index, axis=axis),
-    keep=("inputs",),
+    keep=INPUTS,
 )
 defconst(tt.argwhere, reason="the result is a position")
 defrefused(

@@ -11,6 +11,7 @@ import numpy as np
 import tinytorch.tensor as tt
 
 from ..registry import Gradient, defvjp
+from .elementwise import INPUTS
 
 product = tt.matmul.lift
 """The primitive rather than np.matmul: it sums float16 in float32, a hundred times as fast."""
@@ -69,5 +70,5 @@ def _distinct(term: str, sizes: dict[str, int], dtype: Any) -> tuple[str, list[t
     return letters, extras
 
 
-defvjp(tt.matmul, _left, _right, keep=("inputs",), new=True)
-defvjp(tt.contract, jointly=_einsum, keep=("inputs",))
+defvjp(tt.matmul, _left, _right, keep=INPUTS, new=True)
+defvjp(tt.contract, jointly=_einsum, keep=INPUTS)

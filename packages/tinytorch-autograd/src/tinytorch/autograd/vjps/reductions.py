@@ -10,7 +10,7 @@ import numpy as np
 import tinytorch.tensor as tt
 
 from ..registry import Gradient, defconst, defvjp
-from .elementwise import SHAPES, select
+from .elementwise import INPUTS, SHAPES, select
 
 Axis = Any
 
@@ -122,13 +122,13 @@ def _cumprod(g: Gradient, out: Gradient, x: Any, axis: int | None = None) -> Gra
 
 defvjp(tt.sum, _sum, keep=SHAPES)
 defvjp(tt.mean, _mean, keep=SHAPES)
-defvjp(tt.var, _var, keep=("inputs",))
+defvjp(tt.var, _var, keep=INPUTS)
 defvjp(tt.std, _std)
 defvjp(tt.max, _extreme)
 defvjp(tt.min, _extreme)
-defvjp(tt.prod, _prod, keep=("inputs",))
+defvjp(tt.prod, _prod, keep=INPUTS)
 defvjp(tt.cumsum, _cumsum, keep=SHAPES)
-defvjp(tt.cumprod, _cumprod, keep=("inputs",))
+defvjp(tt.cumprod, _cumprod, keep=INPUTS)
 defvjp(tt.logsumexp, _logsumexp)
 defvjp(tt.norm, _norm)
 defconst(tt.any, tt.all, reason="the result is boolean")
