@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tinytorch.autograd
 import tinytorch.tensor as tt
 from tinytorch.autograd import GraphError, defvjp, detect_anomaly, disable_autograd, grad, gradcheck, gradgradcheck
 from tinytorch.tensor import Tensor, primitive
@@ -198,3 +199,13 @@ def test_a_caught_error_keeps_no_tensor_alive(wrong: Callable[[Tensor], Any]) ->
         del x
     assert alive() is None
     gc.enable()
+
+
+# Words of PyTorch
+
+
+@pytest.mark.parametrize("word", ["inference_mode", "set_grad_enabled"])
+def test_words_of_pytorch_are_answered(word: str) -> None:
+    with pytest.raises(ImportError, match=f"has no {word}; write `with no_grad"):
+        exec(f"from tinytorch.autograd import {word}")
+    assert not hasattr(tinytorch.autograd, "nothing")

@@ -1,5 +1,7 @@
 """Stage 2: gradients of everything that stage 1 computes. Importing this changes nothing; `enable_autograd()` does."""
 
+from typing import TYPE_CHECKING, Any
+
 from .anomaly import detect_anomaly
 from .drawing import Graph, draw_graph
 from .errors import GraphError
@@ -20,3 +22,10 @@ __all__ = [
     "defvjp", "detect_anomaly", "disable_autograd", "draw_graph", "enable_autograd", "enable_grad", "grad", "gradcheck",
     "gradgradcheck", "is_grad_enabled", "no_grad", "observe_backward", "refusals", "register_hook", "rules", "select",
 ]  # fmt: skip
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name in ("inference_mode", "set_grad_enabled"):
+            raise ImportError(f"tinytorch.autograd has no {name}; write `with no_grad():` or `with enable_grad():`")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
-"""The backward pass: gradients handed from the last operation to the first, without recursion.
+"""The backward pass: gradients passed from the last operation to the first, without recursion.
 
-Nodes whose gradient is pending take turns in the reverse order of their birth, so that a node's turn comes when every
-use of its result has contributed. Every node and edge is met once; what a node kept is freed at its turn.
+Nodes with a pending gradient take turns, the youngest first. Every node and edge is met once; what a node kept is freed
+at its turn.
 """
 
 from __future__ import annotations

@@ -73,12 +73,8 @@ def _larger(g: Gradient, out: Gradient, x: Any, y: Any) -> Gradient:
     return np.where(ties, g * 0.5, mine) if ties.any() else mine
 
 
-def _smaller(g: Gradient, out: Gradient, x: Any, y: Any) -> Gradient:
-    return _larger(g, out, y, x)
-
-
-defvjp(tt.maximum, _larger, _smaller, keep=INPUTS)
-defvjp(tt.minimum, _smaller, _larger, keep=INPUTS)
+defvjp(tt.maximum, _larger, lambda g, out, x, y: _larger(g, out, y, x), keep=INPUTS)
+defvjp(tt.minimum, lambda g, out, x, y: _larger(g, out, y, x), _larger, keep=INPUTS)
 defvjp(tt.where, None, lambda g, out, c, x, y: select(c, g), lambda g, out, c, x, y: select(c == 0, g), keep=INPUTS)
 
 

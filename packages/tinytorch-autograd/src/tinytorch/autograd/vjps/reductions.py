@@ -27,11 +27,15 @@ def expand(g: Gradient, shape: tuple[int, ...], axis: Axis) -> Gradient:
     return np.reshape(g, tuple(1 if a in axes else n for a, n in enumerate(shape)))
 
 
-def expand_mean(g: Gradient, shape: tuple[int, ...], axis: Axis, correction: int = 0) -> Gradient:
-    """`g` over the number of elements reduced to one, minus `correction`, expanded."""
+def spread(g: Gradient, shape: tuple[int, ...], axis: Axis) -> Gradient:
+    """`g` for every element that was reduced to one."""
+    return np.broadcast_to(expand(g, shape, axis), shape)
+
+
+def share(g: Gradient, shape: tuple[int, ...], axis: Axis, correction: int = 0) -> Gradient:
+    """`g` over the number of elements that were reduced to one, minus `correction`."""
     n = math.prod(shape[a] for a in reduced_axes(shape, axis)) - correction
-    too_large = n > 65504 and g.dtype == np.float16  # float16 holds no larger number, but its inverse
-    return expand(g * (1 / n) if too_large else g / n, shape, axis)
+    return g * (1 / n) if n > 65504 and g.dtype == np.float16 else g / n  # float16 holds the inverse of such a number
 
 
 def over(g: Gradient, out: Gradient) -> Gradient:
@@ -39,16 +43,8 @@ def over(g: Gradient, out: Gradient) -> Gradient:
     return select(out != 0, g) / np.where(out == 0, 1.0, out)
 
 
-def _sum(g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False) -> Gradient:
-    return np.broadcast_to(expand(g, x.shape, axis), x.shape)
-
-
-def _mean(g: Gradient, out: Gradient, x: Any, axis: Axis = None, keepdims: bool = False) -> Gradient:
-    return np.broadcast_to(expand_mean(g, x.shape, axis), x.shape)
-
-
 def _var(g: Gradient, out: Any, x: Any, axis: Axis = None, keepdims: bool = False, correction: int = 0) -> Gradient:
-    return expand_mean(g * 2, x.shape, axis, correction) * (x - np.mean(x, axis=axis, keepdims=True))
+    return expand(share(g * 2, x.shape, axis, correction), x.shape, axis) * (x - np.mean(x, axis=axis, keepdims=True))
 
 
 def _std(g: Gradient, out: Any, x: Any, axis: Axis = None, keepdims: bool = False, correction: int = 0) -> Gradient:
@@ -120,8 +116,10 @@ def _cumprod(g: Gradient, out: Gradient, x: Any, axis: int | None = None) -> Gra
     return np.moveaxis(before(x) * _from_behind(g, x), -1, axis)
 
 
-defvjp(tt.sum, _sum, keep=SHAPES)
-defvjp(tt.mean, _mean, keep=SHAPES)
+defvjp(tt.sum, lambda g, out, x, axis=None, keepdims=False: spread(g, x.shape, axis), keep=SHAPES)
+defvjp(
+    tt.mean, lambda g, out, x, axis=None, keepdims=False: spread(share(g, x.shape, axis), x.shape, axis), keep=SHAPES
+)
 defvjp(tt.var, _var, keep=INPUTS)
 defvjp(tt.std, _std)
 defvjp(tt.max, _extreme)

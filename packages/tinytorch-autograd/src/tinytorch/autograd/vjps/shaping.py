@@ -19,10 +19,6 @@ def _pad(g: Gradient, out: Gradient, x: Any, width: Any, value: float = 0.0) -> 
     return g[tuple(slice(int(before), int(before) + n) for (before, _), n in zip(pairs, x.shape, strict=True))]
 
 
-def _roll(g: Gradient, out: Gradient, x: Any, shift: Any, axis: Any = None) -> Gradient:
-    return np.roll(g, (-np.asarray(shift)).tolist(), axis)
-
-
 def _repeat(g: Gradient, out: Gradient, x: Any, repeats: Any, axis: int | None = None) -> Gradient:
     shape = x.shape if axis is not None else (math.prod(x.shape),)
     axis = (axis or 0) % len(shape)
@@ -49,7 +45,7 @@ defvjp(
 )
 defvjp(tt.broadcast_to, lambda g, out, x, shape: g, keep=SHAPES)
 defvjp(tt.flip, lambda g, out, x, axis=None: np.flip(g, axis), keep=SHAPES)
-defvjp(tt.roll, _roll, keep=("params",))
+defvjp(tt.roll, lambda g, out, x, shift, axis=None: np.roll(g, (-np.asarray(shift)).tolist(), axis), keep=("params",))
 defvjp(tt.repeat, _repeat, keep=("params",))
 defvjp(tt.pad, _pad, keep=SHAPES)
 defvjp(tt.tril, lambda g, out, x, diagonal=0: np.tril(g, diagonal), keep=SHAPES)
