@@ -171,6 +171,18 @@ def test_large_and_small_scores_equal_the_readable_form(score: float) -> None:
         np.testing.assert_allclose(x.data, y.data, rtol=1e-2, atol=1e-3 * abs(y.data).max() + 1e13)
 
 
+def test_half_precision_sums_over_keys_in_single_precision() -> None:
+    x = Tensor(np.full((1, 1, 2000, 4), 1.34), "float16", requires_grad=True)
+    v = Tensor(np.full((1, 1, 2000, 3), 0.5), "float16", requires_grad=True)
+    out = attention(x, x, v)
+    assert out.dtype == np.float16
+    np.testing.assert_array_equal(out.data, 0.5)
+    dx, dv = grad(out.sum(), [x, v])
+    assert dx.dtype == dv.dtype == np.float16
+    np.testing.assert_allclose(dv.data, 1, rtol=2e-3)
+    np.testing.assert_array_equal(dx.data, 0)
+
+
 @pytest.mark.parametrize("how", ["causal", "masked"])
 def test_a_nan_in_keys_that_are_not_seen_reaches_nothing(cut: None, how: str) -> None:
     rng = np.random.default_rng(9)

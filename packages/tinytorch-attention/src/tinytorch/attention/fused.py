@@ -26,7 +26,7 @@ Saved = tuple[Array | None, Array]
 """The maximum of each row, or None where no row needs it, and the sum of its exponentials."""
 
 
-@primitive(fused=True)
+@primitive(fused=True, upcast=True)
 def attention(
     q: Array, k: Array, v: Array, mask: Any = None, /, causal: bool = False, scale: float | None = None
 ) -> tuple[Array, Saved]:
