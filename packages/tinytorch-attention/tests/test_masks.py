@@ -113,9 +113,9 @@ def test_a_mask_of_zeros_and_ones_is_a_boolean_one_when_it_is_converted() -> Non
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (lambda: causal_mask(-1), TypeError, "give an int from 0"),
-        (lambda: causal_mask(2.0), TypeError, "give an int from 0"),  # type: ignore[arg-type]
-        (lambda: sliding_window_mask(3, 0), ValueError, "give 1 or more"),
+        (lambda: causal_mask(-1), ValueError, "queries is -1; it must be an int, at least 0"),
+        (lambda: causal_mask(2.0), TypeError, "queries is 2.0; it must be an int"),  # type: ignore[arg-type]
+        (lambda: sliding_window_mask(3, 0), ValueError, "window is 0; it must be an int, at least 1"),
         (lambda: padding_mask([0.5, 1.0]), TypeError, "lengths as integers"),
         (lambda: padding_mask([3, -1]), ValueError, "not lengths"),
         (lambda: padding_mask([5], length=3), ValueError, "does not fit"),

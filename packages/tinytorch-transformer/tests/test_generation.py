@@ -256,9 +256,9 @@ SEQ2SEQ = EncoderDecoder(config("original"))
 WRONG: dict[str, tuple[Any, str]] = {
     "no tokens": (lambda: MODEL.generate([], 1), "at least one token"),
     "no tokens in one row": (lambda: MODEL.generate([[1], []], 1), "at least one token"),
-    "floats": (lambda: MODEL.generate([[1.5]], 1), "tokens are integers"),
-    "words": (lambda: MODEL.generate(["a"], 1), "the prompt 'a'"),
-    "three axes": (lambda: MODEL.generate(np.zeros((1, 1, 1), int), 1), "give (T,) or (B, T)"),
+    "floats": (lambda: MODEL.generate([[1.5]], 1), "they are integers"),
+    "words": (lambda: MODEL.generate(["a"], 1), "the form is (B, T)"),
+    "three axes": (lambda: MODEL.generate(np.zeros((1, 1, 1), int), 1), "the form is (B, T)"),
     "token out of range": (lambda: MODEL.generate([99], 1), "index 99 in a table of 17 rows"),
     "negative count": (lambda: MODEL.generate([1], -1), "must be an int, at least 0"),
     "half a token": (lambda: MODEL.generate([1], 1.5), "must be an int, at least 0"),  # type: ignore[arg-type]

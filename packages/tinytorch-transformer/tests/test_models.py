@@ -235,7 +235,7 @@ WRONG: dict[str, tuple[Any, type[Exception], str]] = {
     "half a layer": (lambda: config("gpt2", num_layers=1.5), TypeError, "must be an int"),
     "heads that do not divide": (lambda: GPT(**{**SIZES, "num_heads": 3}), ValueError, "not a multiple"),
     "unknown activation": (lambda: FeedForward(4, activation="gleu"), ValueError, "'gleu'"),
-    "no positions": (lambda: PositionalEncoding(0, 4), ValueError, "must be from 1"),
+    "no positions": (lambda: PositionalEncoding(0, 4), ValueError, "max_seq_len is 0; it must be"),
     "next sentence without pooler": (lambda: BERT(config("bert"), next_sentence=True), ValueError, "pooler=True"),
     "no head": (lambda: MODEL_BERT.token_logits(randn(1, 1, 8)), ValueError, "masked_lm=True"),
     "no segments": (lambda: BERT(config("bert", num_segments=0))([[1]], segments=[[0]]), ValueError, "num_segments"),

@@ -141,7 +141,7 @@ def lost_shard(folder: Path) -> None:
 
 
 WRONG: dict[str, tuple[Callable[[Path], Any], type[Exception], str]] = {
-    "no folder": (shutil.rmtree, FileNotFoundError, "there is no folder"),
+    "no folder": (shutil.rmtree, FileNotFoundError, "is not a folder"),
     "no config": (without_config, FileNotFoundError, "config.json"),
     "config is no JSON": (lambda f: (f / "config.json").write_text("{"), FileFormatError, "is not JSON"),
     "config is a list": (lambda f: (f / "config.json").write_text("[]"), FileFormatError, "must be an object"),
@@ -170,13 +170,13 @@ WRONG: dict[str, tuple[Callable[[Path], Any], type[Exception], str]] = {
     "another head": (
         lambda f: rewrite(f, another_head),
         FileFormatError,
-        "lm_head.weight differs from transformer.wte",
+        "lm_head.weight is not a copy of wte.weight",
     ),
     "integers": (lambda f: rewrite(f, lambda a: a.update({FINAL: a[FINAL].astype(int)})), FileFormatError, "is int64"),
     "no causal mask": (
         lambda f: rewrite(f, lambda a: a.update({"h.0.attn.bias": np.ones((1, 1, 4, 4), np.float32)})),
         FileFormatError,
-        "h.0.attn.bias holds other numbers",
+        "h.0.attn.bias is not what the model",
     ),
     "words as sizes": (lambda f: configure(f, n_embd="16"), FileFormatError, "embed_dim is '16'; it must be an int"),
     "words for tied": (lambda f: configure(f, tie_word_embeddings="no"), FileFormatError, "it must be True or False"),
@@ -216,7 +216,7 @@ def test_copies_are_compared_with_what_they_copy(tmp_path: Path, name: str) -> N
     rewrite(folder, lambda arrays: arrays.update({copy: arrays[original]}))
     load_pretrained(folder)
     rewrite(folder, lambda arrays: arrays.update({copy: arrays[original] + 1e-3}))
-    with pytest.raises(FileFormatError, match=f"{copy} differs from {original}, and must be a copy of it"):
+    with pytest.raises(FileFormatError, match=f"{copy} is not a copy of "):
         load_pretrained(folder)
     rewrite(folder, lambda arrays: arrays.update({copy: arrays[original][:1]}))
     with pytest.raises(FileFormatError, match=f"wrong shape: {copy}"):
@@ -240,7 +240,7 @@ def test_one_name_in_two_shards_is_refused(tmp_path: Path) -> None:
         ({"rope_scaling": {"factor": 8.0}}, "contradict"),
         ({"rope_parameters": None, "rope_scaling": {"rope_type": "linear", "factor": 0}}, "sets factor to 0; "),
         ({"rope_parameters": None, "rope_scaling": {"type": "linear"}}, "sets factor to None; "),
-        ({"rope_parameters": None, "rope_scaling": {"type": "linear", "rope_type": "llama3"}}, "of the type 'linear' "),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 4.0}, "rope_theta": 10000.0}, "contradict"),
         ({"rope_parameters": {"rope_type": "yarn", "beta_fast": 32}}, "with beta_fast; known are rope_type"),
         ({"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}, "scaling 'dynamic'; known are"),
         ({"rope_parameters": "llama3"}, "'str' object is not a mapping"),
@@ -271,7 +271,7 @@ def test_saved_frequencies_must_be_those_of_the_configuration(tmp_path: Path) ->
     rewrite(folder, lambda arrays: arrays.update({name: frequencies}))
     load_pretrained(folder)
     rewrite(folder, lambda arrays: arrays.update({name: frequencies * 1.1}))
-    with pytest.raises(FileFormatError, match="inv_freq holds other numbers"):
+    with pytest.raises(FileFormatError, match="inv_freq is not what the model computes"):
         load_pretrained(folder)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch.autograd import defvjp
-from tinytorch.tensor import Array, Tensor, primitive
+from tinytorch.tensor import Array, primitive
 
 from .readable import scaled_dot_product_attention
 from .shapes import check_shapes, scale_for
@@ -32,12 +32,8 @@ def attention(
 ) -> tuple[Array, Saved]:
     """softmax(q kᵀ / sqrt(D)) v, with memory linear in the number of queries and keys: (B, H, T, Dv).
 
-    `q` is (B, H, T, D), `k` (B, Hkv, S, D), `v` (B, Hkv, S, Dv), H a multiple of Hkv. `mask` broadcasts to
-    (B, H, T, S): true where a query may attend, or floating point, added to the scores. With `causal` query i sees the
-    keys up to S - T + i. `scale` is 1 / sqrt(D) unless given. A query that may attend to nothing gets zeros.
-
-    Raises ShapeError for shapes that do not fit, DTypeError for dtypes that are not floating point, ValueError for a
-    floating-point mask of zeros and ones. `scaled_dot_product_attention` is the readable form.
+    `scaled_dot_product_attention` is the readable form. It describes the arguments and what is raised; here `q` is
+    (B, H, T, D), `k` (B, Hkv, S, D), `v` (B, Hkv, S, Dv), and float16 is computed in float32.
 
     >>> x = Tensor([[[[1.0, 0.0], [0.0, 1.0]]]])
     >>> attention(x, x, x, causal=True)[0, 0, 0]
@@ -136,11 +132,4 @@ def backward(
     return dq, dk, dv, None if dmask is None else dmask.reshape(np.shape(mask))
 
 
-def composition(
-    q: Tensor, k: Tensor, v: Tensor, mask: Any = None, causal: bool = False, scale: float | None = None
-) -> Tensor:
-    """The same out of simple primitives."""
-    return scaled_dot_product_attention(q, k, v, mask, causal, scale)[0]
-
-
-defvjp(attention, fused=backward, composition=composition)
+defvjp(attention, fused=backward, composition=lambda *args, **params: scaled_dot_product_attention(*args, **params)[0])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tinytorch.autograd import defvjp
 from tinytorch.tensor import Array, ShapeError, primitive
 
@@ -36,13 +34,5 @@ def merge_heads(x: Array, /) -> Array:
     return x.transpose(0, 2, 1, 3).reshape(B, T, H * D)
 
 
-def _split(g: Any, out: Any, x: Any, num_heads: int) -> Any:
-    return merge_heads.lift(g)
-
-
-def _merge(g: Any, out: Any, x: Any) -> Any:
-    return split_heads.lift(g, num_heads=x.shape[1])
-
-
-defvjp(split_heads, _split)
-defvjp(merge_heads, _merge)
+defvjp(split_heads, lambda g, out, x, num_heads: merge_heads.lift(g))
+defvjp(merge_heads, lambda g, out, x: split_heads.lift(g, num_heads=x.shape[1]))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch.tensor import Array, DTypeError, ShapeError, Tensor, array_of
+from tinytorch.tensor import Array, DTypeError, ShapeError, Tensor, array_of, check_int
 
 
 def causal_mask(queries: int, keys: int | None = None) -> Tensor:
@@ -22,7 +22,8 @@ def causal_mask(queries: int, keys: int | None = None) -> Tensor:
             [1, 1, 0],
             [1, 1, 1]])
     """
-    queries, keys = _size("causal_mask", queries), _size("causal_mask", queries if keys is None else keys)
+    queries = check_int("causal_mask", "queries", queries)
+    keys = queries if keys is None else check_int("causal_mask", "keys", keys)
     return Tensor(np.tri(queries, keys, keys - queries, dtype=bool))
 
 
@@ -36,9 +37,7 @@ def sliding_window_mask(queries: int, window: int, keys: int | None = None) -> T
             [1, 1, 0],
             [0, 1, 1]])
     """
-    window = _size("sliding_window_mask", window)
-    if window == 0:
-        raise ValueError("sliding_window_mask: a window of 0 sees nothing; give 1 or more")
+    check_int("sliding_window_mask", "window", window, minimum=1)
     causal = causal_mask(queries, keys).data
     rows, columns = causal.shape
     return Tensor(causal & ~np.tri(rows, columns, columns - rows - window, dtype=bool))
@@ -117,9 +116,3 @@ def read_mask(name: str, mask: Any) -> Array:
             "integers are 1 where a query may attend and 0 elsewhere, masks that are added to scores are floating point"
         )
     return read.astype(bool)
-
-
-def _size(name: str, size: Any) -> int:
-    if isinstance(size, bool) or not hasattr(size, "__index__") or size.__index__() < 0:
-        raise TypeError(f"{name}: {size!r} is not a number of positions; give an int from 0")
-    return int(size.__index__())

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tinytorch.layers import Linear, Module, lower, lowers
 from tinytorch.layers import functional as F
 from tinytorch.layers.checks import probability
-from tinytorch.tensor import Array, ShapeError, Tensor
+from tinytorch.tensor import Array, ShapeError, Tensor, check_int
 
 from .fused import attention
 from .heads import merge_heads, split_heads
@@ -41,19 +41,10 @@ class MultiHeadAttention(Module):
     """
 
     def __init__(
-        self,
-        embed_dim: int,
-        num_heads: int,
-        num_kv_heads: int | None = None,
-        bias: bool = True,
-        dropout: float = 0.0,
-        causal: bool = False,
-        rotary: RotaryEmbedding | None = None,
-        head_dim: int | None = None,
-        *,
-        dtype: npt.DTypeLike | None = None,
-        generator: np.random.Generator | None = None,
-    ) -> None:
+        self, embed_dim: int, num_heads: int, num_kv_heads: int | None = None, bias: bool = True, dropout: float = 0.0,
+        causal: bool = False, rotary: RotaryEmbedding | None = None, head_dim: int | None = None, *,
+        dtype: npt.DTypeLike | None = None, generator: np.random.Generator | None = None,
+    ) -> None:  # fmt: skip
         num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
         check_heads(embed_dim, num_heads, num_kv_heads, head_dim)
         self.embed_dim = embed_dim
@@ -67,10 +58,11 @@ class MultiHeadAttention(Module):
         self.generator = generator
         self.rotary = rotary
         queries, keys = num_heads * self.head_dim, num_kv_heads * self.head_dim
-        self.q_proj = Linear(embed_dim, queries, bias, dtype=dtype, generator=generator)
-        self.k_proj = Linear(embed_dim, keys, bias, dtype=dtype, generator=generator)
-        self.v_proj = Linear(embed_dim, keys, bias, dtype=dtype, generator=generator)
-        self.out_proj = Linear(queries, embed_dim, bias, dtype=dtype, generator=generator)
+        drawn: dict[str, Any] = {"dtype": dtype, "generator": generator}
+        self.q_proj = Linear(embed_dim, queries, bias, **drawn)
+        self.k_proj = Linear(embed_dim, keys, bias, **drawn)
+        self.v_proj = Linear(embed_dim, keys, bias, **drawn)
+        self.out_proj = Linear(queries, embed_dim, bias, **drawn)
         self.core: Core = attention
 
     def project(
@@ -141,28 +133,17 @@ class MultiHeadAttention(Module):
         return scaled_dot_product_attention(q, k, v, mask, self.causal)[1]
 
     def extra_repr(self) -> str:
-        parts = [f"{self.embed_dim}, num_heads={self.num_heads}"]
-        if self.num_kv_heads != self.num_heads:
-            parts.append(f"num_kv_heads={self.num_kv_heads}")
-        if self.head_dim * self.num_heads != self.embed_dim:
-            parts.append(f"head_dim={self.head_dim}")
-        if self.causal:
-            parts.append("causal=True")
-        if self.dropout:
-            parts.append(f"dropout={self.dropout}")
-        return ", ".join(parts)
+        usual = {"num_kv_heads": self.num_heads, "head_dim": self.embed_dim / self.num_heads, "causal": 0, "dropout": 0}
+        others = [f", {name}={getattr(self, name)}" for name in usual if getattr(self, name) != usual[name]]
+        return f"{self.embed_dim}, num_heads={self.num_heads}" + "".join(others)
 
 
 def check_heads(embed_dim: int, num_heads: int, num_kv_heads: int, head_dim: int | None) -> None:
     """Raise ValueError or TypeError when vectors of `embed_dim` numbers cannot be cut into these heads."""
     sizes = {"embed_dim": embed_dim, "num_heads": num_heads, "num_kv_heads": num_kv_heads, "head_dim": head_dim}
     for name, size in sizes.items():
-        if size is None:
-            continue
-        if isinstance(size, bool) or not isinstance(size, int | np.integer):
-            raise TypeError(f"MultiHeadAttention: {name} is {size!r}; it must be an int")
-        if size < 1:
-            raise ValueError(f"MultiHeadAttention: {name} is {size}; it must be at least 1")
+        if (name, size) != ("head_dim", None):
+            check_int("MultiHeadAttention", name, size, minimum=1)
     if head_dim is None and embed_dim % num_heads:
         raise ValueError(
             f"MultiHeadAttention: embed_dim {embed_dim} is not a multiple of num_heads {num_heads}; "

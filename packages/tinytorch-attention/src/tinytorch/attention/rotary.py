@@ -34,11 +34,7 @@ def rotate(x: Array, /, cos: Array, sin: Array) -> Array:
     return out
 
 
-def _rotate_back(g: Any, out: Any, x: Any, cos: Array, sin: Array) -> Any:
-    return rotate.lift(g, cos=cos, sin=-sin)
-
-
-defvjp(rotate, _rotate_back)
+defvjp(rotate, lambda g, out, x, cos, sin: rotate.lift(g, cos=cos, sin=-sin))  # back by the same angle
 
 
 class RotaryEmbedding(Module):

@@ -13,11 +13,10 @@ from tinytorch.tensor import Array
 from .masks import read_mask
 
 SCORES_BYTES = 2**19
-"""How large the scores of one tile may be: they are passed over several times, and should stay in the cache."""
+"""How large the scores of one tile may be: they are read several times, and should stay in the cache."""
 
 ROWS = (32, 64)
-"""How many queries of a head a tile has at least and at most: fewer waste less above the diagonal, more make faster
-products. Between them it is a fourth of the keys."""
+"""How many queries of a head a tile has: a fourth of the keys, within these. Fewer waste less above the diagonal."""
 
 
 class Tile(NamedTuple):

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tinytorch.layers import Embedding, LayerNorm, Linear, Module, ModuleList, Parameter
 from tinytorch.layers import functional as F
 from tinytorch.tensor import Tensor, zeros
 
 from .block import TransformerBlock, make_norm, make_rotary
-from .config import TransformerConfig, check_config
+from .config import DType, Generator, TransformerConfig, check_config
 from .initialize import initialize
-from .positions import PositionalEncoding
+from .positions import make_positional
 from .tokens import as_tokens, visible_keys
 
 
@@ -33,33 +32,25 @@ class BERT(Module):
     """
 
     def __init__(
-        self,
-        config: TransformerConfig,
-        pooler: bool = False,
-        masked_lm: bool = False,
-        next_sentence: bool = False,
-        *,
-        dtype: npt.DTypeLike | None = None,
-        generator: np.random.Generator | None = None,
-    ) -> None:
+        self, config: TransformerConfig, pooler: bool = False, masked_lm: bool = False, next_sentence: bool = False, *,
+        dtype: DType = None, generator: Generator = None,
+    ) -> None:  # fmt: skip
         if next_sentence and not pooler:
             raise ValueError("BERT: next_sentence without pooler; it looks at what the pooler makes, pass pooler=True")
         self.config = check_config("BERT", config)
         self.generator = generator
         D = config.embed_dim
-        options: dict[str, Any] = {"dtype": dtype, "generator": generator}
-        self.token_embedding = Embedding(config.vocab_size, D, **options)
-        self.segment_embedding = Embedding(config.num_segments, D, **options) if config.num_segments else None
-        self.positional: PositionalEncoding | None = None
-        if config.positions in ("learned", "sinusoidal"):
-            self.positional = PositionalEncoding(config.max_seq_len, D, config.positions == "learned", **options)
+        drawn: dict[str, Any] = {"dtype": dtype, "generator": generator}
+        self.token_embedding = Embedding(config.vocab_size, D, **drawn)
+        self.segment_embedding = Embedding(config.num_segments, D, **drawn) if config.num_segments else None
+        self.positional = make_positional(config, **drawn)
         self.embedding_norm = make_norm(config, dtype) if not config.norm_first else None
         rotary = make_rotary(config)
-        self.blocks = ModuleList(TransformerBlock(config, False, rotary, **options) for _ in range(config.num_layers))
+        self.blocks = ModuleList(TransformerBlock(config, False, rotary, **drawn) for _ in range(config.num_layers))
         self.norm = make_norm(config, dtype) if config.norm_first else None
-        self.pooler = Linear(D, D, **options) if pooler else None
-        self.masked_lm = MaskedLM(config, **options) if masked_lm else None
-        self.next_sentence = Linear(D, 2, **options) if next_sentence else None
+        self.pooler = Linear(D, D, **drawn) if pooler else None
+        self.masked_lm = MaskedLM(config, **drawn) if masked_lm else None
+        self.next_sentence = Linear(D, 2, **drawn) if next_sentence else None
         initialize(self, config.num_layers, generator)
 
     def forward(self, tokens: Any, mask: Any = None, segments: Any = None, positions: Any = None) -> Tensor:
@@ -101,13 +92,7 @@ class BERT(Module):
 class MaskedLM(Module):
     """Guesses tokens from hidden states, with the table of the embedding: (..., D) -> (..., vocab_size)."""
 
-    def __init__(
-        self,
-        config: TransformerConfig,
-        *,
-        dtype: npt.DTypeLike | None = None,
-        generator: np.random.Generator | None = None,
-    ) -> None:
+    def __init__(self, config: TransformerConfig, *, dtype: DType = None, generator: Generator = None) -> None:
         self.dense = Linear(config.embed_dim, config.embed_dim, dtype=dtype, generator=generator)
         self.norm = LayerNorm(config.embed_dim, config.norm_eps, dtype=dtype)
         self.bias = Parameter(zeros(config.vocab_size, dtype=dtype))

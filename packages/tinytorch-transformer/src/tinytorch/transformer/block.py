@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from tinytorch.attention import MultiHeadAttention, RotaryEmbedding
 from tinytorch.layers import LayerNorm, Module, RMSNorm, lower, lowers
 from tinytorch.layers import functional as F
 from tinytorch.tensor import Array, Tensor, add
 
-from .config import TransformerConfig, check_config
+from .config import DType, Generator, TransformerConfig, check_config
 from .feedforward import FeedForward
 
 
@@ -31,27 +28,20 @@ class TransformerBlock(Module):
     """
 
     def __init__(
-        self,
-        config: TransformerConfig,
-        causal: bool = False,
-        rotary: RotaryEmbedding | None = None,
-        cross: bool = False,
-        *,
-        dtype: npt.DTypeLike | None = None,
-        generator: np.random.Generator | None = None,
-    ) -> None:
+        self, config: TransformerConfig, causal: bool = False, rotary: RotaryEmbedding | None = None,
+        cross: bool = False, *, dtype: DType = None, generator: Generator = None,
+    ) -> None:  # fmt: skip
         self.norm_first = check_config("TransformerBlock", config).norm_first
         self.dropout = config.dropout
         self.generator = generator
         self.norm1 = make_norm(config, dtype)
-        self.attention = _attention(config, causal, rotary, dtype, generator)
+        drawn: dict[str, Any] = {"dtype": dtype, "generator": generator}
+        self.attention = make_attention(config, causal, rotary, **drawn)
         if cross:
             self.cross_norm = make_norm(config, dtype)
-            self.cross_attention = _attention(config, False, None, dtype, generator)
+            self.cross_attention = make_attention(config, False, None, **drawn)
         self.norm2 = make_norm(config, dtype)
-        self.feed_forward = FeedForward(
-            config.embed_dim, config.hidden_dim, config.activation, config.bias, dtype=dtype, generator=generator
-        )
+        self.feed_forward = FeedForward(config.embed_dim, config.hidden_dim, config.activation, config.bias, **drawn)
 
     def forward(
         self, x: Tensor, mask: Any = None, positions: Any = None, memory: Tensor | None = None, memory_mask: Any = None
@@ -89,11 +79,10 @@ class TransformerBlock(Module):
         return F.dropout(x, self.dropout, True, self.generator) if self.training and self.dropout else x
 
 
-def make_norm(config: TransformerConfig, dtype: npt.DTypeLike | None = None) -> LayerNorm | RMSNorm:
+def make_norm(config: TransformerConfig, dtype: DType = None) -> LayerNorm | RMSNorm:
     """The norm that `config` names."""
-    if config.norm == "rms":
-        return RMSNorm(config.embed_dim, config.norm_eps, dtype=dtype)
-    return LayerNorm(config.embed_dim, config.norm_eps, dtype=dtype)
+    kind = RMSNorm if config.norm == "rms" else LayerNorm
+    return kind(config.embed_dim, config.norm_eps, dtype=dtype)
 
 
 def make_rotary(config: TransformerConfig) -> RotaryEmbedding | None:
@@ -104,22 +93,11 @@ def make_rotary(config: TransformerConfig) -> RotaryEmbedding | None:
     return RotaryEmbedding(head_dim, config.rotary_base, config.rotary_scaling)
 
 
-def _attention(
-    config: TransformerConfig,
-    causal: bool,
-    rotary: RotaryEmbedding | None,
-    dtype: npt.DTypeLike | None,
-    generator: np.random.Generator | None,
+def make_attention(
+    config: TransformerConfig, causal: bool, rotary: RotaryEmbedding | None, **drawn: Any
 ) -> MultiHeadAttention:
+    """The attention of a block."""
     return MultiHeadAttention(
-        config.embed_dim,
-        config.num_heads,
-        config.num_kv_heads,
-        bias=config.bias if config.attention_bias is None else config.attention_bias,
-        dropout=config.dropout,
-        causal=causal,
-        rotary=rotary,
-        head_dim=config.head_dim,
-        dtype=dtype,
-        generator=generator,
-    )
+        config.embed_dim, config.num_heads, config.num_kv_heads, dropout=config.dropout, causal=causal, rotary=rotary,
+        head_dim=config.head_dim, bias=config.bias if config.attention_bias is None else config.attention_bias, **drawn,
+    )  # fmt: skip

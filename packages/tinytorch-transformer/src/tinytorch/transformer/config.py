@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
 
 from tinytorch.tensor import check_int
+
+DType: TypeAlias = npt.DTypeLike | None
+Generator: TypeAlias = np.random.Generator | None
 
 Norm = Literal["layer", "rms"]
 Positions = Literal["learned", "sinusoidal", "rotary", "none"]
@@ -47,22 +53,19 @@ class TransformerConfig:
     stop_tokens: tuple[int, ...] = ()  # where generation stops, unless it is told where
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "embed_dim", "num_layers", "num_heads", "max_seq_len"):
+        sizes = ("vocab_size", "embed_dim", "num_layers", "num_heads", "max_seq_len")
+        given = [name for name in ("num_kv_heads", "head_dim", "hidden_dim") if getattr(self, name) is not None]
+        for name in (*sizes, *given):
             check_int("TransformerConfig", name, getattr(self, name), minimum=1)
-        for name in ("num_kv_heads", "head_dim", "hidden_dim"):
-            if getattr(self, name) is not None:
-                check_int("TransformerConfig", name, getattr(self, name), minimum=1)
         for name in ("norm_first", "bias", "tied"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"TransformerConfig: {name} is {getattr(self, name)!r}; it must be True or False")
         check_int("TransformerConfig", "num_segments", self.num_segments)
         if any(check_int("TransformerConfig", "a stop token", token) >= self.vocab_size for token in self.stop_tokens):
             raise ValueError(f"TransformerConfig: stop_tokens {self.stop_tokens}; they must be below {self.vocab_size}")
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"TransformerConfig: {name} is {getattr(self, name)!r}; known are {', '.join(choices)}"
-                )
+        for name, choices in (("norm", Norm), ("positions", Positions), ("activation", Activation)):
+            if (value := getattr(self, name)) not in get_args(choices):
+                raise ValueError(f"TransformerConfig: {name} is {value!r}; known are {', '.join(get_args(choices))}")
 
     @classmethod
     def gpt2(cls, **given: Any) -> TransformerConfig:
@@ -97,10 +100,3 @@ def check_config(owner: str, config: Any) -> TransformerConfig:
     if isinstance(config, TransformerConfig):
         return config
     raise TypeError(f"{owner}: config is {config!r:.40}; give a TransformerConfig, such as TransformerConfig.gpt2(...)")
-
-
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "norm": ("layer", "rms"),
-    "positions": ("learned", "sinusoidal", "rotary", "none"),
-    "activation": ("gelu", "gelu_exact", "relu", "silu", "swiglu"),
-}

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tinytorch.attention import padding_mask
 from tinytorch.autograd import no_grad
@@ -15,10 +14,10 @@ from tinytorch.layers import functional as F
 from tinytorch.tensor import Tensor, check_int
 
 from .block import TransformerBlock, make_norm
-from .config import TransformerConfig, check_config
+from .config import DType, Generator, TransformerConfig, check_config
 from .generation import generate, sampling_for
 from .initialize import initialize
-from .positions import PositionalEncoding
+from .positions import make_positional
 from .prompts import as_prompt
 from .tokens import as_tokens, visible_keys
 
@@ -36,13 +35,7 @@ class EncoderDecoder(Module):
     (1, 2, 50)
     """
 
-    def __init__(
-        self,
-        config: TransformerConfig,
-        *,
-        dtype: npt.DTypeLike | None = None,
-        generator: np.random.Generator | None = None,
-    ) -> None:
+    def __init__(self, config: TransformerConfig, *, dtype: DType = None, generator: Generator = None) -> None:
         if check_config("EncoderDecoder", config).positions == "rotary":
             raise ValueError(
                 "EncoderDecoder: rotary positions; attention between two sequences has none, choose others"
@@ -50,18 +43,16 @@ class EncoderDecoder(Module):
         self.config = config
         self.generator = generator
         D = config.embed_dim
-        options: dict[str, Any] = {"dtype": dtype, "generator": generator}
-        self.token_embedding = Embedding(config.vocab_size, D, **options)
-        self.positional: PositionalEncoding | None = None
-        if config.positions != "none":
-            self.positional = PositionalEncoding(config.max_seq_len, D, config.positions == "learned", **options)
-        self.encoder = ModuleList(TransformerBlock(config, **options) for _ in range(config.num_layers))
+        drawn: dict[str, Any] = {"dtype": dtype, "generator": generator}
+        self.token_embedding = Embedding(config.vocab_size, D, **drawn)
+        self.positional = make_positional(config, **drawn)
+        self.encoder = ModuleList(TransformerBlock(config, **drawn) for _ in range(config.num_layers))
         self.decoder = ModuleList(
-            TransformerBlock(config, causal=True, cross=True, **options) for _ in range(config.num_layers)
+            TransformerBlock(config, causal=True, cross=True, **drawn) for _ in range(config.num_layers)
         )
         self.encoder_norm = make_norm(config, dtype) if config.norm_first else None
         self.decoder_norm = make_norm(config, dtype) if config.norm_first else None
-        self.head = None if config.tied else Linear(D, config.vocab_size, False, **options)
+        self.head = None if config.tied else Linear(D, config.vocab_size, False, **drawn)
         initialize(self, config.num_layers, generator)
 
     def forward(self, source: Any, target: Any, source_mask: Any = None, target_mask: Any = None) -> Tensor:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any
 
 from tinytorch.layers import GELU, Linear, Module, ReLU, SiLU, lower, lowers
 from tinytorch.tensor import Array, Tensor, multiply
+
+from .config import DType, Generator
 
 ACTIVATIONS: dict[str, Module] = {
     "gelu": GELU("tanh"), "gelu_exact": GELU("none"), "relu": ReLU(), "silu": SiLU(), "swiglu": SiLU(),
@@ -28,24 +28,17 @@ class FeedForward(Module):
     """
 
     def __init__(
-        self,
-        embed_dim: int,
-        hidden_dim: int | None = None,
-        activation: str = "gelu",
-        bias: bool = True,
-        *,
-        dtype: npt.DTypeLike | None = None,
-        generator: np.random.Generator | None = None,
-    ) -> None:
+        self, embed_dim: int, hidden_dim: int | None = None, activation: str = "gelu", bias: bool = True, *,
+        dtype: DType = None, generator: Generator = None,
+    ) -> None:  # fmt: skip
         if activation not in ACTIVATIONS:
             raise ValueError(f"FeedForward: activation is {activation!r}; known are {', '.join(ACTIVATIONS)}")
         hidden_dim = 4 * embed_dim if hidden_dim is None else hidden_dim
         self.activation = activation
-        self.up = Linear(embed_dim, hidden_dim, bias, dtype=dtype, generator=generator)
-        self.gate: Linear | None = None
-        if activation == "swiglu":
-            self.gate = Linear(embed_dim, hidden_dim, bias, dtype=dtype, generator=generator)
-        self.down = Linear(hidden_dim, embed_dim, bias, dtype=dtype, generator=generator)
+        drawn: dict[str, Any] = {"dtype": dtype, "generator": generator}
+        self.up = Linear(embed_dim, hidden_dim, bias, **drawn)
+        self.gate = Linear(embed_dim, hidden_dim, bias, **drawn) if activation == "swiglu" else None
+        self.down = Linear(hidden_dim, embed_dim, bias, **drawn)
 
     def forward(self, x: Tensor) -> Tensor:
         f = ACTIVATIONS[self.activation]

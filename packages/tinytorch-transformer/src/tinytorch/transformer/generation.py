@@ -20,8 +20,6 @@ from .config import TransformerConfig
 from .processors import Processor, min_p, repetition_penalty, softmax, temperature, top_k, top_p
 from .prompts import Prompt
 
-NextLogits = Callable[..., Any]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
@@ -64,14 +62,12 @@ class Sampling:
 
     def chain(self) -> list[Processor]:
         """The processors in their order. With temperature 0 those that cannot change the likeliest are left out."""
-        chain: list[Processor] = []
-        if self.repetition_penalty is not None:
-            chain.append(repetition_penalty(self.repetition_penalty))
-        if self.temperature not in (0, 1):
-            chain.append(temperature(self.temperature))
-        choices = [make(value) for make, value in ((top_k, self.top_k), (top_p, self.top_p), (min_p, self.min_p))
-                   if value is not None]  # fmt: skip
-        return [*chain, *(choices if self.temperature else []), *self.processors]
+        makers = (
+            (repetition_penalty, self.repetition_penalty), (temperature, self.temperature or None),
+            (top_k, self.top_k), (top_p, self.top_p), (min_p, self.min_p),
+        )  # fmt: skip
+        chain = [make(value) for make, value in makers if value is not None]  # type: ignore[operator]
+        return [*(chain if self.temperature else chain[: self.repetition_penalty is not None]), *self.processors]
 
     def stops(self) -> Array:
         """The tokens that end a row."""
@@ -95,29 +91,20 @@ def choose(logits: Array, greedy: bool, generator: np.random.Generator) -> Array
 
     Raises FloatingPointError for logits with a NaN, and for a row in which no token is left.
     """
+    sums = logits if greedy else np.cumsum(softmax(logits), axis=-1)  # (B, V)
+    certain = logits.max(axis=-1) if greedy else sums[:, -1]  # (B,), NaN where there is one in the row
+    if not np.isfinite(certain).all():
+        raise FloatingPointError(
+            f"generate: row {int(np.flatnonzero(~np.isfinite(certain))[0])} of the logits has a NaN or infinity, or no "
+            "token is left; look at the weights (detect_anomaly finds where it began) and at the processors"
+        )
     if greedy:
-        tokens = logits.argmax(axis=-1)  # (B, V) -> (B,)
-        best = logits[np.arange(len(logits)), tokens]  # a NaN counts as the largest
-        if not np.isfinite(best).all():
-            raise _no_choice(best)
-        return tokens
-    sums = np.cumsum(softmax(logits), axis=-1)  # (B, V)
-    total = sums[:, -1]
-    if not np.isfinite(total).all():
-        raise _no_choice(total)
-    drawn = generator.random(len(logits)) * total  # below the total: so a token of probability 0 is never met
+        return logits.argmax(axis=-1)  # (B, V) -> (B,)
+    drawn = generator.random(len(logits)) * certain  # below the sum: so a token of probability 0 is never met
     return (sums <= drawn[:, None]).sum(axis=-1)
 
 
-def _no_choice(values: Array) -> FloatingPointError:
-    row = int(np.flatnonzero(~np.isfinite(values))[0])
-    return FloatingPointError(
-        f"generate: row {row} of the logits has a NaN or infinity, or no token is left; "
-        "look at the weights (detect_anomaly finds where it began) and at the processors"
-    )
-
-
-def steps(next_logits: NextLogits, prompt: Prompt, max_new_tokens: int, sampling: Sampling) -> Iterator[Array]:
+def steps(next_logits: Callable[..., Any], prompt: Prompt, max_new_tokens: int, sampling: Sampling) -> Iterator[Array]:
     """The new tokens (B,), one step at a time, until all are there or every row has met a stop token."""
     processors, stops = sampling.chain(), sampling.stops()
     generator = generator_for("generate", sampling.generator)
@@ -157,7 +144,7 @@ def filler(sampling: Sampling) -> int:
     return int(next(iter(sampling.stops()), 0))
 
 
-def generate(next_logits: NextLogits, prompt: Prompt, max_new_tokens: int, sampling: Sampling) -> Tensor:
+def generate(next_logits: Callable[..., Any], prompt: Prompt, max_new_tokens: int, sampling: Sampling) -> Tensor:
     """The prompt followed by the new tokens."""
     columns = list(steps(next_logits, prompt, max_new_tokens, sampling))
     before = prompt.ids if prompt.valid is None else np.where(prompt.valid, prompt.ids, filler(sampling))
@@ -165,7 +152,7 @@ def generate(next_logits: NextLogits, prompt: Prompt, max_new_tokens: int, sampl
     return Tensor(rows[0] if prompt.single else rows)
 
 
-def stream(next_logits: NextLogits, prompt: Prompt, max_new_tokens: int, sampling: Sampling) -> Iterator[Any]:
+def stream(next_logits: Callable[..., Any], prompt: Prompt, max_new_tokens: int, sampling: Sampling) -> Iterator[Any]:
     """The new tokens as they come: ints for a single prompt, arrays (B,) for a batch."""
     for chosen in steps(next_logits, prompt, max_new_tokens, sampling):
         yield int(chosen[0]) if prompt.single else chosen

@@ -7,20 +7,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tinytorch.layers import Embedding, Linear, Module, ModuleList, lower, lowers
 from tinytorch.layers import functional as F
 from tinytorch.tensor import Array, Tensor, check_int
 
 from .block import TransformerBlock, make_norm, make_rotary
-from .config import TransformerConfig, check_config
+from .config import DType, Generator, TransformerConfig, check_config
 from .generation import Sampling, generate, sampling_for, stream
 from .initialize import initialize
-from .positions import PositionalEncoding
+from .positions import make_positional
 from .processors import Processor
 from .prompts import Prompt, as_prompt
-from .tokens import as_tokens, token_mask, valid_positions
+from .tokens import as_tokens, valid_positions, visible_keys
 
 
 class GPT(Module):
@@ -37,52 +36,27 @@ class GPT(Module):
     """
 
     def __init__(
-        self,
-        vocab_size: int,
-        embed_dim: int,
-        num_layers: int,
-        num_heads: int,
-        max_seq_len: int,
-        *,
-        dtype: npt.DTypeLike | None = None,
-        generator: np.random.Generator | None = None,
-        **options: Any,
-    ) -> None:
+        self, vocab_size: int, embed_dim: int, num_layers: int, num_heads: int, max_seq_len: int, *,
+        dtype: DType = None, generator: Generator = None, **options: Any,
+    ) -> None:  # fmt: skip
         self.config = config = TransformerConfig(
-            vocab_size=vocab_size,
-            embed_dim=embed_dim,
-            num_layers=num_layers,
-            num_heads=num_heads,
-            max_seq_len=max_seq_len,
-            **options,
-        )
-        self.vocab_size = vocab_size
-        self.embed_dim = embed_dim
-        self.num_layers = num_layers
-        self.num_heads = num_heads
-        self.max_seq_len = max_seq_len
+            vocab_size=vocab_size, embed_dim=embed_dim, num_layers=num_layers, num_heads=num_heads,
+            max_seq_len=max_seq_len, **options,
+        )  # fmt: skip
+        self.vocab_size, self.max_seq_len = vocab_size, max_seq_len
+        self.embed_dim, self.num_layers, self.num_heads = embed_dim, num_layers, num_heads
         self.generator = generator
-        self.token_embedding = Embedding(vocab_size, embed_dim, dtype=dtype, generator=generator)
-        self.positional: PositionalEncoding | None = None
-        if config.positions in ("learned", "sinusoidal"):
-            learned = config.positions == "learned"
-            self.positional = PositionalEncoding(max_seq_len, embed_dim, learned, dtype=dtype, generator=generator)
+        drawn: dict[str, Any] = {"dtype": dtype, "generator": generator}
+        self.token_embedding = Embedding(vocab_size, embed_dim, **drawn)
+        self.positional = make_positional(config, **drawn)
         rotary = make_rotary(config)
-        self.blocks = ModuleList(
-            TransformerBlock(config, True, rotary, dtype=dtype, generator=generator) for _ in range(num_layers)
-        )
+        self.blocks = ModuleList(TransformerBlock(config, True, rotary, **drawn) for _ in range(num_layers))
         self.norm = make_norm(config, dtype) if config.norm_first else None
-        self.head = None if config.tied else Linear(embed_dim, vocab_size, False, dtype=dtype, generator=generator)
+        self.head = None if config.tied else Linear(embed_dim, vocab_size, False, **drawn)
         initialize(self, num_layers, generator)
 
     @classmethod
-    def from_config(
-        cls,
-        config: TransformerConfig,
-        *,
-        dtype: npt.DTypeLike | None = None,
-        generator: np.random.Generator | None = None,
-    ) -> GPT:
+    def from_config(cls, config: TransformerConfig, *, dtype: DType = None, generator: Generator = None) -> GPT:
         """The decoder that `config` describes."""
         return cls(**vars(check_config("GPT", config)), dtype=dtype, generator=generator)
 
@@ -116,13 +90,13 @@ class GPT(Module):
     def _inputs(self, tokens: Any, mask: Any, positions: Any) -> tuple[Array, Array | None, Array | None]:
         """Tokens (B, T), which keys they may see (B, 1, 1, S), and positions, as arrays; None where nothing is said."""
         ids = as_tokens("GPT", tokens)
-        valid = token_mask("GPT", mask, ids)
-        if positions is None and valid is not None:
-            positions = valid_positions(valid, ids.shape[1])
+        visible = visible_keys("GPT", mask, ids)
+        if positions is None and visible is not None:
+            positions = valid_positions(visible, ids.shape[1])
         if positions is not None:
             positions = np.array(positions)
             positions.flags.writeable = False  # so that all layers may share what they look up for them
-        return ids, None if valid is None else valid[:, None, None], positions
+        return ids, visible, positions
 
     @lowers("forward", "hidden", "logits", "_inputs")
     def lower(self) -> Callable[..., Array] | None:
@@ -155,20 +129,11 @@ class GPT(Module):
         return self(tokens, mask, last_only=True)[:, 0]
 
     def generate(
-        self,
-        prompt_tokens: Any,
-        max_new_tokens: int,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        min_p: float | None = None,
-        repetition_penalty: float | None = None,
-        stop: int | Iterable[int] | None = None,
-        generator: np.random.Generator | None = None,
-        processors: Sequence[Processor] = (),
-        window: int | None = None,
-        pad_token: int | None = None,
-    ) -> Tensor:
+        self, prompt_tokens: Any, max_new_tokens: int, temperature: float = 1.0, top_k: int | None = None,
+        top_p: float | None = None, min_p: float | None = None, repetition_penalty: float | None = None,
+        stop: int | Iterable[int] | None = None, generator: Generator = None, processors: Sequence[Processor] = (),
+        window: int | None = None, pad_token: int | None = None,
+    ) -> Tensor:  # fmt: skip
         """The prompt and up to `max_new_tokens` new tokens: (B, T + new), or (T + new,) for one prompt (T,).
 
         A batch may be a list of prompts of different lengths; shorter ones are padded in front. `temperature=0` takes

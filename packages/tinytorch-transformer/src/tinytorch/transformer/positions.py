@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tinytorch.attention import as_positions
 from tinytorch.layers import Module, Parameter, init, lowers
 from tinytorch.layers import functional as F
+from tinytorch.layers.checks import positive
 from tinytorch.tensor import Array, Tensor, add, zeros
+
+from .config import DType, Generator, TransformerConfig
 
 
 class PositionalEncoding(Module):
@@ -26,64 +28,59 @@ class PositionalEncoding(Module):
     """
 
     def __init__(
-        self,
-        max_seq_len: int,
-        embed_dim: int,
-        learned: bool = False,
-        *,
-        dtype: npt.DTypeLike | None = None,
-        generator: np.random.Generator | None = None,
-    ) -> None:
-        if max_seq_len < 1 or embed_dim < 1:
-            raise ValueError(f"PositionalEncoding: {max_seq_len} positions of {embed_dim} numbers; both must be from 1")
+        self, max_seq_len: int, embed_dim: int, learned: bool = False, *,
+        dtype: DType = None, generator: Generator = None,
+    ) -> None:  # fmt: skip
+        positive("PositionalEncoding", max_seq_len=max_seq_len, embed_dim=embed_dim)
         self.max_seq_len = max_seq_len
         self.embed_dim = embed_dim
         self.weight: Parameter | None = None
-        self._tables: dict[np.dtype[Any], Array] = {}
+        self._sines: dict[np.dtype[Any], Array] = {}
         if learned:
             self.weight = Parameter(zeros(max_seq_len, embed_dim, dtype=dtype))
             init.normal(self.weight, std=0.02, generator=generator)
 
     def forward(self, x: Tensor, positions: Any = None) -> Tensor:
         """x (B, T, D) at `positions`, (T,) or (B, T) integers, 0 to T - 1 unless given: (B, T, D)."""
-        index, end = self._index(x.shape[-2], positions)
+        index = self._index(x, positions)
         if self.weight is None:
-            return x + Tensor(self._sines(end, x.dtype)[index], x.dtype)  # (B, T, D) + (T, D) or (B, T, D)
+            return x + Tensor(self._sines[x.dtype][index], x.dtype)  # (B, T, D) + (T, D), or + (B, T, D)
         return x + (self.weight[index] if positions is None else F.embedding(self.weight, index))
 
-    @lowers("forward", "_index", "_sines")
+    @lowers("forward", "_index")
     def lower(self) -> Callable[..., Array]:
         plus = add.lower()
 
         def forward(x: Array, positions: Any = None) -> Array:
-            index, end = self._index(x.shape[-2], positions)
-            return plus(x, (self._sines(end, x.dtype) if self.weight is None else self.weight.data)[index])
+            index = self._index(x, positions)
+            return plus(x, (self._sines[x.dtype] if self.weight is None else self.weight.data)[index])
 
         return forward
 
-    def _index(self, length: int, positions: Any) -> tuple[Any, int]:
-        """Which rows of the table are added, and how many rows it must have."""
-        if positions is None:
-            index, end = slice(length), length
-        else:
-            index = as_positions("PositionalEncoding", positions, length)
-            end = int(index.max(initial=-1)) + 1
-        if self.weight is not None and end > self.max_seq_len:
+    def _index(self, x: Any, positions: Any) -> Any:
+        """The rows of the table that are added to x. Afterwards a table of sines has them."""
+        length = x.shape[-2]
+        index = None if positions is None else as_positions("PositionalEncoding", positions, length)
+        end = length if index is None else int(index.max(initial=-1)) + 1
+        if self.weight is None:
+            if len(self._sines.get(x.dtype, ())) < end:
+                self._sines[x.dtype] = sinusoids(max(2 * end, self.max_seq_len), self.embed_dim).astype(x.dtype)
+        elif end > self.max_seq_len:
             raise ValueError(
                 f"PositionalEncoding: position {end - 1}, and positions up to {self.max_seq_len - 1} are learned; "
                 "give fewer tokens, or a larger max_seq_len"
             )
-        return index, end
-
-    def _sines(self, length: int, dtype: np.dtype[Any]) -> Array:
-        table = self._tables.get(dtype, ())
-        if len(table) < length:
-            rows = max(length, self.max_seq_len, 2 * len(table))
-            self._tables[dtype] = table = sinusoids(rows, self.embed_dim).astype(dtype)
-        return table
+        return slice(length) if index is None else index
 
     def extra_repr(self) -> str:
         return f"{self.max_seq_len}, {self.embed_dim}" + (", learned=True" if self.weight is not None else "")
+
+
+def make_positional(config: TransformerConfig, **drawn: Any) -> PositionalEncoding | None:
+    """The positions that are added to embeddings, where `config` has such."""
+    if config.positions not in ("learned", "sinusoidal"):
+        return None
+    return PositionalEncoding(config.max_seq_len, config.embed_dim, config.positions == "learned", **drawn)
 
 
 def sinusoids(length: int, width: int) -> Array:

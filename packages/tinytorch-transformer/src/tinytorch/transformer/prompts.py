@@ -6,13 +6,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinytorch.tensor import Array, DTypeError, ShapeError, array_of
+from tinytorch.tensor import Array, ShapeError, array_of
+
+from .tokens import as_tokens
 
 
 class Prompt(NamedTuple):
     """Prompts as an array."""
 
-    ids: Array  # (B, T) integers
+    ids: Array  # (B, T)
     valid: Array | None  # (B, T), false for padding; None when there is none
     single: bool  # whether one prompt (T,) was given and not a batch
 
@@ -24,27 +26,13 @@ def as_prompt(tokens: Any) -> Prompt:
     Raises DTypeError for tokens that are not integers, ShapeError for prompts without tokens.
     """
     if isinstance(tokens, list | tuple) and any(hasattr(row, "__len__") for row in tokens):
-        rows = [_row(row) for row in tokens]
+        rows = [as_tokens("generate", array_of(row)[None])[0] for row in tokens]
         longest = max(map(len, rows))
-        ids = np.stack([np.concatenate([np.repeat(row[:1], longest - len(row)), row]) for row in rows])
+        ids = np.stack([np.concatenate([np.repeat(row[:1], longest - len(row)), row]) for row in rows])  # (B, T)
         lengths = np.array([len(row) for row in rows])
         valid = np.arange(longest) >= longest - lengths[:, None]  # (B, T)
         return Prompt(ids, None if valid.all() else valid, False)
     array = array_of(tokens)
-    if array.ndim not in (1, 2) or array.size == 0:
+    if array.size == 0:
         raise ShapeError(f"generate: a prompt of shape {array.shape}; give (T,) or (B, T) with at least one token each")
-    _check_integers(array)
-    return Prompt(array.reshape(-1, array.shape[-1]), None, array.ndim == 1)
-
-
-def _row(row: Any) -> Array:
-    array = np.asarray(row)
-    if array.ndim != 1 or array.size == 0:
-        raise ShapeError(f"generate: a batch with the prompt {row!r}; each is a row of at least one token")
-    _check_integers(array)
-    return array
-
-
-def _check_integers(array: Array) -> None:
-    if array.dtype.kind not in "iu":
-        raise DTypeError(f"generate: a prompt of dtype {array.dtype}; tokens are integers")
+    return Prompt(as_tokens("generate", array[None] if array.ndim == 1 else array), None, array.ndim == 1)

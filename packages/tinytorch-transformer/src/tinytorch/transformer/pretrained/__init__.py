@@ -42,18 +42,9 @@ def load_pretrained(folder: str | os.PathLike[str], dtype: npt.DTypeLike | None 
             raise checkpoint.wrong(f"model_type is {kind!r}; known are {', '.join(FAMILIES)}")
         Parameter([0.0], dtype)  # raises TypeError for a dtype that weights cannot have
         try:
-            family = FAMILIES[kind](checkpoint)
-            weights = Weights(checkpoint, family.names)
-            weights.check_blocks(family.config.num_layers)
             with init.undrawn():
-                model = family.make(dtype)
+                return Weights(checkpoint, FAMILIES[kind](checkpoint.open())).load(dtype).eval()
         except FileFormatError:
             raise
         except (TypeError, ValueError) as error:
             raise checkpoint.wrong(error) from error
-        weights.fill(model)
-        built: GPT | BERT = model.eval()
-        return built
-
-
-__all__ = ["load_pretrained"]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
 from ..bert import BERT
 from ..config import Activation, TransformerConfig
 from .checkpoint import Checkpoint
-from .weights import Family, Names
+from .weights import Family
 
 ACTIVATIONS: dict[str, Activation] = {"gelu": "gelu_exact", "gelu_new": "gelu", "relu": "relu", "silu": "silu"}
 
@@ -36,30 +34,25 @@ MODULES = {
 
 def describe(checkpoint: Checkpoint) -> Family:
     """A BERT of the sizes in `config.json`, and the names of its weights."""
+    said = checkpoint.config
     checkpoint.require(position_embedding_type="absolute", is_decoder=False, tie_word_embeddings=True)
     config = TransformerConfig.bert(
-        vocab_size=checkpoint.option("vocab_size", 30522),
-        embed_dim=checkpoint.option("hidden_size", 768),
-        num_layers=checkpoint.option("num_hidden_layers", 12),
-        num_heads=checkpoint.option("num_attention_heads", 12),
-        hidden_dim=checkpoint.option("intermediate_size", 3072),
-        max_seq_len=checkpoint.option("max_position_embeddings", 512),
-        num_segments=checkpoint.option("type_vocab_size", 2),
+        vocab_size=said.get("vocab_size", 30522),
+        embed_dim=said.get("hidden_size", 768),
+        num_layers=said.get("num_hidden_layers", 12),
+        num_heads=said.get("num_attention_heads", 12),
+        hidden_dim=said.get("intermediate_size", 3072),
+        max_seq_len=said.get("max_position_embeddings", 512),
+        num_segments=said.get("type_vocab_size", 2),
         activation=checkpoint.one_of("hidden_act", ACTIVATIONS, "gelu"),
-        norm_eps=checkpoint.option("layer_norm_eps", 1e-12),
-        dropout=checkpoint.option("hidden_dropout_prob", 0.1),
+        norm_eps=said.get("layer_norm_eps", 1e-12),
+        dropout=said.get("hidden_dropout_prob", 0.1),
     )
     present = {name.removeprefix("bert.") for file in checkpoint.files for name in file}
-    make = functools.partial(
-        BERT,
-        config,
-        "pooler.dense.weight" in present,
-        "cls.predictions.bias" in present,
-        "cls.seq_relationship.weight" in present,
-    )
+    heads = [name in present for name in ("pooler.dense.weight", "cls.predictions.bias", "cls.seq_relationship.weight")]
     copies = {
         "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     }
     constants = {r"embeddings\.position_ids": lambda ids: np.array_equal(ids.reshape(-1), np.arange(ids.size))}
-    return Family(config, lambda dtype: make(dtype=dtype), Names(MODULES, "bert.", copies, constants))
+    return Family(config, lambda dtype: BERT(config, *heads, dtype=dtype), MODULES, "bert.", copies, constants)

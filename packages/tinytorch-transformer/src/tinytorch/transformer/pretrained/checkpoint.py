@@ -13,8 +13,7 @@ from tinytorch.tensor import FileFormatError
 
 T = TypeVar("T")
 
-LARGEST_JSON = 64 * 2**20
-"""No configuration or index is larger; a file that is will not be read into memory."""
+LARGEST_JSON = 64 * 2**20  # bytes: no configuration or index is larger
 
 
 class Checkpoint(ExitStack):
@@ -23,12 +22,15 @@ class Checkpoint(ExitStack):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         if not folder.is_dir():
-            raise FileNotFoundError(
-                f"load_pretrained: there is no folder {folder}; name the one that holds config.json"
-            )
+            raise FileNotFoundError(f"load_pretrained: {folder} is not a folder; name the one that holds config.json")
         self.folder = folder
         self.config = _json(folder / "config.json")
+        self.files: list[TensorFile] = []
+
+    def open(self) -> Checkpoint:
+        """Open the files of the weights; they are closed when the checkpoint is left."""
         self.files = [self.enter_context(TensorFile(path)) for path in self._paths()]
+        return self
 
     def wrong(self, what: Any) -> FileFormatError:
         """The error that says what is wrong with the configuration."""
@@ -37,17 +39,12 @@ class Checkpoint(ExitStack):
     def require(self, **expected: Any) -> None:
         """Refuse a configuration in which one of these options is set to something else."""
         for name, value in expected.items():
-            found = self.config.get(name, value)
-            if found != value:
+            if (found := self.config.get(name, value)) != value:
                 raise self.wrong(f"{name} is {found!r}; only {value!r} is known")
-
-    def option(self, name: str, default: Any) -> Any:
-        """What the configuration says, or what transformers takes where it says nothing."""
-        return self.config.get(name, default)
 
     def one_of(self, name: str, known: Mapping[str, T], default: str) -> T:
         """What an option's value means here."""
-        value = self.option(name, default)
+        value = self.config.get(name, default)
         if not isinstance(value, str) or value not in known:
             raise self.wrong(f"{name} is {value!r}; known are {', '.join(known)}")
         return known[value]
@@ -58,7 +55,7 @@ class Checkpoint(ExitStack):
         Those that are not in the vocabulary, as small models leave them in their configuration, are left out.
         """
         path = self.folder / "generation_config.json"
-        said = _json(path) if path.is_file() else {"eos_token_id": self.option("eos_token_id", default)}
+        said = _json(path) if path.is_file() else {"eos_token_id": self.config.get("eos_token_id", default)}
         eos = said.get("eos_token_id")
         tokens = eos if isinstance(eos, list) else [] if eos is None else [eos]
         if not all(type(token) is int for token in tokens):
@@ -82,13 +79,7 @@ class Checkpoint(ExitStack):
                 raise FileFormatError(
                     f"load_pretrained: {index} names the file {name!r}; it must be a *.safetensors in the same folder"
                 )
-        files = [self.folder / name for name in sorted(set(named.values()))]
-        for file in files:
-            if not file.is_file():
-                raise FileNotFoundError(
-                    f"load_pretrained: {index.name} names {file.name}, which is not in {self.folder}"
-                )
-        return files
+        return [self.folder / name for name in sorted(set(named.values()))]
 
 
 def _json(path: Path) -> dict[str, Any]:

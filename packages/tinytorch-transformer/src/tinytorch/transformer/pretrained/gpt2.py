@@ -7,7 +7,7 @@ import numpy as np
 from ..config import Activation, TransformerConfig
 from ..gpt import GPT
 from .checkpoint import Checkpoint
-from .weights import Family, Names
+from .weights import Family
 
 ACTIVATIONS: dict[str, Activation] = {
     "gelu_new": "gelu", "gelu_pytorch_tanh": "gelu", "gelu": "gelu_exact", "relu": "relu", "silu": "silu",
@@ -31,23 +31,26 @@ MODULES = {
 
 def describe(checkpoint: Checkpoint) -> Family:
     """A GPT of the sizes in `config.json`, and the names of its weights."""
+    said = checkpoint.config
     checkpoint.require(scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False, add_cross_attention=False)
-    tied = checkpoint.option("tie_word_embeddings", True)
-    vocab_size = checkpoint.option("vocab_size", 50257)
+    tied = said.get("tie_word_embeddings", True)
+    vocab_size = said.get("vocab_size", 50257)
     config = TransformerConfig.gpt2(
         vocab_size=vocab_size,
-        embed_dim=checkpoint.option("n_embd", 768),
-        num_layers=checkpoint.option("n_layer", 12),
-        num_heads=checkpoint.option("n_head", 12),
-        max_seq_len=checkpoint.option("n_positions", 1024),
-        hidden_dim=checkpoint.option("n_inner", None),
+        embed_dim=said.get("n_embd", 768),
+        num_layers=said.get("n_layer", 12),
+        num_heads=said.get("n_head", 12),
+        max_seq_len=said.get("n_positions", 1024),
+        hidden_dim=said.get("n_inner"),
         activation=checkpoint.one_of("activation_function", ACTIVATIONS, "gelu_new"),
-        norm_eps=checkpoint.option("layer_norm_epsilon", 1e-5),
-        dropout=checkpoint.option("resid_pdrop", 0.1),
+        norm_eps=said.get("layer_norm_epsilon", 1e-5),
+        dropout=said.get("resid_pdrop", 0.1),
         tied=tied,
         stop_tokens=checkpoint.stop_tokens(50256, vocab_size),
     )
-    names = Names(
+    return Family(
+        config,
+        lambda dtype: GPT.from_config(config, dtype=dtype),
         MODULES,
         prefix="transformer.",
         copies={"lm_head.weight": "wte.weight"} if tied else {},
@@ -57,4 +60,3 @@ def describe(checkpoint: Checkpoint) -> Family:
         },
         ours=r"h\..*",
     )
-    return Family(config, lambda dtype: GPT.from_config(config, dtype=dtype), names)

@@ -11,7 +11,7 @@ from tinytorch.tensor import Array
 from ..config import TransformerConfig
 from ..gpt import GPT
 from .checkpoint import Checkpoint
-from .weights import Family, Names
+from .weights import Family
 
 ROPE = (
     "rope_type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings",
@@ -35,25 +35,26 @@ MODULES = {
 
 def describe(checkpoint: Checkpoint) -> Family:
     """A GPT of the sizes in `config.json`, and the names of its weights."""
+    said = checkpoint.config
     checkpoint.require(pretraining_tp=1, partial_rotary_factor=1.0)
-    tied = checkpoint.option("tie_word_embeddings", False)
+    tied = said.get("tie_word_embeddings", False)
     scaling = rope(checkpoint)
-    vocab_size = checkpoint.option("vocab_size", 32000)
+    vocab_size = said.get("vocab_size", 32000)
     config = TransformerConfig.llama(
         vocab_size=vocab_size,
-        embed_dim=checkpoint.option("hidden_size", 4096),
-        num_layers=checkpoint.option("num_hidden_layers", 32),
-        num_heads=checkpoint.option("num_attention_heads", 32),
-        num_kv_heads=checkpoint.option("num_key_value_heads", None),
-        head_dim=checkpoint.option("head_dim", None),
-        hidden_dim=checkpoint.option("intermediate_size", 11008),
-        max_seq_len=checkpoint.option("max_position_embeddings", 2048),
+        embed_dim=said.get("hidden_size", 4096),
+        num_layers=said.get("num_hidden_layers", 32),
+        num_heads=said.get("num_attention_heads", 32),
+        num_kv_heads=said.get("num_key_value_heads"),
+        head_dim=said.get("head_dim"),
+        hidden_dim=said.get("intermediate_size", 11008),
+        max_seq_len=said.get("max_position_embeddings", 2048),
         activation=checkpoint.one_of("hidden_act", {"silu": "swiglu"}, "silu"),
-        norm_eps=checkpoint.option("rms_norm_eps", 1e-6),
+        norm_eps=said.get("rms_norm_eps", 1e-6),
         rotary_base=scaling.pop("rope_theta", 10000.0),
         rotary_scaling=scaling or None,
-        bias=checkpoint.option("mlp_bias", False),
-        attention_bias=checkpoint.option("attention_bias", False),
+        bias=said.get("mlp_bias", False),
+        attention_bias=said.get("attention_bias", False),
         tied=tied,
         stop_tokens=checkpoint.stop_tokens(2, vocab_size),
     )
@@ -63,8 +64,8 @@ def describe(checkpoint: Checkpoint) -> Family:
         return np.allclose(frequencies, config.rotary_base ** (-np.arange(size) / size), rtol=0.02)  # of 16 bits, too
 
     copies = {"lm_head.weight": "embed_tokens.weight"} if tied else {}
-    names = Names(MODULES, "model.", copies, {r"layers\.\d+\.self_attn\.rotary_emb\.inv_freq": is_unscaled})
-    return Family(config, lambda dtype: GPT.from_config(config, dtype=dtype), names)
+    constants = {r"layers\.\d+\.self_attn\.rotary_emb\.inv_freq": is_unscaled}
+    return Family(config, lambda dtype: GPT.from_config(config, dtype=dtype), MODULES, "model.", copies, constants)
 
 
 def rope(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -72,15 +73,14 @@ def rope(checkpoint: Checkpoint) -> dict[str, Any]:
 
     Raises FileFormatError when both are there and contradict each other.
     """
-    current, before = ({**(checkpoint.option(name, None) or {})} for name in ("rope_parameters", "rope_scaling"))
-    if checkpoint.option("rope_theta", None) is not None:
-        before["rope_theta"] = checkpoint.option("rope_theta", None)
-    for said in (current, before):
-        if (kind := said.pop("type", None)) and said.setdefault("rope_type", kind) != kind:
-            raise checkpoint.wrong(f"rotary positions of the type {kind!r} and of {said['rope_type']!r}")
-    for name, value in before.items() if current else ():
-        if current.get(name, value if name == "rope_theta" else "default") != value:
-            raise checkpoint.wrong(f"rope_parameters {current} contradict rope_theta and rope_scaling {before}")
+    said = checkpoint.config
+    current, before = ({**(said.get(name) or {})} for name in ("rope_parameters", "rope_scaling"))
+    for each in filter(None, (current, before)):
+        each.setdefault("rope_type", each.pop("type", "default"))
+    if said.get("rope_theta") is not None:
+        before["rope_theta"] = said["rope_theta"]
+    if current and any(current.get(name, value) != value for name, value in before.items()):
+        raise checkpoint.wrong(f"rope_parameters {current} contradict rope_scaling and rope_theta {before}")
     if unknown := {*before, *current} - {*ROPE}:
         raise checkpoint.wrong(f"rotary positions with {', '.join(sorted(unknown))}; known are {', '.join(ROPE)}")
     return {**before, **current}

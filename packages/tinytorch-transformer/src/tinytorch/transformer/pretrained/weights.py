@@ -4,53 +4,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from tinytorch.layers import Linear, Module, Parameter, TensorFile
+from tinytorch.layers import Linear, Parameter, TensorFile
 from tinytorch.tensor import Array, FileFormatError
 
 from ..bert import BERT
-from ..config import TransformerConfig
+from ..config import DType, TransformerConfig
 from ..gpt import GPT
 from .checkpoint import Checkpoint
 
 
-class Names(NamedTuple):
-    """What a family calls its weights."""
-
-    modules: Mapping[str, str]
-    """Our module (or parameter without one) -> theirs; `{i}` is the number of a block, `@k/n` the k-th of n parts."""
-
-    prefix: str
-    """What may stand before their names."""
-
-    copies: Mapping[str, str]
-    """Names of copies -> the names that they must be equal to."""
-
-    constants: Mapping[str, Callable[[Array], bool]]
-    """Patterns of names that hold nothing learned -> whether an array there is what it must be."""
-
-    ours: str = ""
-    """A pattern of linear weights that are (in_features, out_features) already; PyTorch's are transposed."""
-
-
 class Family(NamedTuple):
-    """What a configuration says: the sizes, how such a model is made with a dtype, and the names of its weights."""
+    """How the model of a checkpoint is made, and what its weights are called."""
 
     config: TransformerConfig
-    make: Callable[[npt.DTypeLike | None], GPT | BERT]
-    names: Names
+    make: Callable[[DType], GPT | BERT]
+    modules: Mapping[str, str]  # our module -> theirs; {i} is the number of a block, @k/n the k-th of n parts
+    prefix: str  # that their names may begin with
+    copies: Mapping[str, str]  # name of a copy -> name of what it must be equal to
+    constants: Mapping[str, Callable[[Array], bool]]  # pattern of names that are not learned -> whether that is right
+    ours: str = ""  # pattern of linear weights that are (in_features, out_features) already; others are transposed
 
 
 class Target(NamedTuple):
-    """A parameter of ours, and how it is found in the array that holds it."""
+    """A parameter of ours, and where it is in the array that holds it."""
 
     name: str
     parameter: Parameter
-    part: int
+    part: int  # of `parts`
     parts: int
     transposed: bool
 
@@ -62,101 +46,92 @@ class Target(NamedTuple):
 
 
 class Weights:
-    """The arrays of a checkpoint under the names of their family, without the prefix."""
+    """The arrays of a checkpoint by the names of their family, without the prefix."""
 
-    def __init__(self, checkpoint: Checkpoint, names: Names) -> None:
+    def __init__(self, checkpoint: Checkpoint, family: Family) -> None:
         self.folder = checkpoint.folder
-        self.names = names
+        self.family = family
         self.found: dict[str, tuple[str, TensorFile]] = {}
         for file in checkpoint.files:
             for name in file:
-                source = self._source(name)
+                source = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name.removeprefix(family.prefix)))
                 if source in self.found:
                     raise self._misfit(f"twice: {self.found[source][0]} and {name}")
                 self.found[source] = name, file
 
-    def check_blocks(self, count: int) -> None:
-        """Refuse a configuration of another number of blocks before any is built."""
-        before = re.escape(next(each for each in self.names.modules.values() if "{i}" in each).partition("{i}")[0])
-        blocks = {match[1] for source in self.found if (match := re.match(before + r"(\d+)\.", source))}
-        if len(blocks) != count:
-            raise self._misfit(f"{len(blocks)} blocks where it says {count}")
+    def load(self, dtype: DType) -> GPT | BERT:
+        """The model with these weights. Its names and shapes are compared with the files before any array is read.
 
-    def fill(self, model: Module) -> None:
-        """Set every parameter of `model`, after its names and shapes have been compared with those of the files.
-
-        Raises FileFormatError that lists what is missing, what is left over, what has the wrong shape, and what is not
-        what it must be a copy of.
+        Raises FileFormatError that lists what is missing, left over, there twice or of the wrong shape, and for arrays
+        that are not what the model has in their place.
         """
+        before = re.escape(next(each for each in self.family.modules.values() if "{i}" in each).partition("{i}")[0])
+        blocks = {match[1] for source in self.found if (match := re.match(before + r"(\d+)\.", source))}
+        if len(blocks) != self.family.config.num_layers:  # else a billion could be made before that is seen
+            raise self._misfit(f"{len(blocks)} blocks where it says {self.family.config.num_layers}")
+        model = self.family.make(dtype)
         wanted: dict[str, list[Target]] = {}
         for source, target in self._targets(model):
             wanted.setdefault(source, []).append(target)
-        copies = {copy: original for copy, original in self.names.copies.items() if original in wanted}
+        copies = {copy: source for copy, source in self.family.copies.items() if source in wanted}
         self._compare(wanted, copies)
-        for source, (name, file) in self.found.items():
-            if source in wanted:
-                for target in wanted[source]:  # what it holds goes before the array comes
-                    target.parameter.data = np.broadcast_to(target.parameter.dtype.type(0), target.parameter.shape)
-                array = self._read(name, file)
-                for target in wanted[source]:
-                    target.parameter.data = np.array(target.of(array), target.parameter.dtype, order="C", copy=None)
-                del array
-        for source, (name, file) in self.found.items():
+        for source in [source for source in self.found if source in wanted]:
+            for target in wanted[source]:  # the memory of what it holds is free before the array is read
+                target.parameter.data = np.broadcast_to(target.parameter.dtype.type(0), target.parameter.shape)
+            array = self._read(source)
+            for target in wanted[source]:
+                target.parameter.data = np.array(target.of(array), target.parameter.dtype, order="C", copy=None)
+            del array
+        for source in [source for source in self.found if source not in wanted]:
             if source in copies:
                 target = wanted[copies[source]][0]
-                copy = target.of(self._read(name, file)).astype(target.parameter.dtype, copy=False)
-                if not np.array_equal(copy, target.parameter.data):
-                    raise self._misfit(f"{name} differs from {self.found[copies[source]][0]}, and must be a copy of it")
-            elif source not in wanted and not self._constant(source)(file[name]):
-                raise self._misfit(f"{name} holds other numbers than the model computes there")
+                copy = target.of(self._read(source)).astype(target.parameter.dtype, copy=False)
+                right = np.array_equal(copy, target.parameter.data)
+            else:
+                right = self._constant(source)(self._read(source, "biuf"))  # type: ignore[misc]
+            if not right:
+                must = f"a copy of {copies[source]}" if source in copies else "what the model computes there"
+                raise self._misfit(f"{source} is not {must}")
+        return model
 
     def _compare(self, wanted: dict[str, list[Target]], copies: Mapping[str, str]) -> None:
-        wrong = []
+        missing, unexpected, wrong = [source for source in wanted if source not in self.found], [], []
         for source, (name, file) in self.found.items():
-            for target in wanted.get(copies.get(source, source), ()):
-                shape = target.of(np.broadcast_to(np.int8(0), file.shapes[name])).shape
-                if shape != target.parameter.shape:
+            targets = wanted.get(copies.get(source, source), [])
+            if not targets and self._constant(source) is None:
+                unexpected.append(name)
+            for target in targets:
+                if target.of(np.broadcast_to(np.int8(0), file.shapes[name])).shape != target.parameter.shape:
                     wrong.append(f"{name} {file.shapes[name]} for {target.name} {target.parameter.shape}")
-        known = wanted.keys() | copies.keys()
-        problems = {
-            "missing": [source for source in wanted if source not in self.found],
-            "unexpected": [n for each, (n, _) in self.found.items() if each not in known and not self._constant(each)],
-            "wrong shape": wrong,
-        }
+        problems = {"missing": missing, "unexpected": unexpected, "wrong shape": wrong}
         said = "; ".join(f"{kind}: {_some(found)}" for kind, found in problems.items() if found)
         if said:
             raise self._misfit(said)
 
-    def _constant(self, source: str) -> Any:
-        return next((test for pattern, test in self.names.constants.items() if re.fullmatch(pattern, source)), None)
+    def _constant(self, source: str) -> Callable[[Array], bool] | None:
+        return next((test for names, test in self.family.constants.items() if re.fullmatch(names, source)), None)
 
-    def _read(self, name: str, file: TensorFile) -> Array:
+    def _read(self, source: str, kinds: str = "f") -> Array:
+        name, file = self.found[source]
         array = file[name]
-        if array.dtype.kind != "f":
-            raise self._misfit(f"{name} is {array.dtype}, weights are floating point")
+        if array.dtype.kind not in kinds:
+            raise self._misfit(f"{name} is {array.dtype}; weights are floating point")
         return array
 
-    def _source(self, name: str) -> str:
-        """Their name without the prefix, and with the words of today for a norm's parameters."""
-        name = name.removeprefix(self.names.prefix)
-        return re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
-
-    def _targets(self, model: Module) -> Iterator[tuple[str, Target]]:
+    def _targets(self, model: GPT | BERT) -> Iterator[tuple[str, Target]]:
         """Each parameter, with the name of the array that holds it."""
         linear = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, Linear)}
+        modules = self.family.modules
         for name, parameter in model.named_parameters():
             block = re.search(r"\.(\d+)\.", name)
             template = name if block is None else name.replace(block[0], ".{i}.", 1)
             module, _, leaf = template.rpartition(".")
-            modules = self.names.modules
             source = modules[template] if template in modules else f"{modules[module]}.{leaf}"
-            source, _, share = source.replace("{i}", block[1] if block else "").partition("@")
             part, parts = 0, 1
-            if share:
-                share, _, leaf = share.partition(".")
-                part, parts = map(int, share.split("/"))
-                source = f"{source}.{leaf}"
-            transposed = name in linear and not re.fullmatch(self.names.ours, source)
+            if share := re.search(r"@(\d)/(\d)", source):
+                source, part, parts = source.replace(share[0], ""), int(share[1]), int(share[2])
+            source = source.replace("{i}", block[1] if block else "")
+            transposed = name in linear and not re.fullmatch(self.family.ours, source)
             yield source, Target(name, parameter, part, parts, transposed)
 
     def _misfit(self, what: str) -> FileFormatError:
