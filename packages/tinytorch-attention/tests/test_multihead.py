@@ -193,3 +193,9 @@ def test_wrong_arguments_are_refused(case: str) -> None:
         run()
     assert words in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 2
+
+
+def test_layers_take_buffers_as_all_modules_do() -> None:
+    for layer in (made(8, 2), RotaryEmbedding(4)):
+        layer.register_buffer("seen", Tensor([0.0]))
+        assert layer.seen.tolist() == [0.0]

@@ -73,7 +73,7 @@ class MultiHeadAttention(Module):
         Keys and values come from `kv_input` (B, S, embed_dim), or from `x` (B, T, embed_dim) when it is not given.
         `positions` are (T,) or (B, T) integers, 0 to T - 1 unless given.
         """
-        self._check(x, kv_input)
+        self._check_input(x, kv_input)
         source = x if kv_input is None else kv_input  # (B, S, D), or (B, T, D) and S is T
         q = split_heads(self.q_proj(x), num_heads=self.num_heads)  # (B, T, D) -> (B, T, H Dh) -> (B, H, T, Dh)
         k = split_heads(self.k_proj(source), num_heads=self.num_kv_heads)  # (B, S, D) -> (B, Hkv, S, Dh)
@@ -100,17 +100,17 @@ class MultiHeadAttention(Module):
         heads = self.attend(q, k, v, mask)  # (B, H, T, Dh)
         return self.merge(heads)  # (B, T, D)
 
-    @lowers("forward", "project", "attend", "merge", "_check")
+    @lowers("forward", "project", "attend", "merge", "_check_input")
     def lower(self) -> Callable[..., Array] | None:
         parts = (self.q_proj, self.k_proj, self.v_proj, self.out_proj, self.core, *filter(None, [self.rotary]))
-        functions = [lower(part) for part in parts]
+        functions: list[Any] = [lower(part) for part in parts]
         if None in functions or (self.training and self.dropout):
             return None
         q_proj, k_proj, v_proj, out_proj, core, *rotary = functions
         H, Hkv, causal, split = self.num_heads, self.num_kv_heads, self.causal, split_heads.forward
 
         def forward(x: Array, mask: Any = None, positions: Any = None, kv_input: Array | None = None) -> Array:
-            self._check(x, kv_input)
+            self._check_input(x, kv_input)
             source = x if kv_input is None else kv_input  # (B, S, D)
             q, k, v = split(q_proj(x), H), split(k_proj(source), Hkv), split(v_proj(source), Hkv)  # (B, H, T, Dh), ...
             for rotate in rotary:  # one or none
@@ -119,7 +119,7 @@ class MultiHeadAttention(Module):
 
         return forward
 
-    def _check(self, x: Any, kv_input: Any) -> None:
+    def _check_input(self, x: Any, kv_input: Any) -> None:
         if x.ndim != 3 or x.shape[-1] != self.embed_dim:
             raise ShapeError(f"MultiHeadAttention: x is {x.shape}; the form is (B, T, {self.embed_dim})")
         if kv_input is not None and self.rotary is not None:

@@ -68,18 +68,18 @@ class RotaryEmbedding(Module):
 
     def forward(self, x: Any, positions: Any = None) -> Tensor:
         """x (B, H, T, D) at `positions`, (T,) or (B, T) integers, 0 to T - 1 unless given: (B, H, T, D)."""
-        self._check(x)
+        self._check_input(x)
         cos, sin = self.tables(x.shape[-2], positions, x.dtype)  # (T, D/2), or (B, 1, T, D/2)
         return rotate(x, cos=cos, sin=sin)
 
-    @lowers("forward", "tables", "_up_to", "_check")
+    @lowers("forward", "tables", "_up_to", "_check_input")
     def lower(self) -> Callable[..., Array]:
         rotate_array = rotate.lower()
         last: tuple[Any, ...] = (None, None, None, None)  # the same for queries and keys of all layers
 
         def forward(x: Array, positions: Any = None) -> Array:
             nonlocal last
-            self._check(x)
+            self._check_input(x)
             before, length, dtype, tables = last
             if positions is None or positions is not before or (length, dtype) != (x.shape[-2], x.dtype):
                 tables = self.tables(x.shape[-2], positions, x.dtype)
@@ -99,17 +99,17 @@ class RotaryEmbedding(Module):
         cos, sin = self._up_to(int(index.max(initial=-1)) + 1, dtype)
         return (cos[index], sin[index]) if index.ndim == 1 else (cos[index][:, None], sin[index][:, None])
 
-    def _check(self, x: Any) -> None:
+    def _check_input(self, x: Any) -> None:
         if x.ndim != 4 or x.shape[-1] != self.head_dim:
             raise ShapeError(f"RotaryEmbedding: x is {x.shape}; the form is (B, H, T, {self.head_dim})")
 
     def _up_to(self, length: int, dtype: np.dtype[Any]) -> tuple[Array, Array]:
         """The tables of at least `length` positions, kept per dtype and doubled when they are too short."""
-        cos, sin = self._tables.get(dtype, ((), ()))
-        if len(cos) < length:
-            angles = np.outer(np.arange(max(length, 2 * len(cos), 64)), self._frequencies)  # float64, for large angles
-            self._tables[dtype] = cos, sin = np.cos(angles).astype(dtype), np.sin(angles).astype(dtype)
-        return cos, sin
+        known = len(self._tables[dtype][0]) if dtype in self._tables else 0
+        if known < length:
+            angles = np.outer(np.arange(max(length, 2 * known, 64)), self._frequencies)  # float64, for large angles
+            self._tables[dtype] = np.cos(angles).astype(dtype), np.sin(angles).astype(dtype)
+        return self._tables[dtype]
 
     def extra_repr(self) -> str:
         scaling = f", scaling={self.scaling}" if self.scaling else ""

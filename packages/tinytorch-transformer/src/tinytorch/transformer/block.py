@@ -59,7 +59,7 @@ class TransformerBlock(Module):
 
     @lowers("forward", "_drop")
     def lower(self) -> Callable[..., Array] | None:
-        functions = [lower(part) for part in (self.norm1, self.attention, self.norm2, self.feed_forward)]
+        functions: list[Any] = [lower(part) for part in (self.norm1, self.attention, self.norm2, self.feed_forward)]
         if None in functions or (self.training and self.dropout) or hasattr(self, "cross_attention"):
             return None
         norm1, attend, norm2, feed_forward = functions

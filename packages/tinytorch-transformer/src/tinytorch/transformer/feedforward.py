@@ -49,7 +49,7 @@ class FeedForward(Module):
     @lowers("forward")
     def lower(self) -> Callable[..., Array] | None:
         parts = (ACTIVATIONS[self.activation], self.up, self.down, *filter(None, [self.gate]))
-        functions = [lower(part) for part in parts]
+        functions: list[Any] = [lower(part) for part in parts]
         if None in functions:
             return None
         f, up, down, *gates = functions

@@ -62,11 +62,11 @@ class Sampling:
 
     def chain(self) -> list[Processor]:
         """The processors in their order. With temperature 0 those that cannot change the likeliest are left out."""
-        makers = (
+        makers: tuple[tuple[Callable[[Any], Processor], Any], ...] = (
             (repetition_penalty, self.repetition_penalty), (temperature, self.temperature or None),
             (top_k, self.top_k), (top_p, self.top_p), (min_p, self.min_p),
         )  # fmt: skip
-        chain = [make(value) for make, value in makers if value is not None]  # type: ignore[operator]
+        chain = [make(value) for make, value in makers if value is not None]
         return [*(chain if self.temperature else chain[: self.repetition_penalty is not None]), *self.processors]
 
     def stops(self) -> Array:

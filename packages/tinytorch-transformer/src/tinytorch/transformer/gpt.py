@@ -107,7 +107,7 @@ class GPT(Module):
             return linear(x, table.data.T)
 
         parts = (self.token_embedding, self.positional, self.norm, self.head, *self.blocks)
-        functions = [unchanged if part is None else lower(part) for part in parts]
+        functions: list[Any] = [unchanged if part is None else lower(part) for part in parts]
         if None in functions or (self.training and self.config.dropout):
             return None
         embed, positional, norm, head, *blocks = functions
