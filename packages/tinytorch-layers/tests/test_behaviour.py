@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinytorch.layers as nn
-from tinytorch.autograd import gradcheck, no_grad
+from tinytorch.autograd import grad, gradcheck, no_grad
 from tinytorch.layers import functional as F
 from tinytorch.tensor import Tensor, default_generator, manual_seed, ones, randn, zeros
 
@@ -288,3 +288,29 @@ def test_a_norm_whose_weight_is_taken_away_goes_on_without(norm: Any) -> None:
     layer, x = norm(4), randn(2, 4)
     layer.weight = layer.bias = None
     np.testing.assert_array_equal(layer(x).data, norm(4, elementwise_affine=False)(x).data)
+
+
+PROBABILITIES = np.full((3, 4), 0.25)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda x, w: F.cross_entropy(x, [0, 1, 3], weight=w),
+        lambda x, w: F.cross_entropy(x, [0, 1, 3], weight=w, label_smoothing=0.1),
+        lambda x, w: F.cross_entropy(x, PROBABILITIES, weight=w),
+        lambda x, w: F.nll_loss(x, [0, 1, 3], weight=w),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.array, Tensor])
+def test_a_weight_that_is_changed_later_does_not_reach_the_loss(loss: Any, kind: Any) -> None:
+    x = Tensor(np.random.default_rng(0).normal(size=(3, 4)), requires_grad=True)
+    expected = grad(loss(x, kind([1.0, 2.0, 3.0, 4.0])), x)
+    weight = kind([1.0, 2.0, 3.0, 4.0])
+    value = loss(x, weight)
+    weight[:] = 50.0
+    np.testing.assert_array_equal(grad(value, x).data, expected.data)
+    with pytest.raises(ValueError, match="weight requires gradients"):
+        loss(x, Tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True))
+    with no_grad():
+        loss(x, Tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True))

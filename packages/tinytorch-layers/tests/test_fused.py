@@ -65,7 +65,7 @@ CASES: dict[str, tuple[Primitive, tuple[Any, ...], dict[str, Any]]] = {
     "cross-entropy, weighted": (
         F.softmax_cross_entropy,
         (leaf(2, 3, 4), TARGETS),
-        {**LOSS, "label_smoothing": 0.3, "weight": [1.0, 0.0, 2.0, 0.5]},
+        {**LOSS, "label_smoothing": 0.3, "weight": np.array([1.0, 0.0, 2.0, 0.5])},
     ),
     "cross-entropy, ignoring a class": (
         F.softmax_cross_entropy,

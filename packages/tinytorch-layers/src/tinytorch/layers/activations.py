@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from tinytorch.tensor import Tensor, tanh
+from tinytorch.tensor import Primitive, Tensor, tanh
 
 from . import functional as F
 from .functional.gelu import check_approximation
@@ -12,40 +12,49 @@ from .lowering import Lowered, lowers
 from .module import Module
 
 
-class ReLU(Module):
-    """max(x, 0)"""
+class _Activation(Module):
+    """A primitive as a module. `options` are its parameters, kept as attributes, with their defaults."""
+
+    primitive: ClassVar[Primitive]
+    options: ClassVar[dict[str, Any]] = {}
 
     def forward(self, x: Any) -> Tensor:
-        return F.relu(x)
+        return self.primitive(x, **self._options())
 
-    @lowers("forward")
+    @lowers("forward", "_options")
     def lower(self) -> Lowered:
-        return F.relu.lower()
+        function, options = self.primitive.lower(), self._options()
+        return (lambda x: function(x, **options)) if options else function
+
+    def _options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.options}
+
+    def extra_repr(self) -> str:
+        given = {name: value for name, value in self._options().items() if value != self.options[name]}
+        return ", ".join(f"{name}={value!r}" for name, value in given.items())
 
 
-class LeakyReLU(Module):
+class ReLU(_Activation):
+    """max(x, 0)"""
+
+    primitive = F.relu
+
+
+class LeakyReLU(_Activation):
     """x where it is positive, `negative_slope` times x elsewhere.
 
     >>> LeakyReLU(0.1)(Tensor([-1.0, 2.0]))
     Tensor([-0.1,  2. ])
     """
 
+    primitive = F.leaky_relu
+    options: ClassVar = {"negative_slope": 0.01}
+
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
 
-    def forward(self, x: Any) -> Tensor:
-        return F.leaky_relu(x, negative_slope=self.negative_slope)
 
-    @lowers("forward")
-    def lower(self) -> Lowered:
-        leaky_relu, negative_slope = F.leaky_relu.lower(), self.negative_slope
-        return lambda x: leaky_relu(x, negative_slope=negative_slope)
-
-    def extra_repr(self) -> str:
-        return f"{self.negative_slope}"
-
-
-class GELU(Module):
+class GELU(_Activation):
     """x times the probability that a normal variable is below x; `approximate` is "none" (exact) or "tanh".
 
     Source: Hendrycks, Gimpel 2016, Gaussian Error Linear Units.
@@ -54,89 +63,46 @@ class GELU(Module):
     Tensor([0.    , 0.8413])
     """
 
+    primitive = F.gelu
+    options: ClassVar = {"approximate": "tanh"}
+
     def __init__(self, approximate: str = "tanh") -> None:
         self.approximate = check_approximation(approximate)
 
-    def forward(self, x: Any) -> Tensor:
-        return F.gelu(x, approximate=self.approximate)
 
-    @lowers("forward")
-    def lower(self) -> Lowered:
-        gelu, approximate = F.gelu.lower(), self.approximate
-        return lambda x: gelu(x, approximate=approximate)
-
-    def extra_repr(self) -> str:
-        return f"{self.approximate!r}"
-
-
-class SiLU(Module):
+class SiLU(_Activation):
     """x * sigmoid(x)"""
 
-    def forward(self, x: Any) -> Tensor:
-        return F.silu(x)
-
-    @lowers("forward")
-    def lower(self) -> Lowered:
-        return F.silu.lower()
+    primitive = F.silu
 
 
-class Sigmoid(Module):
+class Sigmoid(_Activation):
     """1 / (1 + exp(-x))"""
 
-    def forward(self, x: Any) -> Tensor:
-        return F.sigmoid(x)
-
-    @lowers("forward")
-    def lower(self) -> Lowered:
-        return F.sigmoid.lower()
+    primitive = F.sigmoid
 
 
-class Tanh(Module):
+class Tanh(_Activation):
     """The hyperbolic tangent."""
 
-    def forward(self, x: Any) -> Tensor:
-        return tanh(x)
-
-    @lowers("forward")
-    def lower(self) -> Lowered:
-        return tanh.lower()
+    primitive = tanh
 
 
-class Softmax(Module):
+class Softmax(_Activation):
     """exp(x) / sum(exp(x)) along `axis`: positive numbers that add up to 1.
 
     >>> Softmax()(Tensor([[0.0, 0.0]]))
     Tensor([[0.5, 0.5]])
     """
 
+    primitive = F.softmax
+    options: ClassVar = {"axis": -1}
+
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
 
-    def forward(self, x: Any) -> Tensor:
-        return F.softmax(x, axis=self.axis)
 
-    @lowers("forward")
-    def lower(self) -> Lowered:
-        softmax, axis = F.softmax.lower(), self.axis
-        return lambda x: softmax(x, axis=axis)
-
-    def extra_repr(self) -> str:
-        return "" if self.axis == -1 else f"axis={self.axis}"
-
-
-class LogSoftmax(Module):
+class LogSoftmax(Softmax):
     """The logarithm of the softmax along `axis`."""
 
-    def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
-
-    def forward(self, x: Any) -> Tensor:
-        return F.log_softmax(x, axis=self.axis)
-
-    @lowers("forward")
-    def lower(self) -> Lowered:
-        log_softmax, axis = F.log_softmax.lower(), self.axis
-        return lambda x: log_softmax(x, axis=axis)
-
-    def extra_repr(self) -> str:
-        return "" if self.axis == -1 else f"axis={self.axis}"
+    primitive = F.log_softmax

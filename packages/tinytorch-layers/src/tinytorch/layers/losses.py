@@ -7,7 +7,7 @@ from typing import Any
 from tinytorch.tensor import Tensor
 
 from . import functional as F
-from .functional.reduction import Reduction, checked
+from .functional.reduction import Reduction, check_reduction
 from .functional.regression import known_delta
 from .module import Module
 
@@ -16,7 +16,7 @@ class _Loss(Module):
     weight: Tensor | None
 
     def __init__(self, reduction: Reduction = "mean") -> None:
-        checked(type(self).__name__, reduction)
+        check_reduction(type(self).__name__, reduction)
         self.reduction = reduction
 
     def _keep(self, name: str, weight: Any) -> None:

@@ -86,16 +86,46 @@ def _average(d: int, dtype: Any) -> Array:
     return np.full((d, 1), 1 / max(d, 1), dtype)
 
 
-def _weighted_average(weight: Array | None, d: int, dtype: Any) -> Array:
-    """The same for the mean of each row times `weight`."""
-    return _average(d, dtype) if weight is None else np.divide(weight, max(d, 1), dtype=dtype)[:, None]
-
-
 def _reciprocal_rms(x: Array, eps: float) -> Array:
     """1 / sqrt(mean(x²) + eps) for each row: (n, D) -> (n, 1)."""
     d = max(x.shape[1], 1)
     rms: Array = np.sqrt(np.vecdot(x, x) + d * eps)  # times sqrt(d)
     return math.sqrt(d) / rms[:, None]
+
+
+def _norm_backward(
+    g: Array, x: Array, weight: Array | None, mean: Array | None, rstd: Array, needs: tuple[bool, ...]
+) -> tuple[Array | None, Array, Array]:
+    """With c = x - mean and h = g weight: dx = rstd (h - mean(h) - c rstd² mean(h c)), dweight = sum(g c rstd).
+
+    Without a mean c is x, and mean(h) is left out. Sums over rows and columns are products with vectors.
+    """
+    rows, grads = _as_rows(x.astype(rstd.dtype, copy=False)), _as_rows(g.astype(rstd.dtype, copy=False))
+    n, d = rows.shape
+    dx = np.empty(x.shape, rstd.dtype)
+    flat = dx.reshape(n, d)
+    dweight, dbias = np.zeros(d, rstd.dtype), np.zeros(d, rstd.dtype)
+    average = _average(d, rstd.dtype)  # of h: with the weight in it, the mean of g weight
+    if weight is not None:
+        average = np.divide(weight, max(d, 1), dtype=rstd.dtype)[:, None]
+    for block in row_blocks(n, d):
+        h, scale, result = grads[block], rstd[block], flat[block]
+        c = rows[block] if mean is None else rows[block] - mean[block]
+        product = h * c
+        if needs[1]:
+            dweight += np.matmul(scale[:, 0], product)
+        if needs[-1]:
+            dbias += np.matmul(np.ones(len(h), h.dtype), h)
+        if needs[0]:
+            slope = np.matmul(product, average)  # mean(h c), (n, 1)
+            slope *= scale
+            slope *= scale
+            c = np.multiply(c, slope, out=product)
+            if mean is not None:
+                c += np.matmul(h, average)
+            np.subtract(h if weight is None else np.multiply(h, weight, out=result), c, out=result)
+            result *= scale
+    return dx if needs[0] else None, dweight, dbias
 
 
 def _layer_norm_backward(
@@ -108,39 +138,7 @@ def _layer_norm_backward(
     bias: Array | None,
     eps: float = 1e-5,
 ) -> tuple[Array | None, ...]:
-    """With n = (x - mean) rstd and h = g weight: dx = rstd (h - mean(h) - n mean(h n)), dweight = sum(g n).
-
-    Written in c = x - mean instead of n, so that the sums over rows and columns are products with vectors.
-    """
-    mean, rstd = saved
-    rows, grads = _as_rows(x.astype(rstd.dtype, copy=False)), _as_rows(g.astype(rstd.dtype, copy=False))
-    n, d = rows.shape
-    dx = np.empty(x.shape, rstd.dtype)
-    flat = dx.reshape(n, d)
-    dweight, dbias = np.zeros(d, rstd.dtype), np.zeros(d, rstd.dtype)
-    average = _weighted_average(weight, d, rstd.dtype)
-    for block in row_blocks(n, d):
-        h, scale = grads[block], rstd[block]
-        centered = np.subtract(rows[block], mean[block])
-        product = np.multiply(h, centered)
-        if needs[1]:
-            dweight += np.matmul(scale[:, 0], product)
-        if needs[2]:
-            dbias += np.matmul(np.ones(len(h), h.dtype), h)
-        if needs[0]:
-            slope = np.matmul(product, average)  # mean(h c), (rows, 1)
-            slope *= scale
-            slope *= scale
-            centered *= slope
-            centered += np.matmul(h, average)
-            result = flat[block]
-            if weight is None:
-                np.subtract(h, centered, out=result)
-            else:
-                np.multiply(h, weight, out=result)
-                result -= centered
-            result *= scale
-    return dx if needs[0] else None, dweight, dbias
+    return _norm_backward(g, x, weight, *saved, needs)
 
 
 def _layer_norm_by_parts(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
@@ -177,31 +175,7 @@ def _rms_norm_rows(x: Array, weight: Array | None, eps: float, out: Array | None
 def _rms_norm_backward(
     g: Array, out: Array, rstd: Array, needs: tuple[bool, ...], x: Array, weight: Array | None, eps: float = 1e-5
 ) -> tuple[Array | None, ...]:
-    """With h = g weight: dx = rstd (h - x rstd² mean(h x)), dweight = sum(g x rstd)."""
-    rows, grads = _as_rows(x.astype(rstd.dtype, copy=False)), _as_rows(g.astype(rstd.dtype, copy=False))
-    n, d = rows.shape
-    dx = np.empty(x.shape, rstd.dtype)
-    flat = dx.reshape(n, d)
-    dweight = np.zeros(d, rstd.dtype)
-    average = _weighted_average(weight, d, rstd.dtype)
-    for block in row_blocks(n, d):
-        h, scale = grads[block], rstd[block]
-        product = np.multiply(h, rows[block])
-        if needs[1]:
-            dweight += np.matmul(scale[:, 0], product)
-        if needs[0]:
-            slope = np.matmul(product, average)  # mean(h x), (rows, 1)
-            slope *= scale
-            slope *= scale
-            np.multiply(rows[block], slope, out=product)
-            result = flat[block]
-            if weight is None:
-                np.subtract(h, product, out=result)
-            else:
-                np.multiply(h, weight, out=result)
-                result -= product
-            result *= scale
-    return dx if needs[0] else None, dweight
+    return _norm_backward(g, x, weight, None, rstd, (*needs, False))[:2]
 
 
 def _rms_norm_by_parts(x: Any, weight: Any = None, eps: float = 1e-5) -> Tensor:

@@ -9,14 +9,13 @@ import numpy as np
 Reduction = Literal["mean", "sum", "none"]
 
 
-def checked(name: str, reduction: str) -> str:
-    """`reduction`, unless it is none of the three."""
+def check_reduction(name: str, reduction: str) -> None:
+    """Raise ValueError unless `reduction` is one of the three."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"{name}: reduction is {reduction!r}; it must be 'mean', 'sum' or 'none'")
-    return reduction
 
 
-def reduced(losses: Any, reduction: str) -> Any:
+def reduce_losses(losses: Any, reduction: str) -> Any:
     """The mean or sum of `losses`, a tensor or an array, or the losses themselves."""
     if reduction == "mean":
         return np.mean(losses)

@@ -10,13 +10,13 @@ from tinytorch.autograd import defvjp
 from tinytorch.tensor import Array, Tensor, clip, primitive
 
 from ..checks import real
-from .reduction import Reduction, checked, reduced
+from .reduction import Reduction, check_reduction, reduce_losses
 from .sigmoids import sigmoid
 
 
 def _pair(name: str, x: Any, target: Any, reduction: str) -> tuple[Tensor, Tensor]:
     """Both as tensors of one shape: broadcasting here is nearly always a mistake."""
-    checked(name, reduction)
+    check_reduction(name, reduction)
     if not isinstance(x, Tensor):
         x = _beside(x, target)
     if not isinstance(target, Tensor):
@@ -53,7 +53,7 @@ def mse_loss(x: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
     """
     x, target = _pair("mse_loss", x, target, reduction)
     difference = x - target
-    return reduced(difference * difference, reduction)
+    return reduce_losses(difference * difference, reduction)
 
 
 def l1_loss(x: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
@@ -63,7 +63,7 @@ def l1_loss(x: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
     Tensor(1.)
     """
     x, target = _pair("l1_loss", x, target, reduction)
-    return reduced(np.abs(x - target), reduction)
+    return reduce_losses(np.abs(x - target), reduction)
 
 
 def known_delta(name: str, delta: float) -> float:
@@ -85,7 +85,7 @@ def huber_loss(x: Any, target: Any, reduction: Reduction = "mean", delta: float 
     x, target = _pair("huber_loss", x, target, reduction)
     distance = np.abs(x - target)
     near = clip(distance, high=delta)
-    return reduced(near * (distance - 0.5 * near), reduction)
+    return reduce_losses(near * (distance - 0.5 * near), reduction)
 
 
 def binary_cross_entropy(x: Any, target: Any, weight: Any = None, reduction: Reduction = "mean") -> Tensor:
@@ -105,7 +105,7 @@ def binary_cross_entropy(x: Any, target: Any, weight: Any = None, reduction: Red
     losses = -(target * floored_log(x) + (1 - target) * floored_log(1 - x))
     if weight is not None:
         losses = losses * _fitting("binary_cross_entropy: weight", weight, x)
-    return reduced(losses, reduction)
+    return reduce_losses(losses, reduction)
 
 
 @primitive
@@ -149,4 +149,4 @@ def binary_cross_entropy_with_logits(
     losses = (1 - target) * x + positive
     if weight is not None:
         losses = losses * _fitting("binary_cross_entropy_with_logits: weight", weight, x)
-    return reduced(losses, reduction)
+    return reduce_losses(losses, reduction)

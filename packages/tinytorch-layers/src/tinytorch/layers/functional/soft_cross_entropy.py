@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch.tensor import Tensor, where
+from tinytorch.tensor import Array, Tensor, where
 
-from .reduction import Reduction
+from .reduction import Reduction, reduce_losses
 from .softmax import log_softmax
-from .targets import class_weights
 
 
 def are_probabilities(targets: Any, logits: Any) -> bool:
@@ -21,24 +20,18 @@ def are_probabilities(targets: Any, logits: Any) -> bool:
 
 
 def soft_cross_entropy(
-    logits: Tensor, probabilities: Any, label_smoothing: float, weight: Any, reduction: Reduction
+    logits: Tensor, probabilities: Any, label_smoothing: float, class_weight: Array | None, reduction: Reduction
 ) -> Tensor:
-    """-sum(p log softmax(logits)) over the last axis, for probabilities p and logits (..., C).
+    """-sum(w p log softmax(logits)) over the last axis, for probabilities p and logits (..., C).
 
-    `cross_entropy` says more. Gradients reach the probabilities too. Where p is 0 it counts for nothing, also where the
+    `cross_entropy` says more. Gradients reach the probabilities too. A class with p = 0 adds nothing, also where its
     logit is minus infinity.
     """
     log_probs = log_softmax(logits)
-    classes = log_probs.shape[-1]
     p = probabilities
     if label_smoothing:
-        p = p * (1 - label_smoothing) + label_smoothing / classes
-    weights = class_weights("cross_entropy", weight, classes, log_probs.dtype)
-    if weights is not None:
-        p = p * Tensor(weights, weights.dtype)
+        p = p * (1 - label_smoothing) + label_smoothing / log_probs.shape[-1]
+    if class_weight is not None:
+        p = p * Tensor(class_weight, log_probs.dtype)
     losses = -(where(np.asarray(p) != 0, log_probs, 0.0) * p).sum(axis=-1)
-    if reduction == "none":
-        return losses
-    if reduction == "sum":
-        return losses.sum()
-    return losses.mean() if losses.size else losses.sum() * np.nan  # weights do not take part in this mean
+    return reduce_losses(losses, reduction)  # weights do not divide this mean

@@ -1,21 +1,34 @@
-"""Integer targets: which class is right for each row."""
+"""Integer targets: the class of each row, and how much the row weighs."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinytorch.tensor import Array, Tensor
+from tinytorch.autograd import is_grad_enabled
+from tinytorch.tensor import Array, Tensor, array_of
 
 _UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 
 
-def checked_targets(name: str, scores: Array, targets: Any, ignore_index: int) -> tuple[Array, Array | None]:
-    """Targets flattened, those to ignore replaced by class 0; and which ones count, or None when all do.
+class Targets(NamedTuple):
+    """The targets of n rows."""
+
+    index: Array  # (n,) the class of each row, 0 where the row is ignored
+    valid: Array | None  # (n,) which rows are not ignored; None where all are valid
+    weight: Array | None  # (n,) the weight of each row's class, 0 where the row is ignored; None where each is 1
+
+    @property
+    def total_weight(self) -> float:
+        return float(len(self.index) if self.weight is None else self.weight.sum(dtype=np.float64))
+
+
+def read_targets(name: str, scores: Array, targets: Any, ignore_index: int, class_weight: Array | None) -> Targets:
+    """Targets (...) for scores (..., C), flattened.
 
     Raises TypeError for targets that are not integers, ValueError for a shape other than that of `scores` without its
-    last axis, IndexError that names a target that is no class.
+    last axis, IndexError that names a target that is not a class.
     """
     targets = np.asarray(targets)
     if scores.ndim == 0 or scores.shape[-1] == 0:
@@ -32,30 +45,36 @@ def checked_targets(name: str, scores: Array, targets: Any, ignore_index: int) -
             f"{name}: targets of shape {targets.shape} for scores of shape {scores.shape}; "
             f"there must be one target for each row, {scores.shape[:-1]}: {hint}"
         )
-    targets = targets.reshape(-1)
-    if targets.size == 0:
-        return targets, None
-    classes = scores.shape[-1]
+    index, valid, classes = targets.reshape(-1), None, scores.shape[-1]
     # read as unsigned, a negative number is a very large one: one look tells whether all lie between
-    if not 0 <= ignore_index < classes and np.maximum.reduce(targets.view(_UNSIGNED[targets.itemsize])) < classes:
-        return targets, None
-    counted = targets != ignore_index
-    wrong = targets[counted & ((targets < 0) | (targets >= classes))]
-    if wrong.size:
-        raise IndexError(
-            f"{name}: target {wrong[0]} for {classes} classes; "
-            f"targets must lie between 0 and {classes - 1}, or be ignore_index = {ignore_index}"
-        )
-    return np.where(counted, targets, 0), counted
+    in_range = not index.size or np.maximum.reduce(index.view(_UNSIGNED[index.itemsize])) < classes
+    if not in_range or 0 <= ignore_index < classes:
+        valid = index != ignore_index
+        wrong = index[valid & ((index < 0) | (index >= classes))]
+        if wrong.size:
+            raise IndexError(
+                f"{name}: target {wrong[0]} for {classes} classes; "
+                f"targets must lie between 0 and {classes - 1}, or be ignore_index = {ignore_index}"
+            )
+        index = np.where(valid, index, 0)
+    weight = None if class_weight is None else class_weight[index]
+    if valid is not None:
+        weight = valid.astype(scores.dtype) if weight is None else weight * valid
+    return Targets(index, valid, weight)
 
 
-def class_weights(name: str, weight: Any, classes: int, dtype: Any) -> Array | None:
-    """The weight of each class, as an array of `dtype`. Raises ValueError when there is not one for each."""
+def read_class_weight(name: str, weight: Any, scores: Tensor) -> Array | None:
+    """The weight of each class, for scores (..., C): a copy, so that later changes do not reach a loss.
+
+    Raises ValueError when there is not one for each class, or when gradients are wanted, which no weight gets.
+    """
     if weight is None:
         return None
-    weight = np.asarray(weight.data if isinstance(weight, Tensor) else weight, dtype)
-    if weight.shape != (classes,):
+    if isinstance(weight, Tensor) and weight.requires_grad and is_grad_enabled():
+        raise ValueError(f"{name}: weight requires gradients, and the weights of classes get none; detach() it")
+    array = np.array(array_of(weight), np.result_type(scores.dtype, np.float32))
+    if array.shape != scores.shape[-1:]:
         raise ValueError(
-            f"{name}: weight of shape {weight.shape} for {classes} classes; it must have one number for each"
+            f"{name}: weight of shape {array.shape} for {scores.shape[-1]} classes; it must have one number for each"
         )
-    return weight
+    return array
