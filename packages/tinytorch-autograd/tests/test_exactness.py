@@ -104,7 +104,7 @@ def test_a_fused_rule_that_gives_a_bare_array_is_named() -> None:
         return x * 2, None
 
     defvjp(bare, fused=lambda g, out, saved, needs, x: g * 2, composition=lambda x: x * 2)
-    with pytest.raises(RuntimeError, match="rule of bare gave a ndarray for 1 inputs"):
+    with pytest.raises(RuntimeError, match="rule of bare gave ndarray for 1 inputs"):
         bare(leaf(1.0)).backward()
 
 

@@ -55,9 +55,8 @@ class _Watch:
 
 def _check(next: Step, node: Node, gradient: Any, needs: Sequence[bool]) -> Sequence[Any]:
     gradients = next(node, gradient, needs)
-    if not _tracing.get() or not any(map(_has_nan, gradients)):
-        return gradients
-    if not any(map(_has_nan, (gradient, node.out, *(node.args or ())))):
+    came_in = (gradient, node.out, *(node.args or ()))
+    if _tracing.get() and any(map(_has_nan, gradients)) and not any(map(_has_nan, came_in)):
         where = _line(node.trace) if node.trace is not None else "it was recorded outside detect_anomaly()"
         raise FloatingPointError(f"the backward pass of {node.primitive.name} made a NaN\n{where}")
     return gradients

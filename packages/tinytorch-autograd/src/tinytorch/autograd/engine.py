@@ -96,11 +96,18 @@ class Pass:
         try:
             gradients = self.step(node, gradient, needs)
         except AttributeError as error:
-            if isinstance(error.obj, Node):
-                raise _unkept(node) from None
-            raise
+            if not isinstance(error.obj, Node):
+                raise
+            raise GraphError(
+                f"backward: the rule of {node.primitive.name} reads values that were not kept; its defvjp says so with "
+                'keep=, "inputs" for what went in and "out" for what came out'
+            ) from None
         if not isinstance(gradients, tuple | list) or len(gradients) != len(needs):
-            raise _misfit(node, gradients)
+            seen = f"{len(gradients)} gradients" if isinstance(gradients, list | tuple) else type(gradients).__name__
+            raise GraphError(
+                f"backward: the rule of {node.primitive.name} gave {seen} for {len(needs)} inputs; "
+                "it gives a tuple with one gradient for each, None where there is none"
+            )
         del gradient  # what is added up below may be large
         new = node.rule.new
         for each, target, needed in zip(gradients, node.origins, needs, strict=True):
@@ -144,21 +151,6 @@ class Pass:
         else:
             np.add(before._data, gradient, out=before._data)
             note_write(before._data)  # an operation that read it as a number may still wait for its pass
-
-
-def _unkept(node: Node) -> GraphError:
-    return GraphError(
-        f"backward: the rule of {node.primitive.name} reads values that were not kept; its defvjp says so with keep=, "
-        '"inputs" for what went in and "out" for what came out'
-    )
-
-
-def _misfit(node: Node, gradients: Any) -> GraphError:
-    seen = f"{len(gradients)} gradients" if isinstance(gradients, tuple | list) else f"a {type(gradients).__name__}"
-    return GraphError(
-        f"backward: the rule of {node.primitive.name} gave {seen} for {len(node.needs)} inputs; "
-        "it gives a tuple with one gradient for each, None where there is none"
-    )
 
 
 _delivering = Lock()  # two threads may differentiate with respect to one leaf

@@ -15,9 +15,9 @@ from .registry import Gradient
 
 
 class Part:
-    """The gradient of an array of `shape` through one piece of it: `g` at the basic `index`, 0 elsewhere.
+    """The gradient of an array of `shape` through one piece: `g` at the basic `index`, 0 elsewhere.
 
-    The pieces of one array are added to one array of zeros, so that a thousand of them cost what the whole costs.
+    The pieces of one array are added to one array of zeros, so a thousand of them cost what the whole costs.
     """
 
     __slots__ = ("g", "index", "shape")

@@ -75,7 +75,7 @@ def grad(
         gradient = found.get(origin(tensor))
         if gradient is None and not allow_unused:
             raise GraphError(
-                f"grad: the outputs do not depend on input {place}; leave it out, or pass allow_unused=True"
+                f"grad: the outputs do not depend on input {place}; leave it out or pass allow_unused=True"
             )
         asked_before = any(tensor is other for other in ins[:place])
         gradients.append(gradient.copy() if gradient is not None and asked_before else gradient)
@@ -89,9 +89,7 @@ def _tensors(name: str, values: Tensor | Iterable[Tensor]) -> list[Tensor]:
         if not isinstance(tensor, Tensor):
             raise TypeError(f"grad: {name} {place} is a {type(tensor).__name__}; it must be a tensor")
         if not tensor.requires_grad:
-            raise GraphError(
-                f"grad: {name} {place} does not require gradients; set requires_grad=True before computing"
-            )
+            raise GraphError(f"grad: {name} {place} does not require gradients; set requires_grad=True first")
     return tensors
 
 
@@ -106,7 +104,5 @@ def _seed(name: str, tensor: Tensor, gradient: Any) -> Tensor:
         return wrap(np.ones(tensor.shape, tensor.dtype))
     gradient = gradient if isinstance(gradient, Tensor) else Tensor(gradient, tensor.dtype)
     if gradient.shape != tensor.shape:
-        raise ShapeError(
-            f"{name}: gradient of shape {gradient.shape} for a tensor of shape {tensor.shape}; they must agree"
-        )
+        raise ShapeError(f"{name}: gradient of shape {gradient.shape} for shape {tensor.shape}; they must agree")
     return gradient

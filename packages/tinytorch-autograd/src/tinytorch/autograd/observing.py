@@ -1,4 +1,4 @@
-"""Observers of the backward pass: they stand around the rule of every node, as handlers stand around primitives."""
+"""Observers of the backward pass: they wrap the rule of every node, as handlers wrap primitives."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def observe_backward(observer: Observer) -> Iterator[Observer]:
     observer calls `next(node, gradient, needs)` and returns what that returned: one gradient for each input, None
     where there is none. Gradients are arrays (that of a piece may wait for `np.asarray`), or tensors when the pass
     itself is recorded (`create_graph=True`). An observer that keeps an array copies it: others are added to it later.
-    Observers are process-wide; later ones stand outside. A backward pass asks for them once, when it starts.
+    Observers are process-wide; later ones wrap earlier ones. A backward pass asks for them once, when it starts.
 
     >>> from tinytorch.tensor import Tensor
     >>> from tinytorch.autograd import enable_autograd; enable_autograd()

@@ -1,4 +1,4 @@
-"""Operations that treat every element alike. Axes that were broadcast are summed away by the engine."""
+"""Elementwise operations. The engine sums over the axes that broadcasting added."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INPUTS, OUT, SHAPES = ("inputs",), ("out",), ()
 def select(mask: Any, g: Gradient) -> Gradient:
     """`np.where(mask, g, 0.0)`, to the bit: 0 also where g is infinite or NaN, which `mask * g` is not.
 
-    Of arrays by multiplying their bits, read as integers, with 0 or 1: np.where takes 3.6 ns an element when the mask
+    Of arrays by multiplying their bits, read as integers, by 0 or 1: np.where takes 3.6 ns per element when the mask
     is hard to predict, this 0.2.
 
     >>> select(np.array([True, False]), np.array([1.0, np.inf]))

@@ -1,4 +1,4 @@
-"""Reading some elements: the gradient goes back to where they were read, and places read twice get the sum."""
+"""Indexing: the gradient goes back to the elements that were read, and those read twice get the sum."""
 
 from __future__ import annotations
 
