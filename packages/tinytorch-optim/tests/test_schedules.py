@@ -82,10 +82,11 @@ def test_the_state_of_another_schedule_is_refused() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: StepSchedule(optimizer(), 0), "step_size=0"),
+        (lambda: StepSchedule(optimizer(), 0), "step_size is 0"),
         (lambda: StepSchedule(optimizer(), 1, gamma=float("inf")), "gamma=inf"),
-        (lambda: CosineSchedule(optimizer(), 0), "total_steps=0"),
-        (lambda: CosineSchedule(optimizer(), 2.5), "total_steps=2.5"),
+        (lambda: CosineSchedule(optimizer(), 0), "total_steps is 0"),
+        (lambda: WarmupSchedule(optimizer(), 2, start_factor=-1.0), "start_factor=-1.0"),
+        (lambda: OneCycleSchedule(optimizer(momentum=0.9), float("inf"), 10), "max_lr=inf"),
         (lambda: CosineSchedule(optimizer(), 3, min_lr=-0.1), "min_lr=-0.1"),
         (lambda: WarmupSchedule(optimizer(), 3, after=StepSchedule(optimizer(), 1)), "another optimizer"),
         (lambda: OneCycleSchedule(optimizer(), 1.0, 10), "no momentum to cycle"),
@@ -95,6 +96,11 @@ def test_the_state_of_another_schedule_is_refused() -> None:
 def test_a_wrong_argument_is_named(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_steps_are_whole() -> None:
+    with pytest.raises(TypeError, match=r"total_steps is 2\.5; it must be an int"):
+        CosineSchedule(optimizer(), 2.5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("total", range(1, 12))

@@ -8,9 +8,8 @@ import numpy as np
 
 from tinytorch.tensor import Array
 
-from .buckets import State
-from .optimizer import Group, Optimizer, Parameters
-from .options import check_at_least_zero, check_averages
+from .buckets import Group, State
+from .optimizer import Optimizer, Parameters
 
 
 class Adam(Optimizer):
@@ -43,10 +42,6 @@ class Adam(Optimizer):
     ) -> None:
         options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
         super().__init__(params, options, check_finite)
-
-    def validate(self, group: Group) -> None:
-        check_at_least_zero(self.kind, group, "lr", "eps", "weight_decay")
-        check_averages(self.kind, "betas", group["betas"], count=2)
 
     def states(self, group: Group) -> tuple[str, ...]:
         return ("m", "v", "v_max") if group["amsgrad"] else ("m", "v")

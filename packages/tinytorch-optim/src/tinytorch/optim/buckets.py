@@ -25,6 +25,7 @@ from tinytorch.tensor import Array, Tensor
 SIZE = 32 * 1024  # numbers in a bucket; an update touches six arrays of it: 768 KiB in float32
 
 State = dict[str, Array]
+Group = dict[str, Any]  # "params" and options
 DType = np.dtype[Any]
 
 
@@ -104,6 +105,8 @@ class Memory:
             self._starts.append(self._totals.get(p.dtype, 0))
             self._ends.append(self._starts[-1] + p.size)
             self._totals[p.dtype] = self._ends[-1]
+        self._buckets: list[Bucket] = []
+        self.planned: list[Array | None] = []  # what the buckets are made for: the arrays that have a gradient
         self._forget_plan()
 
     def label(self, member: int) -> str:
@@ -139,8 +142,7 @@ class Memory:
         self.steps = [step + (array is not None) for step, array in zip(self.steps, arrays, strict=True)]
 
     def _forget_plan(self) -> None:
-        self._buckets: list[Bucket] = []
-        self.planned: list[Array | None] = [None] * len(self.params)  # what the buckets are made for
+        self._buckets, self.planned = [], [None] * len(self.params)
 
     def _between(self, first: int, last: int) -> State:
         """The state of the neighbors first … last, which have one dtype."""

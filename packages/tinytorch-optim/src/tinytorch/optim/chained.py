@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import state
+from .buckets import Group
 from .optimizer import Optimizer
-from .state import Group
 
 
 class ChainedOptimizer(Optimizer):

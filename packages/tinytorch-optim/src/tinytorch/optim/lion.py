@@ -6,9 +6,8 @@ import numpy as np
 
 from tinytorch.tensor import Array
 
-from .buckets import State
-from .optimizer import Group, Optimizer, Parameters
-from .options import check_at_least_zero, check_averages
+from .buckets import Group, State
+from .optimizer import Optimizer, Parameters
 
 
 class Lion(Optimizer):
@@ -37,10 +36,6 @@ class Lion(Optimizer):
         check_finite: bool = False,
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay}, check_finite)
-
-    def validate(self, group: Group) -> None:
-        check_at_least_zero(self.kind, group, "lr", "weight_decay")
-        check_averages(self.kind, "betas", group["betas"], count=2)
 
     def states(self, group: Group) -> tuple[str, ...]:
         return ("m",)

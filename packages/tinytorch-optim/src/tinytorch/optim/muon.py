@@ -7,11 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from tinytorch.tensor import Array
+from tinytorch.tensor import Array, check_int
 
-from .buckets import Memory, State
-from .optimizer import Group, Optimizer, Parameters
-from .options import check_at_least_zero
+from .buckets import Group, Memory, State
+from .optimizer import Optimizer, Parameters
 
 
 class Muon(Optimizer):
@@ -55,7 +54,8 @@ class Muon(Optimizer):
         super().__init__(params, options, check_finite)
 
     def validate(self, group: Group) -> None:
-        check_at_least_zero(self.kind, group, "lr", "momentum", "weight_decay", "ns_steps")
+        super().validate(group)
+        check_int(self.kind, "ns_steps", group["ns_steps"])
         if group["adjust"] not in ("original", "match_rms_adamw"):
             raise ValueError(f"{self.kind}: adjust={group['adjust']!r}; it is 'original' or 'match_rms_adamw'")
 

@@ -8,8 +8,7 @@ from functools import partial
 
 from tinytorch.tensor import Array
 
-from .buckets import Memory
-from .state import Group
+from .buckets import Group, Memory
 
 Update = Callable[[], None]
 Observer = Callable[[Update, str, Group, Memory, list[Array | None]], None]

@@ -14,10 +14,9 @@ from tinytorch.layers import Module
 from tinytorch.tensor import Array, ShapeError, Tensor, note_write
 
 from . import state
-from .buckets import Memory, State
+from .buckets import Group, Memory, State
 from .observing import observe
-from .options import check_at_least_zero
-from .state import Group
+from .options import check_options
 
 Gathered: TypeAlias = tuple[list[Array | None], list[Array]]
 """The arrays of one group's parameters, None where there is no gradient, and the arrays of their gradients."""
@@ -63,7 +62,7 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: float) -> None:
-        check_at_least_zero(self.kind, {"lr": value}, "lr")
+        check_options(self.kind, {"lr": value})
         for group in self.param_groups:
             group["lr"] = value
 
@@ -87,7 +86,7 @@ class Optimizer:
 
     def validate(self, group: Group) -> None:
         """Raise ValueError for an option out of range."""
-        check_at_least_zero(self.kind, group, "lr", *({"weight_decay"} & group.keys()))
+        check_options(self.kind, group)
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Optimize more parameters, `group["params"]`; options left out are the optimizer's own."""

@@ -6,9 +6,8 @@ import numpy as np
 
 from tinytorch.tensor import Array
 
-from .buckets import State
-from .optimizer import Group, Optimizer, Parameters
-from .options import check_at_least_zero, check_averages
+from .buckets import Group, State
+from .optimizer import Optimizer, Parameters
 
 
 class RMSprop(Optimizer):
@@ -44,10 +43,6 @@ class RMSprop(Optimizer):
             "momentum": momentum, "centered": centered,
         }  # fmt: skip
         super().__init__(params, options, check_finite)
-
-    def validate(self, group: Group) -> None:
-        check_at_least_zero(self.kind, group, "lr", "eps", "weight_decay", "momentum")
-        check_averages(self.kind, "alpha", group["alpha"])
 
     def states(self, group: Group) -> tuple[str, ...]:
         return ("v", *(["mean"] if group["centered"] else []), *(["velocity"] if group["momentum"] else []))

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from math import cos, pi
 from typing import Any
 
+from tinytorch.tensor import check_int
+
 from .optimizer import Optimizer
-from .options import check_at_least_zero, check_steps
+from .options import check_options
 
 
 class Schedule:
@@ -43,8 +45,8 @@ class Schedule:
     def apply(self) -> None:
         """Give every group its rate of the current step."""
         for group in self.optimizer.param_groups:
-            base = group.setdefault("initial_lr", group["lr"])
-            group["lr"] = self.rate(base, self.step_count)
+            group.setdefault("initial_lr", group["lr"])
+            group["lr"] = self.rate(group["initial_lr"], self.step_count)
 
     @property
     def lr(self) -> float:
@@ -76,8 +78,8 @@ class StepSchedule(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
-        check_steps("StepSchedule", "step_size", step_size)
-        check_at_least_zero("StepSchedule", {"gamma": gamma}, "gamma")
+        check_int("StepSchedule", "step_size", step_size, minimum=1)
+        check_options("StepSchedule", {"gamma": gamma})
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer)
 
@@ -98,8 +100,8 @@ class CosineSchedule(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, total_steps: int, min_lr: float = 0.0) -> None:
-        check_steps("CosineSchedule", "total_steps", total_steps)
-        check_at_least_zero("CosineSchedule", {"min_lr": min_lr}, "min_lr")
+        check_int("CosineSchedule", "total_steps", total_steps, minimum=1)
+        check_options("CosineSchedule", {"min_lr": min_lr})
         self.total_steps, self.min_lr = total_steps, min_lr
         super().__init__(optimizer)
 
@@ -124,7 +126,8 @@ class WarmupSchedule(Schedule):
     def __init__(
         self, optimizer: Optimizer, warmup_steps: int, start_factor: float = 0.0, after: Schedule | None = None
     ) -> None:
-        check_steps("WarmupSchedule", "warmup_steps", warmup_steps)
+        check_int("WarmupSchedule", "warmup_steps", warmup_steps, minimum=1)
+        check_options("WarmupSchedule", {"start_factor": start_factor})
         if after is not None and after.optimizer is not optimizer:
             raise ValueError("WarmupSchedule: `after` belongs to another optimizer; attach both to the same one")
         self.warmup_steps, self.start_factor, self.after = warmup_steps, start_factor, after
@@ -165,7 +168,8 @@ class OneCycleSchedule(Schedule):
         base_momentum: float = 0.85,
         max_momentum: float = 0.95,
     ) -> None:
-        check_steps("OneCycleSchedule", "total_steps", total_steps)
+        check_int("OneCycleSchedule", "total_steps", total_steps, minimum=1)
+        check_options("OneCycleSchedule", {"max_lr": max_lr})
         if not 0 <= warmup_fraction <= 1:
             raise ValueError(f"OneCycleSchedule: warmup_fraction={warmup_fraction}; it is a part of 1")
         if cycle_momentum and not all("betas" in group or group.get("momentum") for group in optimizer.param_groups):

@@ -6,9 +6,8 @@ import numpy as np
 
 from tinytorch.tensor import Array
 
-from .buckets import State
-from .optimizer import Group, Optimizer, Parameters
-from .options import check_at_least_zero
+from .buckets import Group, State
+from .optimizer import Optimizer, Parameters
 
 
 class SGD(Optimizer):
@@ -44,7 +43,7 @@ class SGD(Optimizer):
         super().__init__(params, options, check_finite)
 
     def validate(self, group: Group) -> None:
-        check_at_least_zero(self.kind, group, "lr", "momentum", "weight_decay", "dampening")
+        super().validate(group)
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ValueError(f"{self.kind}: nesterov needs a momentum above 0 and no dampening")
 

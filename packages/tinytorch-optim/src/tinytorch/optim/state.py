@@ -9,9 +9,7 @@ import numpy as np
 
 from tinytorch.tensor import Array, ShapeError
 
-from .buckets import Memory
-
-Group = dict[str, Any]
+from .buckets import Group, Memory
 
 
 class Saved(NamedTuple):

@@ -21,7 +21,7 @@ from .display import ProgressLine
 from .history import History
 from .interruption import Interruption
 from .metrics import Mean, Metric
-from .run import PathLike, Run
+from .run import Run
 from .update import Loss, Update
 
 
@@ -66,7 +66,7 @@ class Trainer:
         callbacks: Iterable[Callback] = (),
         unit: Unit = "samples",
         count: Callable[[Any], int] | None = None,
-        checkpoint: PathLike | None = None,
+        checkpoint: files.PathLike | None = None,
         checkpoint_every: int | None = None,
         generators: Mapping[str, np.random.Generator] | None = None,
     ) -> None:
