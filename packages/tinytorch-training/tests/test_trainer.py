@@ -234,7 +234,7 @@ def test_early_stopping_waits_and_keeps_the_best(tmp_path: Path, monkeypatch: py
 
 
 def test_early_stopping_names_a_column_that_is_not_measured() -> None:
-    with pytest.raises(ValueError, match="'valid_f1' is not measured; there are step"):
+    with pytest.raises(ValueError, match="no column 'valid_f1'; there are step"):
         trainer(callbacks=[EarlyStopping("valid_f1")]).fit(pairs(), pairs(1), epochs=1, progress=False)
 
 

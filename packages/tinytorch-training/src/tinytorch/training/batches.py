@@ -94,8 +94,8 @@ class Stream:
         if self._pending is not None:
             return dict(self._pending[0])
         loader = self.source.state_dict() if isinstance(self.source, Resumable) else None
-        place = {"epoch": self.epoch, "batch": self.batch, "running": self.running}
-        return {**place, "origin": self._origin, "loader": loader}
+        place = {"epoch": self.epoch, "batch": self.batch, "running": self.running, "origin": self._origin}
+        return {**place, "loader": loader}
 
     def load_state_dict(self, state: Mapping[str, Any], generators: Mapping[str, Any]) -> None:
         """Go to where `state` was taken, when the next source is attached, and leave `generators` as they were then."""

@@ -70,7 +70,9 @@ class Dashboard(Display):
         width = max(self.console.width - 48, 16)
         body = Table.grid(Column(no_wrap=True, width=width + 9), Column(no_wrap=True), padding=(0, 2))
         body.add_row(self._chart(width), self._numbers())
-        parts: list[RenderableType] = [progress, "", body, *(["", self._answers()] if self.samples else [])]
+        parts: list[RenderableType] = [progress, "", body]
+        if self.samples:
+            parts += ["", self._answers()]
         return Panel(Group(*parts), title=self.heading, border_style="cyan", padding=(0, 1))
 
     def _chart(self, width: int) -> RenderableType:

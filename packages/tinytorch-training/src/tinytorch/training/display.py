@@ -38,8 +38,7 @@ class Display:
     ) -> None:
         self.total_steps = self._given_total = total_steps
         self.title, self.refresh_per_second, self.interval = title, refresh_per_second, interval
-        self.unit = "samples"
-        self.step, self.loss, self.lr = 0, nan, nan
+        self.unit, self.step, self.loss, self.lr = "samples", 0, nan, nan
         self.measured: dict[str, float] = {}  # in the latest validation
         self._console = console
         self._live: Live | None = None
@@ -103,8 +102,7 @@ class Display:
         """Begin to draw, after `step` steps have been done."""
         self.step = self._first_step = step
         self.total_steps = self._given_total if self._given_total is not None else total_steps
-        self.unit = unit
-        self._started, self._drawn, self._drawn_step = monotonic(), -inf, -1
+        self.unit, self._started, self._drawn, self._drawn_step = unit, monotonic(), -inf, -1
         if self._in_terminal():
             from rich.live import Live
 

@@ -15,8 +15,7 @@ class Generators:
     """The default generator, those that modules hold (such as of dropout), and `named` ones."""
 
     def __init__(self, model: Module, named: Mapping[str, np.random.Generator]) -> None:
-        self.model = model
-        self.named = dict(named)
+        self.model, self.named = model, dict(named)
 
     def find(self) -> dict[str, np.random.Generator]:
         """All of them as they are now, by name."""

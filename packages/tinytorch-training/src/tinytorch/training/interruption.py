@@ -11,10 +11,11 @@ DEFAULTS: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SI
 
 
 class Interruption:
-    """In the with block the first Ctrl-C or SIGTERM is remembered in `requested`; the second one raises at once.
+    """In the with block the first Ctrl-C or SIGTERM is noted in `requested`, the second one raises at once.
 
-    So a step under way can be finished. Nothing is changed outside the main thread, nor for a signal that the program
-    handles itself.
+    So a step under way can be finished. At the end of the block KeyboardInterrupt is raised for Ctrl-C, and SystemExit
+    with a shell's exit code for SIGTERM. Outside the main thread, or where the program handles a signal itself, nothing
+    is changed.
     """
 
     def __init__(self) -> None:
@@ -28,15 +29,16 @@ class Interruption:
                 signal.signal(number, self._remember)
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for number in self._replaced:
             signal.signal(number, DEFAULTS[number])
+        if self.requested and kind is None:
+            self._end()
 
-    def end(self) -> NoReturn:
-        """Raise KeyboardInterrupt for Ctrl-C, and SystemExit with a shell's exit code for SIGTERM."""
+    def _end(self) -> NoReturn:
         raise KeyboardInterrupt if self.requested == signal.SIGINT else SystemExit(128 + self.requested)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         again, self.requested = self.requested, number
         if again:
-            self.end()
+            self._end()

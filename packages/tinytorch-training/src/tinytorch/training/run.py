@@ -39,12 +39,10 @@ class Run:
         callbacks: Mapping[str, Any],
     ) -> None:
         self.model, self.optimizer, self.schedule, self.unit = model, optimizer, schedule, unit
-        self.generators = Generators(model, generators)
-        self.callbacks = callbacks
+        self.generators, self.callbacks = Generators(model, generators), callbacks
         self.data = Stream(self.generators)
         self.history = History()
-        self.step, self.loss = 0, nan
-        self.counted, self.seconds = 0, 0.0
+        self.step, self.loss, self.counted, self.seconds = 0, nan, 0, 0.0
         self.total_steps: int | None = None
         self.stopping = False
         self.saved: tuple[str, int] | None = None  # where and at which step the latest checkpoint was written

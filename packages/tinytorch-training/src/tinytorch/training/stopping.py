@@ -13,8 +13,8 @@ from .run import Run
 class EarlyStopping:
     """A callback: stop after `patience` validations in a row in which `monitor` did not improve by `min_delta`.
 
-    `monitor` is a column of the history; `mode` says whether less or more of it is better. With `best`, a path, a
-    checkpoint is written there whenever it improved. Raises ValueError when the column is not measured.
+    `monitor` is a column of the history; `mode` says whether less or more of it is better. Whenever it improves, a
+    checkpoint is written to the path `best`, if given. Raises ValueError when the column is not measured.
 
     >>> EarlyStopping(monitor="valid_accuracy", mode="max", patience=3).best_value
     -inf
@@ -32,8 +32,7 @@ class EarlyStopping:
             seen = f"patience={patience}, min_delta={min_delta}, mode={mode!r}"
             raise ValueError(f"EarlyStopping: {seen}; they are at least 1, at least 0, and 'min' or 'max'")
         self.monitor, self.patience, self.min_delta, self.mode, self.best = monitor, patience, min_delta, mode, best
-        self.best_value = inf if mode == "min" else -inf
-        self.waited = 0
+        self.best_value, self.waited = inf if mode == "min" else -inf, 0
 
     def on_fit_start(self, run: Run) -> None:
         if self.waited >= self.patience:  # it had stopped before the checkpoint
@@ -42,8 +41,7 @@ class EarlyStopping:
     def on_validation_end(self, run: Run) -> None:
         value = run.history.last(self.monitor)
         if isnan(value) and self.monitor not in run.history.columns:
-            measured = ", ".join(run.history.columns)
-            raise ValueError(f"EarlyStopping: {self.monitor!r} is not measured; there are {measured}")
+            raise ValueError(f"EarlyStopping: no column {self.monitor!r}; there are {', '.join(run.history.columns)}")
         gain = self.best_value - value if self.mode == "min" else value - self.best_value
         if gain > self.min_delta:
             self.best_value, self.waited = value, 0

@@ -119,8 +119,7 @@ class Trainer:
         run, data = self.run, self.run.data
         data.attach(train)
         left = None if epochs is None else data.steps_until(epochs, self.update.accumulate)
-        run.total_steps = steps if left is None else run.step + left
-        run.stopping = False
+        run.total_steps, run.stopping = steps if left is None else run.step + left, False
         shown = [] if progress is False else [ProgressLine() if progress is True else progress]
         callbacks = Callbacks([*self.callbacks.callbacks, *shown])
         with Interruption() as interruption, callbacks.fitting(run):
@@ -128,15 +127,10 @@ class Trainer:
                 self._advance(valid, valid_every, callbacks)
             if self.checkpoint is not None and run.saved != (os.fspath(self.checkpoint), run.step):
                 run.save_checkpoint(self.checkpoint)
-        if interruption.requested:
-            interruption.end()
         return run.history
 
     def evaluate(self, data: Iterable[Any]) -> dict[str, float]:
-        """The loss and the metrics over `data`, without dropout and without gradients.
-
-        Raises ValueError when there is no batch.
-        """
+        """The loss and the metrics over `data`, without dropout or gradients. Raises ValueError without a batch."""
         update = self.update
         modes = [(module, module.training) for module in update.model.modules()]
         loss, means = Mean(), {name: Mean() for name in update.metrics}
