@@ -41,8 +41,15 @@ def observe_updates(observer: Observer) -> Iterator[Observer]:
         _observers.remove(observer)
 
 
-def observe(update: Update, kind: str, group: Group, memory: Memory, arrays: list[Array | None]) -> Update:
-    """`update` with every observer around it; `update` itself when there is none."""
-    for observer in tuple(_observers):
-        update = partial(observer, update, kind, group, memory, arrays)
-    return update
+def observe(update: Callable[..., None], kind: str) -> Callable[..., None]:
+    """`update(group, memory, arrays, gradients)` with every observer around it; itself when there is none."""
+    if not _observers:
+        return update
+
+    def observed(group: Group, memory: Memory, arrays: list[Array | None], gradients: list[Array]) -> None:
+        step: Update = partial(update, group, memory, arrays, gradients)
+        for observer in tuple(_observers):
+            step = partial(observer, step, kind, group, memory, arrays)
+        step()
+
+    return observed

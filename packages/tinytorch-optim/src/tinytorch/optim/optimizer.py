@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -142,8 +141,9 @@ class Optimizer:
 
     def apply(self, found: list[Gathered]) -> None:
         """The second half: update every parameter for which `gather` found a gradient."""
+        update = observe(self._apply, self.kind)
         for group, memory, gathered in zip(self.param_groups, self.memories, found, strict=True):
-            observe(partial(self._apply, group, memory, *gathered), self.kind, group, memory, gathered[0])()
+            update(group, memory, *gathered)
 
     def _apply(self, group: Group, memory: Memory, arrays: list[Array | None], gradients: list[Array]) -> None:
         memory.keep(self.states(group))
