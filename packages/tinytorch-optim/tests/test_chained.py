@@ -152,7 +152,7 @@ def test_a_state_that_is_refused_changes_none_of_them(how: str) -> None:
 
 def test_a_parameter_belongs_to_one() -> None:
     p = Parameter([1.0])
-    with pytest.raises(ValueError, match="SGD has parameters of another one"):
+    with pytest.raises(ValueError, match="two optimizers have the same parameter"):
         ChainedOptimizer(AdamW([p]), SGD([p]))
     with pytest.raises(ValueError, match="no optimizers"):
         ChainedOptimizer()

@@ -178,7 +178,7 @@ class Pair(Module):
 
 def test_a_state_goes_to_the_parameters_of_the_names_it_was_saved_with() -> None:
     saved = Adam(Pair("first", "second")).state_dict()
-    with pytest.raises(ValueError, match=r"state of 'first' would go to 'second'; .* in the order"):
+    with pytest.raises(ValueError, match=r"state of 'first' would go to 'second'; .* in the saved order"):
         Adam(Pair("second", "first")).load_state_dict(saved)
     Adam(Pair("second", "first").parameters()).load_state_dict(saved)  # without names the order is all there is
 

@@ -161,7 +161,7 @@ def test_clipping_nothing_is_refused(clip: Any) -> None:
     clip(params, 1.0)
     with pytest.raises(ValueError, match="no parameters; give a list, because an iterator can be read only once"):
         clip(params, 1.0)
-    with pytest.raises(TypeError, match=r"got a float; parameters and their gradients are tensors"):
+    with pytest.raises(TypeError, match="got a float; parameters are tensors"):
         clip([1.0], 1.0)
 
 

@@ -28,14 +28,9 @@ class ChainedOptimizer(Optimizer):
         if not optimizers:
             raise ValueError("ChainedOptimizer: no optimizers; give at least one")
         self.optimizers = optimizers
-        known: set[int] = set()
-        for optimizer in optimizers:
-            own = {id(p) for group in optimizer.param_groups for p in group["params"]}
-            if known & own:
-                raise ValueError(
-                    f"ChainedOptimizer: {optimizer.kind} has parameters of another one; give each to one of them"
-                )
-            known |= own
+        owned = [id(p) for group in self.param_groups for p in group["params"]]
+        if len(set(owned)) < len(owned):
+            raise ValueError("ChainedOptimizer: two optimizers have the same parameter; give each to one of them")
 
     @property
     def param_groups(self) -> list[Group]:  # type: ignore[override]

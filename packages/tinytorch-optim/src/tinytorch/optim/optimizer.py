@@ -19,6 +19,7 @@ from .options import check_options
 
 Gathered: TypeAlias = tuple[list[Array | None], list[Array]]
 """The arrays of one group's parameters, None where there is no gradient, and the arrays of their gradients."""
+_NOTHING: Array = np.empty(0)
 Parameters: TypeAlias = Module | Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
 
 
@@ -36,8 +37,7 @@ class Optimizer:
     """
 
     whole: ClassVar[bool] = False  # whether `update` needs each parameter in its own shape
-    decoupled: ClassVar[bool] = False  # whether weight decay shrinks the parameters, p ← (1 - lr · weight_decay) p - …,
-    # or is added to the gradient, g + weight_decay · p
+    decoupled: ClassVar[bool] = False  # whether weight decay shrinks the parameters, or is added to the gradient
 
     def __init__(self, params: Parameters, defaults: Group, check_finite: bool = False) -> None:
         self.defaults = defaults
@@ -89,22 +89,19 @@ class Optimizer:
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Optimize more parameters, `group["params"]`; options left out are the optimizer's own."""
-        unknown = group.keys() - self.defaults.keys() - {"params", "name", "initial_lr"}
-        if unknown or "params" not in group:
-            name = min(unknown, default="params")
+        if "params" not in group:
+            raise ValueError(f"{self.kind}: a group needs 'params'")
+        for name in group.keys() - self.defaults.keys() - {"params", "name", "initial_lr"}:
             near = difflib.get_close_matches(name, self.defaults, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(self.defaults)}"
-            problem = f"a group has no option {name!r}{hint}" if unknown else "a group needs 'params'"
-            raise ValueError(f"{self.kind}: {problem}")
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(self.defaults)}"
+            raise ValueError(f"{self.kind}: a group has no option {name!r}; {hint}")
         first = sum(len(memory.params) for memory in self.memories)
         names, params = _name_tensors(self.kind, group["params"], first)
         memory = Memory(params, names, first, self.whole)
         known = {id(p) for other in self.memories for p in other.params}
         for member, p in enumerate(params):
             if id(p) in known:
-                raise ValueError(
-                    f"{self.kind}: {memory.label(member)} is given twice; each parameter belongs to one group, once"
-                )
+                raise ValueError(f"{self.kind}: {memory.label(member)} is given twice; give each parameter once")
             known.add(id(p))
         full = {**self.defaults, **group, "params": params}
         self.validate(full)
@@ -192,8 +189,7 @@ class Optimizer:
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Continue, bit for bit, where `state_dict` was taken, on an optimizer with the same groups of parameters.
 
-        Raises ValueError, and changes nothing, for the state of another optimizer or of other parameters: their names,
-        where both sides know them, shapes and dtypes are compared.
+        Raises ValueError, and changes nothing, for another optimizer, or names, shapes or dtypes of other parameters.
         """
         self.restore(self.read_state(saved))
 
@@ -221,9 +217,6 @@ class Optimizer:
         counts = [sum(p.size for p in group["params"]) for group in self.param_groups]
         options = ", ".join(f"{name}={value}" for name, value in self.param_groups[0].items() if name in self.defaults)
         return f"{self.kind}({options}) of {' + '.join(f'{count:,}' for count in counts)} parameters"
-
-
-_NOTHING: Array = np.empty(0)
 
 
 def _misfit(kind: str, memory: Memory, member: int) -> Exception:

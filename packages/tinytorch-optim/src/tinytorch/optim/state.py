@@ -13,11 +13,11 @@ from .buckets import Group, Memory
 
 
 class Saved(NamedTuple):
-    """One group out of a file, which fits: its options, and per parameter the steps behind it and its arrays."""
+    """What was saved of one group."""
 
     options: Group
-    steps: list[int]
-    arrays: list[dict[str, Array]]
+    steps: list[int]  # behind each parameter
+    arrays: list[dict[str, Array]]  # of each parameter, by name
 
 
 def collect(kind: str, groups: Sequence[Group], memories: Sequence[Memory]) -> dict[str, Any]:
@@ -60,20 +60,12 @@ def read(kind: str, saved: Any, groups: Sequence[Group], memories: Sequence[Memo
             raise ValueError(f"{kind}: group {number} of the state lacks {min(missing)!r}; nothing was loaded")
         shapes = [list(shape) for shape in memory.shapes]
         if entry["shapes"] != shapes or not len(entry["params"]) == len(entry["steps"]) == len(shapes):
-            raise ShapeError(
-                f"{kind}: group {number} of the state has parameters of shapes {entry['shapes']}, here {shapes}"
-            )
+            raise ShapeError(f"{kind}: group {number} of the state has shapes {entry['shapes']}, here {shapes}")
         for there, here in zip(entry["params"], memory.names, strict=True):
             if there and here and there != here:
-                raise ValueError(
-                    f"{kind}: the state of {there!r} would go to {here!r}; give the parameters in the order in which "
-                    "they were saved"
-                )
+                raise ValueError(f"{kind}: the state of {there!r} would go to {here!r}; give them in the saved order")
         options = {name: _as_here(group.get(name), value) for name, value in entry["options"].items()}
-        parts = [
-            {name: _take(kind, arrays, memory, member, name) for name in entry["states"]}
-            for member in range(len(shapes))
-        ]
+        parts = [{name: _take(kind, arrays, memory, m, name) for name in entry["states"]} for m in range(len(shapes))]
         found.append(Saved(options, list(entry["steps"]), parts))
     if arrays:
         raise ValueError(f"{kind}: the state has {min(arrays)!r}, which this optimizer does not keep")
@@ -85,9 +77,8 @@ def _take(kind: str, arrays: dict[str, Array], memory: Memory, member: int, name
     value = arrays.pop(key, None)
     if value is None or np.shape(value) != shape or value.dtype != dtype:
         seen = "missing" if value is None else f"{np.shape(value)} {value.dtype}"
-        raise ValueError(
-            f"{kind}: state {key} is {seen}, {memory.label(member)} is {shape} {dtype}; nothing was loaded"
-        )
+        wanted = f"{memory.label(member)} is {shape} {dtype}"
+        raise ValueError(f"{kind}: state {key} is {seen}, {wanted}; nothing was loaded")
     return value
 
 
