@@ -1,5 +1,7 @@
 """Stage 1: n-dimensional arrays whose operations can be watched."""
 
+from typing import Any
+
 from . import methods as _methods  # noqa: F401  puts methods and operators on `Tensor`
 from . import numpy_protocol as _numpy_protocol  # noqa: F401  and answers NumPy's functions
 from .allocator import keep_freed_memory
@@ -15,6 +17,7 @@ from .mutation import clock, note_write, written_since
 from .ops import *  # noqa: F403
 from .ops import __all__ as _operations
 from .tensor import Tensor, array_of
+from .words import NAMES, answer_arguments
 
 __version__ = "0.3.0"
 
@@ -26,3 +29,10 @@ __all__ = [
     *_creation,
     *_operations,
 ]  # fmt: skip
+
+answer_arguments(globals(), _creation)
+
+
+def __getattr__(name: str) -> Any:
+    advice = NAMES.get(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}" + (f": {advice}" if advice else ""))

@@ -11,6 +11,7 @@ import inspect
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol, overload
 
 import numpy as np
@@ -18,8 +19,9 @@ from numpy import ndarray
 
 from . import dtypes, precision
 from .dtypes import Array
-from .running import Result, explain_error, run1, run2, run_any, run_fused, settle
+from .running import Result, Run, reraise, run1, run2, run_any, run_fused, settle
 from .tensor import Tensor, wrap
+from .words import unknown_argument
 
 KERNEL = 0
 """The innermost level of handlers, for those that compute a primitive in another way."""
@@ -49,6 +51,7 @@ class Handler(Protocol):
     ) -> Result: ...
 
 
+@dataclass(eq=False, repr=False)
 class Primitive:
     """An operation on tensors, declared by its forward on arrays.
 
@@ -59,35 +62,26 @@ class Primitive:
     may turn a ValueError, TypeError or IndexError of the forward into one that says more, or return None.
     """
 
-    def __init__(
-        self,
-        forward: Callable[..., Any],
-        name: str,
-        doc: str | None,
-        inputs: tuple[str, ...],
-        *,
-        defaults: tuple[Any, ...] = (),
-        params: tuple[str, ...] = (),
-        variadic: bool = False,
-        fused: bool = False,
-        upcast: bool = False,
-        explain: Explain | None = None,
-        module: str = "",
-    ) -> None:
-        self.narrow = forward  # for inputs that need no widening
-        self.forward = precision.upcast(forward) if upcast else forward
-        self.name = self.__name__ = self.__qualname__ = name
-        self.__doc__ = doc
-        self.__module__ = module
-        self.__wrapped__ = forward
-        self.inputs = inputs
-        self.params = params
-        self.defaults = defaults  # of the last inputs, where they are optional
-        self.arity = UNBOUNDED if variadic else len(inputs)
-        self.fused = fused
-        self.upcast = upcast
-        self.explain = explain
-        self.run = run_fused if fused else {1: run1, 2: run2}.get(self.arity, run_any)
+    forward: Callable[..., Any]
+    name: str
+    doc: str | None
+    inputs: tuple[str, ...]
+    defaults: tuple[Any, ...] = ()  # of the last inputs, where they are optional
+    params: tuple[str, ...] = ()
+    variadic: bool = False
+    fused: bool = False
+    upcast: bool = False
+    explain: Explain | None = None
+    module: str = ""
+
+    def __post_init__(self) -> None:
+        self.__name__ = self.__qualname__ = self.name
+        self.__doc__, self.__module__, self.__wrapped__ = self.doc, self.module, self.forward
+        self.arity = UNBOUNDED if self.variadic else len(self.inputs)
+        self.run: Run = run_fused if self.fused else {1: run1, 2: run2}.get(self.arity, run_any)
+        self.narrow = self.forward  # for inputs that need no widening
+        if self.upcast:
+            self.forward = precision.upcast(self.forward)
 
     def __call__(self, *args: Any, **params: Any) -> Tensor:
         if len(args) != self.arity or (params and not self.params):
@@ -95,10 +89,7 @@ class Primitive:
         try:
             result: Result = self.run(self, args, params) if _outermost is None else _outermost(self, args, params)
         except (ValueError, TypeError, IndexError) as error:
-            better = explain_error(self, error, args, params)
-            if better is error:
-                raise
-            raise better from None
+            reraise(self, error, args, params)
         out: Tensor = result[0] if self.fused else result
         return out
 
@@ -124,10 +115,7 @@ class Primitive:
             try:
                 out = (wide if dtypes.settled is None else narrow)(*arrays, **params)
             except (ValueError, TypeError, IndexError) as error:
-                better = explain_error(self, error, arrays, params)
-                if better is error:
-                    raise
-                raise better from None
+                reraise(self, error, arrays, params)
             if fused:
                 out = out[0]
             if out.dtype is not dtypes.settled:
@@ -151,7 +139,7 @@ class Primitive:
                 if name in self.inputs:
                     raise TypeError(f"{self.name}: {name!r} is an input; inputs are positional-only: {self.form}")
                 if not self.params:
-                    raise TypeError(f"{self.name}: unknown argument {name!r}; the form is {self.form}")
+                    raise unknown_argument(self.name, name, self.form)
             if len(extra) > len(by_place) or missing > len(self.defaults) or by_place.keys() & params:
                 raise TypeError(f"{self.name}: got {len(args)} arguments; the form is {self.form}")
             by_place |= params

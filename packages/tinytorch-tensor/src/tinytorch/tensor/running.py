@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
 from numpy import ndarray
@@ -16,6 +16,7 @@ from numpy import ndarray
 from . import dtypes
 from .dtypes import Array, as_numbers, default_dtype
 from .tensor import Tensor
+from .words import unknown_argument, unknown_word
 
 if TYPE_CHECKING:
     from .dispatch import Primitive
@@ -132,12 +133,15 @@ def settle(primitive: Primitive, out: Array, args: Args, params: Params) -> Arra
     return out.astype(wanted, copy=False)
 
 
-def explain_error(primitive: Primitive, error: Exception, args: Args, params: Params) -> Exception:
+def reraise(primitive: Primitive, error: Exception, args: Args, params: Params) -> NoReturn:
     """An error of a forward as its user should see it: the primitive's own words, or a note of what was computed."""
     if str(error).startswith(f"{primitive.name}: "):
-        return error
-    better = primitive.explain and primitive.explain(error, *map(as_input, args), **params)
-    if better is None and not re.match(r"\w+: ", str(error)):  # which would say already what was called
+        raise error
+    if word := unknown_word(error):
+        raise unknown_argument(primitive.name, word, primitive.form) from None
+    if better := primitive.explain and primitive.explain(error, *map(as_input, args), **params):
+        raise better from None
+    if not re.match(r"\w+: ", str(error)):  # which would say already what was called
         shown = [f"{arg.shape} {arg.dtype}" if hasattr(arg, "dtype") else repr(arg)[:40] for arg in args]
         error.add_note(f"while computing {primitive.name}({', '.join(shown)})")
-    return better or error
+    raise error

@@ -1,5 +1,6 @@
 """Every operation on tensors, by family."""
 
+from ..words import answer_arguments
 from . import diagonals, elementwise, indexing, joining, products, reductions, repeating, shaping, sorting
 from .diagonals import *  # noqa: F403
 from .elementwise import *  # noqa: F403
@@ -11,14 +12,9 @@ from .repeating import *  # noqa: F403
 from .shaping import *  # noqa: F403
 from .sorting import *  # noqa: F403
 
-__all__ = [
-    *diagonals.__all__,
-    *elementwise.__all__,
-    *indexing.__all__,
-    *joining.__all__,
-    *products.__all__,
-    *reductions.__all__,
-    *repeating.__all__,
-    *shaping.__all__,
-    *sorting.__all__,
-]
+__all__ = (
+    diagonals.__all__ + elementwise.__all__ + indexing.__all__ + joining.__all__ + products.__all__
+    + reductions.__all__ + repeating.__all__ + shaping.__all__ + sorting.__all__
+)  # fmt: skip
+
+answer_arguments(globals(), __all__)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import check_int
 from ..dispatch import primitive
 from ..dtypes import Array
 from ..tensor import Tensor
@@ -29,15 +30,10 @@ def triu(x: Array, /, diagonal: int = 0) -> Array:
 
 
 def _matrix(name: str, x: Array, diagonal: int) -> Array:
-    check_diagonal(name, diagonal)
+    check_int(name, "diagonal", diagonal, minimum=None)
     if x.ndim < 2:
         raise ValueError(f"{name}: shape {x.shape} has no last two axes; a matrix or a stack of them is needed")
     return x
-
-
-def check_diagonal(name: str, diagonal: int) -> None:
-    if not hasattr(diagonal, "__index__"):
-        raise TypeError(f"{name}: diagonal {diagonal!r} is a {type(diagonal).__name__}; it is an int, 0 the main one")
 
 
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
@@ -46,7 +42,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     >>> diagonal(Tensor([[1, 2], [3, 4]])), diagonal(Tensor([[1, 2], [3, 4]]), offset=1)
     (Tensor([1, 4]), Tensor([2]))
     """
-    check_diagonal("diagonal", offset)
+    check_int("diagonal", "offset", offset, minimum=None)
     first, second = normalize_axis("diagonal", x, axis1), normalize_axis("diagonal", x, axis2)
     if first == second:
         raise ValueError(
@@ -69,7 +65,7 @@ def diag(x: Any, diagonal: int = 0) -> Tensor:
     Tensor([[1, 0],
             [0, 2]])
     """
-    check_diagonal("diag", diagonal)
+    check_int("diag", "diagonal", diagonal, minimum=None)
     if np.ndim(x) == 2:
         return _diagonal(x, diagonal)
     if np.ndim(x) != 1:

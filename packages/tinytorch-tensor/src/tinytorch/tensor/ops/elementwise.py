@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import check_int
 from ..dispatch import Primitive, declare, primitive
 from ..dtypes import Array, check_dtype
 from ..tensor import Tensor
@@ -148,9 +149,7 @@ def round(x: Any, /, decimals: int = 0) -> Array:
     >>> round(Tensor([1.25, 2.5]), decimals=1), round(Tensor([1.25, 2.5]))
     (Tensor([1.2, 2.5]), Tensor([1., 2.]))
     """
-    if isinstance(decimals, bool) or not hasattr(decimals, "__index__"):
-        raise TypeError(f"round: decimals = {decimals!r} is a {type(decimals).__name__}; it is an int, 0 or how many")
-    return np.round(x, decimals)
+    return np.round(x, check_int("round", "decimals", decimals, minimum=None))
 
 
 @primitive

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.exceptions import AxisError
 
+from ..checks import check_int
 from ..dispatch import primitive
 from ..dtypes import Array
 from ..tensor import Tensor
@@ -93,11 +94,8 @@ def chunk(x: Any, chunks: int, axis: int = 0) -> tuple[Tensor, ...]:
     (Tensor([1, 2]), Tensor([3]))
     """
     n = np.shape(x)[normalize_axis("chunk", x, axis)]
-    if isinstance(chunks, bool) or not hasattr(chunks, "__index__"):
-        raise TypeError(f"chunk: {chunks!r} pieces; it is an int, how many to cut")
-    if chunks < 1:
-        raise ValueError(f"chunk: {chunks} pieces; there must be at least one")
-    return split(x, max(1, -(-n // int(chunks))), axis)
+    chunks = check_int("chunk", "chunks", chunks, minimum=1)
+    return split(x, max(1, -(-n // chunks)), axis)
 
 
 def unbind(x: Any, axis: int = 0) -> tuple[Tensor, ...]:

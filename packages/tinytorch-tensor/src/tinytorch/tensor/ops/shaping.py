@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any
 
 import numpy as np
 from numpy.exceptions import AxisError
 
+from ..checks import check_int
 from ..dispatch import primitive
 from ..dtypes import Array, Axis, check_kept
 from ..tensor import Tensor
@@ -28,18 +28,7 @@ def as_shape(name: str, shape: Any) -> tuple[int, ...]:
         if shape.dtype.kind in "iu":
             return tuple(np.asarray(shape).reshape(-1).tolist())
     sizes = tuple(shape) if isinstance(shape, tuple | list) or getattr(shape, "ndim", 0) == 1 else (shape,)
-    for size in sizes:
-        if isinstance(size, bool) or not _is_index(size):
-            raise TypeError(f"{name}: {size!r} in shape {shape!r} is a {type(size).__name__}; a size is an int")
-    return tuple(operator.index(size) for size in sizes)
-
-
-def _is_index(size: Any) -> bool:
-    try:
-        operator.index(size)
-    except TypeError:
-        return False
-    return True
+    return tuple([check_int(name, f"a size in {shape!r}", size, minimum=None) for size in sizes])
 
 
 @primitive

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import check_int
 from ..dispatch import primitive
 from ..dtypes import Array, Axis
 from ..tensor import Tensor
@@ -57,9 +58,8 @@ def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, 
 def argtopk(x: Array, /, k: int, axis: int = -1, largest: bool = True) -> Array:
     """Where the `k` largest (or smallest) elements of `axis` are, best first, the first of equals first."""
     axis = normalize_axis("topk", x, axis)
-    if isinstance(k, bool) or not hasattr(k, "__index__"):
-        raise TypeError(f"topk: k = {k!r} is a {type(k).__name__}; it is an int, how many elements to take")
-    if not 0 <= k <= x.shape[axis]:
+    k = check_int("topk", "k", k)
+    if k > x.shape[axis]:
         raise ValueError(f"topk: k = {k} of {x.shape[axis]} elements along axis {axis}; k must lie between 0 and that")
     if x.shape[axis] < 1000 or not 0 < k < x.shape[axis] // 8:
         order = argsort.forward(x, axis=axis, descending=largest)
