@@ -206,3 +206,45 @@ def test_bad_input_is_explained(wrong: Callable[[], Any], kind: type[Exception],
         wrong()
     assert issubclass(type(caught.value), kind)
     assert len(str(caught.value).splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: tt.ones(2, 3) + tt.ones(4),
+        lambda: tt.ones(2, 3) @ tt.ones(2, 3),
+        lambda: tt.ones(2, 3).reshape(4),
+        lambda: tt.ones(2, 3).broadcast_to((4,)),
+        lambda: tt.concat([tt.ones(2, 3), tt.ones(3, 2)]),
+        lambda: tt.stack([tt.ones(2), tt.ones(3)]),
+        lambda: tt.ones(3).split([1, 1]),
+        lambda: tt.einsum("ij,jk->ik", tt.ones(2, 3), tt.ones(2, 3)),
+        lambda: tt.ones(0, 3).max(axis=0),
+        lambda: tt.ones(2).squeeze(0),
+        lambda: tt.ones(2).item(),
+        lambda: Tensor([[1.0], [1.0, 2.0]]),
+        lambda: tt.zeros(-1),
+    ],
+)
+def test_sizes_that_do_not_fit_are_a_shape_error(wrong: Callable[[], Any]) -> None:
+    with pytest.raises(tt.ShapeError):
+        wrong()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: Tensor("a"),
+        lambda: Tensor([1], requires_grad=True),
+        lambda: Tensor([1], dtype="datetime64"),
+        lambda: tt.set_default_dtype("int64"),
+        lambda: tt.full((1,), 0.5, dtype="int64"),
+        lambda: ~Tensor([1.0]),
+        lambda: tt.randn(2, dtype="int64"),
+        lambda: tt.take(Tensor([1.0]), [0.5]),
+        lambda: tt.masked_fill(Tensor([1.0]), Tensor([1.0]), 0.0),
+    ],
+)
+def test_kinds_of_numbers_that_an_operation_does_not_take_are_a_dtype_error(wrong: Callable[[], Any]) -> None:
+    with pytest.raises(tt.DTypeError):
+        wrong()

@@ -324,3 +324,50 @@ def test_an_array_is_updated_in_place_by_a_tensor_without_gradients() -> None:
     assert x.data is array and x.tolist() == [1.0, 2.0]
     with pytest.raises(TypeError, match="out= with a tensor"):
         array += Tensor([1.0, 1.0], requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [
+        lambda w: Tensor([w * 2, w]),
+        lambda w: Tensor([[1.0, w], [w, 2.0]]),
+        lambda w: w * [w, w],
+        lambda w: tt.full((2,), w),
+        lambda w: tt.where([True, False], [1.0, w], 0.0),
+        lambda w: tt.maximum([w], 0.0),
+    ],
+)
+def test_gradients_are_not_lost_in_lists_without_a_word(lose: Callable[[Tensor], Any]) -> None:
+    with pytest.raises(TypeError, match=r"would lose them as an array; stack\(\) makes one tensor"):
+        lose(Tensor(2.0, requires_grad=True))
+    lose(Tensor(2.0))
+
+
+def test_a_primitive_says_which_of_its_arguments_are_tensors() -> None:
+    with pytest.raises(TypeError, match="primitive: scale has no inputs; write `/` behind those that are tensors"):
+
+        @tt.primitive
+        def scale(x: Any, factor: Any) -> Any:
+            return x * factor
+
+
+def test_a_write_before_the_moment_does_not_count_as_after_it() -> None:
+    first, second = np.zeros(2), np.zeros(2)
+    tt.note_write(first)
+    moment = tt.clock()
+    tt.note_write(second)
+    assert not tt.written_since(first, moment)
+    assert tt.written_since(second, moment)
+    assert tt.written_since(first, moment - 1)
+
+
+@pytest.mark.parametrize("index", [[0, -3], [2, -1, 2, 0], [[0, -3], [1, 1]], []])
+@pytest.mark.parametrize("before", [(), (slice(None),)])
+def test_what_is_added_twice_at_an_index_is_summed(index: Any, before: tuple[Any, ...]) -> None:
+    place = np.array(index, np.int64)
+    x = np.random.default_rng(0).normal(size=(*(2 for _ in before), 3, 4))
+    g = np.random.default_rng(1).normal(size=x[(*before, place)].shape)
+    expected = np.zeros_like(x)
+    np.add.at(expected, (*before, place), g)
+    found = tt.index_grad(Tensor(g, dtype=np.float64), shape=x.shape, index=(*before, place))
+    np.testing.assert_allclose(found.data, expected, atol=1e-15)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .dtypes import Array
+from .errors import ShapeError
 
 
 class ArrayLike:
@@ -50,7 +51,7 @@ class ArrayLike:
     def item(self) -> Any:
         """The only element, as a Python number. Raises ValueError when there is not exactly one."""
         if self._data.size != 1:
-            raise ValueError(f"item: the shape {self.shape} has {self.size} elements, not one; use .tolist()")
+            raise ShapeError(f"item: the shape {self.shape} has {self.size} elements, not one; use .tolist()")
         return self._data.item()
 
     def tolist(self) -> Any:
@@ -69,7 +70,7 @@ class ArrayLike:
 
     def __bool__(self) -> bool:
         if self._data.size != 1:
-            raise ValueError(
+            raise ShapeError(
                 f"bool: the truth of a tensor of shape {self.shape} is ambiguous; use .any() or .all(), or .item()"
             )
         return bool(self._data)

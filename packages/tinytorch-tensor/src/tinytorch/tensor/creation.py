@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .dtypes import as_array, check_dtype, check_kept, default_dtype, float16, float64
+from .errors import DTypeError, ShapeError
 from .ops.shaping import as_shape
 from .tensor import Tensor
 
@@ -257,7 +258,7 @@ def _shape(name: str, shape: tuple[Any, ...]) -> tuple[int, ...]:
         raise TypeError(f"{name}: {shape[-1]!r} among the sizes; a dtype is given by name, dtype=...")
     sizes = as_shape(name, shape[0] if len(shape) == 1 else shape)
     if any(size < 0 for size in sizes):
-        raise ValueError(f"{name}: shape {sizes} has a negative size; sizes start at 0")
+        raise ShapeError(f"{name}: shape {sizes} has a negative size; sizes start at 0")
     return sizes
 
 
@@ -268,5 +269,5 @@ def _dtype(x: Any) -> np.dtype[Any]:
 def _drawable(name: str, dtype: np.dtype[Any]) -> Any:
     """NumPy draws float32 and float64; other floating-point dtypes are rounded from float64."""
     if dtype.kind != "f":
-        raise TypeError(f"{name}: dtype {dtype}; what is drawn has a fraction, randint draws integers")
+        raise DTypeError(f"{name}: dtype {dtype}; what is drawn has a fraction, randint draws integers")
     return dtype if dtype.name in ("float32", "float64") else float64

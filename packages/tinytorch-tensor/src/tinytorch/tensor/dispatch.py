@@ -194,6 +194,8 @@ def _from_forward(forward: Callable[..., Any], fused: bool, upcast: bool, explai
     """Inputs are the parameters before `/`, or all of `*args`."""
     parameters = inspect.signature(forward).parameters.values()
     inputs = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL)]
+    if not inputs:
+        raise TypeError(f"primitive: {forward.__name__} has no inputs; write `/` behind those that are tensors")
     return declare(
         Primitive(
             forward,

@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from .errors import DTypeError, ShapeError
+
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 """An ndarray of any shape and dtype, as type hints name it: what primitives compute on."""
 
@@ -46,7 +48,7 @@ def set_default_dtype(dtype: npt.DTypeLike) -> None:
     global _default
     wanted = np.dtype(dtype)
     if wanted.kind != "f":
-        raise TypeError(f"set_default_dtype: {wanted} is not a floating-point dtype; use float32 or float64")
+        raise DTypeError(f"set_default_dtype: {wanted} is not a floating-point dtype; use float32 or float64")
     _default = wanted
     _settle(_halves or wanted == float16)
 
@@ -86,16 +88,21 @@ def as_array(data: Any, dtype: npt.DTypeLike | None = None) -> Array:
 
 def as_numbers(data: Any) -> Array:
     """`data` as an array of numbers or booleans, with the digits it has. Raises as `as_array` does."""
+    if _holds_gradients(data):
+        raise TypeError(
+            "Tensor: a tensor that requires gradients, or a list of such, would lose them as an array; "
+            "stack() makes one tensor of several, x.data leaves gradients out"
+        )
     try:
         array = np.asarray(data)
     except ValueError as error:
         if "inhomogeneous" not in str(error):
             raise
-        raise ValueError("Tensor: ragged lists; every row needs the same length, pad the short ones") from None
+        raise ShapeError("Tensor: ragged lists; every row needs the same length, pad the short ones") from None
     if array.dtype.kind not in "bifu":
         if array.dtype.kind == "O" and _holds_arrays(data):
             return as_numbers([item.__array__() if hasattr(item, "__array__") else item for item in data])
-        raise TypeError(
+        raise DTypeError(
             f"Tensor: {type(data).__name__} became an array of dtype {array.dtype}; "
             "a tensor holds numbers or booleans, convert the data first"
         )
@@ -108,6 +115,17 @@ def _holds_arrays(data: Any) -> bool:
     return isinstance(data, list | tuple) and any(hasattr(item, "__array__") for item in data)
 
 
+def _holds_gradients(data: Any) -> bool:
+    if not isinstance(data, list | tuple):
+        return getattr(data, "requires_grad", False)
+    kinds = set(map(type, data))  # few, where the elements may be many
+    return any(map(_holds_gradients, data)) if any(map(_may_hold_gradients, kinds)) else False
+
+
+def _may_hold_gradients(kind: type) -> bool:
+    return issubclass(kind, list | tuple) or hasattr(kind, "requires_grad")
+
+
 def check_dtype(name: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
     """`dtype` as NumPy's, when it is one of numbers or booleans. Raises TypeError for any other, None included."""
     try:
@@ -116,7 +134,7 @@ def check_dtype(name: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
         wanted = None
     if wanted is None or wanted.kind not in "bifu":
         shown = repr(dtype) if wanted is None else wanted
-        raise TypeError(f"{name}: dtype {shown} is not a number or boolean; use float32, float64, int64 or bool")
+        raise DTypeError(f"{name}: dtype {shown} is not a number or boolean; use float32, float64, int64 or bool")
     if wanted == float16:
         _settle(halves=True)
     return wanted.newbyteorder("=")
@@ -131,7 +149,7 @@ def check_kept(name: str, value: Any, dtype: np.dtype[Any]) -> None:
     if dtype.kind == "f" or array.dtype == dtype:
         return
     if array.dtype.kind == "f" and not (np.isfinite(array) & (array == np.trunc(array))).all():
-        raise TypeError(f"{name}: a fraction does not fit dtype {dtype}; convert with astype, or round the value first")
+        raise DTypeError(f"{name}: a fraction does not fit dtype {dtype}; convert with astype, or round it first")
     if dtype.kind == "b" or not array.size or np.can_cast(array.dtype, dtype):
         return
     least, most = array.min().item(), array.max().item()

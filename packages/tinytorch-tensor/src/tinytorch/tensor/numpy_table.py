@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import creation, ops
+from .errors import ShapeError
 from .ops.reductions import normalize_axis
 from .tensor import Tensor, unwrap
 
@@ -44,7 +45,7 @@ def _dot(x: Any, y: Any) -> Tensor:
     if np.ndim(x) == 0 or np.ndim(y) == 0:
         return ops.multiply(x, y)
     if np.ndim(y) > 2:
-        raise ValueError(f"np.dot: {np.shape(x)} and {np.shape(y)}; for stacks of matrices write x @ y, or einsum")
+        raise ShapeError(f"np.dot: {np.shape(x)} and {np.shape(y)}; for stacks of matrices write x @ y, or einsum")
     return ops.matmul(x, y)
 
 
@@ -100,7 +101,7 @@ def _split(x: Any, indices_or_sections: Any, axis: int = 0) -> tuple[Tensor, ...
     if np.ndim(cuts) == 0:
         number = operator.index(cuts)
         if number < 1 or total % number:
-            raise ValueError(f"np.split: {total} elements along axis {axis} do not make {number} equal pieces")
+            raise ShapeError(f"np.split: {total} elements along axis {axis} do not make {number} equal pieces")
         cuts = range(total // number, total, total // number) if total else [0] * (number - 1)
     before = (slice(None),) * place
     return tuple(x[(*before, slice(start, end))] for start, end in pairwise([0, *cuts, total]))

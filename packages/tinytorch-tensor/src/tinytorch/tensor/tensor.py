@@ -46,7 +46,7 @@ class Tensor(Methods):
     def __init__(self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> None:
         self._data = as_array(data._data if isinstance(data, Tensor) else data, dtype or _dtype_of(data))
         if requires_grad and self._data.dtype.kind != "f":
-            raise TypeError(
+            raise DTypeError(
                 f"Tensor: requires_grad with dtype {self._data.dtype}; only floating-point tensors have gradients, "
                 "give dtype=float32"
             )

@@ -9,6 +9,7 @@ import numpy as np
 from ..checks import check_int
 from ..dispatch import primitive
 from ..dtypes import Array
+from ..errors import ShapeError
 from ..tensor import Tensor
 from .indexing import getitem, index_grad
 from .reductions import normalize_axis, sum
@@ -32,7 +33,7 @@ def triu(x: Array, /, diagonal: int = 0) -> Array:
 def _matrix(name: str, x: Array, diagonal: int) -> Array:
     check_int(name, "diagonal", diagonal, minimum=None)
     if x.ndim < 2:
-        raise ValueError(f"{name}: shape {x.shape} has no last two axes; a matrix or a stack of them is needed")
+        raise ShapeError(f"{name}: shape {x.shape} has no last two axes; a matrix or a stack of them is needed")
     return x
 
 
@@ -69,7 +70,7 @@ def diag(x: Any, diagonal: int = 0) -> Tensor:
     if np.ndim(x) == 2:
         return _diagonal(x, diagonal)
     if np.ndim(x) != 1:
-        raise ValueError(f"diag: shape {np.shape(x)}; a vector or a matrix is needed, diagonal() takes stacks of them")
+        raise ShapeError(f"diag: shape {np.shape(x)}; a vector or a matrix is needed, diagonal() takes stacks of them")
     n = len(x) + abs(diagonal)
     return index_grad(x, shape=(n, n), index=places(n, n, diagonal))
 

@@ -10,6 +10,7 @@ import numpy as np
 from ..checks import check_int
 from ..dispatch import Primitive, declare, primitive
 from ..dtypes import Array, check_dtype
+from ..errors import DTypeError, ShapeError
 from ..tensor import Tensor
 
 __all__ = [
@@ -28,12 +29,12 @@ def explain(name: str) -> Callable[..., Exception | None]:
     def better(error: Exception, *inputs: Any, **params: Any) -> Exception | None:
         if isinstance(error, TypeError):
             kinds = " and ".join(str(x.dtype) if isinstance(x, np.ndarray) else type(x).__name__ for x in inputs)
-            return TypeError(f"{name}: not defined for {kinds}; convert with astype")
+            return DTypeError(f"{name}: not defined for {kinds}; convert with astype")
         try:
             np.broadcast_shapes(*map(np.shape, inputs))
         except ValueError:
             shapes = " and ".join(str(np.shape(x)) for x in inputs)
-            return ValueError(
+            return ShapeError(
                 f"{name}: {shapes} cannot be broadcast together; "
                 "aligned from the right, each pair of sizes must be equal or hold a 1"
             )

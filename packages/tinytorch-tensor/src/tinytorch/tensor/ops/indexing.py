@@ -8,6 +8,7 @@ import numpy as np
 
 from ..dispatch import primitive
 from ..dtypes import Array, check_kept
+from ..errors import DTypeError, ShapeError
 from ..mutation import note_write
 from ..tensor import Tensor, unwrap
 from .elementwise import where
@@ -100,7 +101,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     chosen = indices if isinstance(indices, Tensor) else np.asarray(indices)
     if chosen.dtype.kind not in "iu":
         if chosen.size:
-            raise TypeError(f"take: indices of dtype {chosen.dtype}; they must be integers, and x[mask] takes a mask")
+            raise DTypeError(f"take: indices of dtype {chosen.dtype}; they must be integers, and x[mask] takes a mask")
         chosen = chosen.astype(np.int64)
     place = normalize_axis("take", x, axis)
     _check_range("take", unwrap_index(chosen), np.shape(x)[place], axis)
@@ -118,7 +119,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
     """
     kind = np.asarray(unwrap_index(mask)).dtype
     if kind.kind == "f":
-        raise TypeError(f"masked_fill: a mask of dtype {kind}; it is boolean, true where the value goes: mask != 0")
+        raise DTypeError(f"masked_fill: a mask of dtype {kind}; it is boolean, true where the value goes: mask != 0")
     if value is None:
         raise TypeError("masked_fill: the value is None; it is a number")
     x = x if isinstance(x, Tensor) else Tensor(x)
@@ -146,7 +147,7 @@ def nonzero(x: Any) -> tuple[Tensor, ...]:
     (Tensor([0, 1]), Tensor([1, 0]))
     """
     if np.ndim(x) == 0:
-        raise ValueError("nonzero: a 0-dimensional tensor has no axes to be found along; compare it with 0 instead")
+        raise ShapeError("nonzero: a 0-dimensional tensor has no axes to be found along; compare it with 0 instead")
     places = argwhere(x)  # (n, ndim)
     return tuple(places[:, axis] for axis in range(np.ndim(x)))
 
@@ -163,7 +164,7 @@ def setitem(x: Array, value: Any, /, index: Any) -> Array:
         raise _index_error("setitem", x, index, error) from None
     except ValueError:
         place = x[unwrap_index(index)].shape
-        raise ValueError(f"setitem: a value of shape {np.shape(value)} does not fit a place of shape {place}") from None
+        raise ShapeError(f"setitem: a value of shape {np.shape(value)} does not fit a place of shape {place}") from None
     note_write(x)
     return x
 
@@ -174,13 +175,13 @@ def _places(name: str, x: Array, index: Array, axis: int) -> tuple[Array, ...]:
     if isinstance(axis, bool) or not hasattr(axis, "__index__") or not -x.ndim <= axis < x.ndim:
         raise axis_error(name, x, axis)
     if index.dtype.kind not in "iu":
-        raise TypeError(f"{name}: indices of dtype {index.dtype}; they must be integers, use astype(int64)")
+        raise DTypeError(f"{name}: indices of dtype {index.dtype}; they must be integers, use astype(int64)")
     if index.ndim != x.ndim:
-        raise ValueError(f"{name}: index of shape {index.shape} for shape {x.shape}; both need the same number of axes")
+        raise ShapeError(f"{name}: index of shape {index.shape} for shape {x.shape}; both need the same number of axes")
     _check_range(name, index, x.shape[axis], axis)
     axis = axis % x.ndim
     if any(have > n for i, (have, n) in enumerate(zip(index.shape, x.shape, strict=True)) if i != axis):
-        raise ValueError(f"{name}: index of shape {index.shape} for shape {x.shape}; only axis {axis} may be longer")
+        raise ShapeError(f"{name}: index of shape {index.shape} for shape {x.shape}; only axis {axis} may be longer")
     places: list[Array] = list(np.indices(index.shape, sparse=True))
     places[axis] = index
     return tuple(places)
@@ -210,7 +211,7 @@ def scatter_add(x: Array, index: Array, source: Array, /, axis: int) -> Array:
     places = _places("scatter_add", x, index, axis)
     if np.shape(index) != np.shape(source):
         shapes = f"index {np.shape(index)} and source {np.shape(source)}"
-        raise ValueError(f"scatter_add: {shapes}; the shapes must be equal")
+        raise ShapeError(f"scatter_add: {shapes}; the shapes must be equal")
     out = np.array(x, np.result_type(x, source))
     np.add.at(out, places, source)
     return out

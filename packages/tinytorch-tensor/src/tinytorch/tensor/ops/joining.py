@@ -10,6 +10,7 @@ from numpy.exceptions import AxisError
 from ..checks import check_int
 from ..dispatch import primitive
 from ..dtypes import Array
+from ..errors import ShapeError
 from ..tensor import Tensor
 from .reductions import axis_error, normalize_axis
 from .shaping import as_shape, flatten, unsqueeze
@@ -26,7 +27,7 @@ def concatenate(*parts: Any, axis: int = 0) -> Array:
         raise axis_error("concat", parts[0], axis) from None
     except ValueError:
         shapes = ", ".join(str(np.shape(part)) for part in parts)
-        raise ValueError(
+        raise ShapeError(
             f"concat: {shapes or 'no tensors'} along axis {axis}; all other axes must be equal, and there must be one"
         ) from None
 
@@ -48,7 +49,7 @@ def stack(tensors: Any, axis: int = 0) -> Tensor:
     parts = _to_list("stack", tensors)
     shapes = {np.shape(part) for part in parts}
     if len(shapes) != 1:
-        raise ValueError(f"stack: shapes {sorted(shapes)}; there must be one shape, the same for all")
+        raise ShapeError(f"stack: shapes {sorted(shapes)}; there must be one shape, the same for all")
     place = normalize_axis("stack", parts[0], axis, extra=1)
     return concatenate(*(unsqueeze(part, place) for part in parts), axis=place)
 
@@ -78,7 +79,7 @@ def split(x: Any, sizes: Any, axis: int = 0) -> tuple[Tensor, ...]:
         sizes = [min(size, total - start) for start in range(0, total, size)] or [0]
     sizes = as_shape("split", list(sizes))
     if sum(sizes) != total or min(sizes, default=0) < 0:
-        raise ValueError(f"split: sizes {list(sizes)} do not add up to the {total} elements of axis {axis}")
+        raise ShapeError(f"split: sizes {list(sizes)} do not add up to the {total} elements of axis {axis}")
     x = x if isinstance(x, Tensor) else Tensor(x)
     pieces, start = [], 0
     for size in sizes:

@@ -59,7 +59,7 @@ def contract(*operands: Array, spec: str) -> Array:
         return np.einsum(spec, *operands, optimize=len(operands) > 1)
     except ValueError as error:
         shapes = ", ".join(str(np.shape(operand)) for operand in operands)
-        raise ValueError(f"einsum: {spec!r} for shapes {shapes}: {error}") from None
+        raise ShapeError(f"einsum: {spec!r} for shapes {shapes}: {error}") from None
 
 
 def einsum(spec: str, *operands: Any) -> Tensor:

@@ -10,6 +10,7 @@ from numpy.exceptions import AxisError
 
 from ..dispatch import Explain, primitive
 from ..dtypes import Array, Axis, float32, float64
+from ..errors import ShapeError
 from ..precision import FEW, adds_rows, sum_in_blocks
 from ..tensor import Tensor
 
@@ -66,7 +67,7 @@ def explain(name: str) -> Explain:
         if isinstance(error, IndexError | TypeError) or "duplicate" in text or "repeated" in text:
             return axis_error(name, x, axis)
         if "zero-size" in text or "empty sequence" in text:
-            return ValueError(f"{name}: shape {x.shape} has nothing along axis {axis}; no elements have no {name}")
+            return ShapeError(f"{name}: shape {x.shape} has nothing along axis {axis}; no elements have no {name}")
         return None
 
     return better

@@ -11,6 +11,7 @@ from numpy.exceptions import AxisError
 from ..checks import check_int
 from ..dispatch import primitive
 from ..dtypes import Array, Axis, check_kept
+from ..errors import ShapeError
 from ..tensor import Tensor
 from .reductions import axis_error, normalize_axis
 
@@ -45,7 +46,7 @@ def reshape(x: Array, /, shape: Any) -> Array:
         if sizes.count(-1) > 1:
             raise ValueError(f"reshape: {x.shape} to {sizes}; only one size may be -1") from None
         wanted = ("a multiple of " if -1 in sizes else "") + str(abs(math.prod(sizes)))
-        raise ValueError(
+        raise ShapeError(
             f"reshape: {x.shape} has {x.size} elements, {sizes} asks for {wanted}; the number must stay the same"
         ) from None
 
@@ -105,7 +106,7 @@ def squeeze(x: Any, axis: Axis = None) -> Tensor:
     axes = range(len(shape)) if axis is None else (axis if isinstance(axis, tuple) else (axis,))
     chosen = {normalize_axis("squeeze", x, a) for a in axes}
     if axis is not None and any(shape[a] != 1 for a in chosen):
-        raise ValueError(f"squeeze: axis {axis} of shape {shape} is longer than 1; only axes of size 1 can be dropped")
+        raise ShapeError(f"squeeze: axis {axis} of shape {shape} is longer than 1; only axes of size 1 can be dropped")
     return reshape(x, shape=tuple(n for a, n in enumerate(shape) if not (a in chosen and n == 1)))
 
 
@@ -134,7 +135,7 @@ def broadcast_to(x: Array, /, shape: tuple[int, ...]) -> Array:
         return np.broadcast_to(x, shape)
     except (ValueError, TypeError):
         sizes = as_shape("broadcast_to", shape)
-        raise ValueError(
+        raise ShapeError(
             f"broadcast_to: {x.shape} to {sizes}; aligned from the right, every size must be 1 or already right"
         ) from None
 

@@ -10,6 +10,7 @@ import numpy as np
 from ..checks import check_int
 from ..dispatch import primitive
 from ..dtypes import Array, Axis
+from ..errors import ShapeError
 from ..tensor import Tensor
 from .indexing import gather
 from .reductions import axis_error, explain, mean, normalize_axis
@@ -106,7 +107,7 @@ def argmedian(x: Array, /, axis: int) -> Array:
     x, axis = np.asarray(x), normalize_axis("median", x, axis)
     n = x.shape[axis]
     if not n:
-        raise ValueError(f"median: shape {x.shape} has nothing along axis {axis}; no elements have no median")
+        raise ShapeError(f"median: shape {x.shape} has nothing along axis {axis}; no elements have no median")
     low, high = (n - 1) // 2, n // 2
     order = np.argpartition(x, [low, high, n - 1], axis=axis)
     last = np.take(order, [n - 1], axis=axis)  # a NaN, if there is any
