@@ -20,7 +20,7 @@ from rich.console import Console
 import tinytorch.tensor as tt
 from tinytorch.layers import GELU, Embedding, LayerNorm, Linear, Module, ReLU, Sequential
 from tinytorch.layers import functional as F
-from tinytorch.profiler import Machine, Profiler, summary
+from tinytorch.profiler import Machine, Profiler, Row, summary
 from tinytorch.profiler.machine import measure_machine
 from tinytorch.tensor import Tensor
 
@@ -255,6 +255,42 @@ def test_pictures_stay_within_their_frames_and_labels_stand_at_their_lines(prof:
         labels = re.findall(r'<text class="tick"[^>]* y="([\d.]+)" text-anchor="end"', drawn)
         assert [float(y) for y in labels] == pytest.approx([float(y) + 4 for y in levels], abs=0.11)
         assert len(labels) > 2
+
+
+def test_the_roofline_is_drawn_to_scale() -> None:
+    from tinytorch.profiler.report.roofline import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, roofline
+
+    machine = Machine(peak=1e10, bandwidth=1e9)  # its ridge is at 10 FLOP per byte
+    rows = [
+        Row("slow", "forward", count=1, self_ns=1_000_000, flops=10_000, read=10_000),  # 1 FLOP per byte, 10 MFLOP/s
+        Row("fast backward", "backward", count=1, self_ns=4_000_000, flops=4_000_000, read=40_000),  # 100, 1 GFLOP/s
+        Row("moves", "forward", count=1, self_ns=1_000, read=10),
+    ]
+    drawn = roofline(rows, machine)
+    found = re.findall(r'class="(\w+)" cx="([\d.]+)" cy="([\d.]+)" r="([\d.]+)"[^>]*aria-label="([^"]*)"', drawn)
+    circles = {tip.split(":")[0]: (kind, float(x), float(y), float(r), tip) for kind, x, y, r, tip in found}
+    assert {name: circle[0] for name, circle in circles.items()} == {"slow": "forward", "fast backward": "backward"}
+    assert "10.0 MFLOP/s, 1% of the roof at 1.00 FLOP per byte, 1.00 ms" in circles["slow"][4]
+    assert "1.00 GFLOP/s, 10% of the roof at 100.00 FLOP per byte, 4.00 ms" in circles["fast backward"][4]
+
+    def axis(anchor: str, place: str) -> dict[str, float]:
+        labels = re.findall(rf'<text class="tick"[^>]* {place}="([\d.]+)"[^>]*text-anchor="{anchor}">([^<]*)<', drawn)
+        return {text: float(value) for value, text in labels}
+
+    x, y = axis("middle", "x"), axis("end", "y")
+    assert [text for text in x if text[0].isdigit()] == ["1", "10", "100"]
+    assert list(y) == ["10.0 M", "100 M", "1.00 G", "10.0 G"]
+    assert (x["1"], x["100"]) == (LEFT, WIDTH - RIGHT)
+    assert [circles[name][1] for name in circles] == pytest.approx([x["100"], x["1"]], abs=0.1)
+    assert [circles[name][2] for name in circles] == pytest.approx([y["1.00 G"] - 4, y["10.0 M"] - 4], abs=0.1)
+    assert circles["fast backward"][3] - 3.5 == pytest.approx(2 * (circles["slow"][3] - 3.5), abs=0.2)
+
+    corners = [tuple(map(float, each.split(","))) for each in re.findall(r"[\d.]+,[\d.]+", drawn.split("roof")[2])][:3]
+    ridge, end = (x["10"], y["10.0 G"] - 4), (x["100"], y["10.0 G"] - 4)
+    assert corners[1:] == [pytest.approx(ridge, abs=0.1), pytest.approx(end, abs=0.1)]
+    assert corners[0] == pytest.approx((x["1"], y["1.00 G"] - 4), abs=0.1)
+    assert TOP < corners[1][1] < corners[0][1] <= HEIGHT - BOTTOM
+    assert {"slow", "fast backward"} <= set(re.findall(r'<text class="name"[^>]*>([^<]*)<', drawn))
 
 
 def test_regions_without_primitives_have_their_time_in_the_flame_graph(tmp_path: Path) -> None:
