@@ -102,6 +102,12 @@ def test_fractions_cover_too(total: int, weights: list[int]) -> None:
     assert all(abs(len(part) - total * f) <= len(parts) for part, f in zip(parts, fractions, strict=True))
 
 
+def test_what_rounding_leaves_over_goes_to_the_first_parts() -> None:
+    assert [len(part) for part in random_split(rows(10), [1 / 3] * 3)] == [4, 3, 3]
+    assert [len(part) for part in random_split(rows(11), [0.25] * 4)] == [3, 3, 3, 2]
+    assert [len(part) for part in random_split(rows(10), [0.7, 0.2, 0.1])] == [7, 2, 1]
+
+
 def test_random_split_draws_from_the_default_generator() -> None:
     manual_seed(3)
     first = random_split(rows(), [5, 5])[0].indices

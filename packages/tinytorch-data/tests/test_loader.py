@@ -3,7 +3,6 @@
 import gc
 import json
 import threading
-import time
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -141,10 +140,59 @@ def test_a_foreign_state_is_refused_and_changes_nothing(change: dict[str, Any]) 
     assert loader.state_dict() == before
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 0}, {"prefetch": -1}])
-def test_sizes_that_make_no_sense_are_refused(options: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="DataLoader"):
-        DataLoader([1, 2], **options)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"batch_size": 0}, ValueError),
+        ({"batch_size": True}, TypeError),
+        ({"batch_size": 2.0}, TypeError),
+        ({"prefetch": -1}, ValueError),
+        ({"prefetch": True}, TypeError),
+        ({"generator": "3"}, TypeError),
+        ({"generator": True}, TypeError),
+        ({"generator": -1}, ValueError),
+        ({"generator": np.random.RandomState(0)}, TypeError),
+    ],
+)
+def test_what_makes_no_sense_is_refused_when_the_loader_is_made(
+    options: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=f"DataLoader: {next(iter(options))} is"):
+        DataLoader([1, 2], **options)
+
+
+def test_a_seed_may_be_an_integer_of_numpy() -> None:
+    assert numbers(DataLoader(TensorDataset(np.arange(9)), 9, True, generator=np.int64(3))) == numbers(
+        DataLoader(TensorDataset(np.arange(9)), 9, True, generator=3)
+    )
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_resumed_at_the_end_of_an_epoch_the_next_one_begins(drop_last: bool) -> None:
+    def loader() -> DataLoader:
+        return DataLoader(TensorDataset(np.arange(7)), 2, shuffle=True, drop_last=drop_last, generator=4)
+
+    whole = loader()
+    first = numbers(whole)
+    state = whole.state_dict()
+    resumed = loader()
+    resumed.load_state_dict(state)
+    assert numbers(resumed) == numbers(whole) != first
+    assert resumed.epoch == 2
+
+
+def test_no_transform_draws_the_numbers_that_made_the_order() -> None:
+    samples = 40
+    draws: list[list[int]] = []
+
+    def draw(x: Tensor, generator: np.random.Generator) -> Tensor:
+        draws.append(generator.permutation(samples).tolist())
+        return x
+
+    (order,) = numbers(DataLoader(TensorDataset(np.arange(samples)), samples, True, generator=0, transform=draw))
+    list(DataLoader(TensorDataset(np.arange(samples)), samples // 4, True, generator=0, transform=draw))
+    assert draws[0] == draws[1]  # the first batch of the same epoch
+    assert order not in draws and len({*map(tuple, draws[1:])}) == 4
 
 
 def test_any_sequence_can_be_loaded_and_collated() -> None:
@@ -210,21 +258,38 @@ def test_no_more_is_made_ahead_than_asked_for() -> None:
             yield number
 
     ahead = prefetched(source(), depth=3)
-    assert next(ahead) == 0
-    deadline = time.monotonic() + 5
-    while len(made) < 4 and time.monotonic() < deadline:
-        time.sleep(0.001)
-    time.sleep(0.02)
-    assert len(made) == 4
+    for taken in range(1, 50):
+        assert next(ahead) == taken - 1
+        assert len(made) <= taken + 3
     ahead.close()
     assert not threads()
 
 
-def test_prefetching_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        prefetched([1], depth=0)
+def test_an_abandoned_iteration_does_not_wait_for_a_slow_sample() -> None:
+    begun, release, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def source() -> Iterator[int]:
+        yield 0
+        begun.set()
+        release.wait(50)
+        ended.set()
+        yield 1
+
+    ahead = prefetched(source(), depth=1)
+    assert next(ahead) == 0
+    assert begun.wait(50)
+    ahead.close()
+    assert not ended.is_set()
+    release.set()
+    assert ended.wait(50)
 
 
-def test_a_tensor_dataset_is_gathered_once_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("depth", "error"), [(0, ValueError), (True, TypeError)])
+def test_prefetching_nothing_is_refused(depth: int, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"prefetched: depth is .*; it must be an int, at least 1"):
+        prefetched([1], depth=depth)
+
+
+def test_a_tensor_dataset_is_gathered_once_per_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TensorDataset, "__getitem__", lambda self, index: pytest.fail("sample by sample"))
     assert [len(batch[1]) for batch in DataLoader(images(), 5, shuffle=True)] == [5, 5, 5, 5, 3]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch.tensor import Tensor, default_generator
+from tinytorch.tensor import Tensor, check_int, default_generator, generator_for
 
 from .collate import collate as stack
 from .dataset import Dataset, Indices
@@ -26,7 +26,7 @@ class DataLoader:
     `transform(inputs, generator=...)` changes the batch, or its first part when the batch is a tuple, list or dict.
 
     `state_dict()` after any batch and `load_state_dict()` on an equal loader continue with the next batch, also in the
-    middle of an epoch. Raises ValueError for a size that makes no sense.
+    middle of an epoch. Raises TypeError for a size or generator of another type, ValueError for a size out of range.
 
     >>> from tinytorch.data import TensorDataset
     >>> loader = DataLoader(TensorDataset([10, 20, 30]), batch_size=2)
@@ -45,20 +45,18 @@ class DataLoader:
         collate: Callable[[list[Any]], Any] | None = None,
         transform: Transform | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"DataLoader: batch_size {batch_size}; a batch holds at least one sample")
-        if prefetch < 0:
-            raise ValueError(f"DataLoader: prefetch {prefetch}; give 0 for none, or the batches to make ahead")
+        if isinstance(generator, int | np.integer):
+            generator = np.random.default_rng(check_int("DataLoader", "generator", generator))
+        self._generator = None if generator is None else generator_for("DataLoader", generator)
         self.dataset = dataset
-        self.batch_size = batch_size
+        self.batch_size = check_int("DataLoader", "batch_size", batch_size, minimum=1)
         self.shuffle = shuffle
         self.drop_last = drop_last
-        self.prefetch = prefetch
+        self.prefetch = check_int("DataLoader", "prefetch", prefetch)
         self.collate = collate
         self.transform = transform
         self.epoch = 0  # epochs begun
         self.position = 0  # batches of the current epoch handed out
-        self._generator = np.random.default_rng(generator) if isinstance(generator, int) else generator
         self._seed = 0  # of the current epoch
         self._resumed = False
 
@@ -80,9 +78,9 @@ class DataLoader:
         batches = self._batches(self._seed, self.position)
         if self.prefetch:
             batches = prefetched(batches, self.prefetch)
-        return self._counted(batches, self.epoch, self.position)
+        return self._count(batches, self.epoch, self.position)
 
-    def _counted(self, batches: Generator[Any, None, None], epoch: int, position: int) -> Generator[Any, None, None]:
+    def _count(self, batches: Generator[Any, None, None], epoch: int, position: int) -> Generator[Any, None, None]:
         with closing(batches):
             for number, batch in enumerate(batches, start=position + 1):
                 if self.epoch == epoch:  # an older iteration that goes on says nothing about the current epoch
@@ -94,7 +92,7 @@ class DataLoader:
         order: Indices = _stream(seed, 0).permutation(samples) if self.shuffle else np.arange(samples)
         for number in range(first, len(self)):
             batch = self._gather(order[number * self.batch_size : (number + 1) * self.batch_size])
-            yield batch if self.transform is None else _changed(batch, self.transform, _stream(seed, number + 1))
+            yield batch if self.transform is None else _transform(batch, self.transform, _stream(seed, number + 1))
 
     def _gather(self, indices: Indices) -> Any:
         if self.collate is None and isinstance(self.dataset, Dataset):
@@ -150,7 +148,7 @@ def _stream(seed: int, number: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
 
 
-def _changed(batch: Any, transform: Transform, generator: np.random.Generator) -> Any:
+def _transform(batch: Any, transform: Transform, generator: np.random.Generator) -> Any:
     if isinstance(batch, Tensor):
         return _tensor(transform(batch, generator=generator))
     if isinstance(batch, tuple | list) and batch:

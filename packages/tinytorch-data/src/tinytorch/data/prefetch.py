@@ -7,54 +7,50 @@ from queue import SimpleQueue
 from threading import Event, Semaphore, Thread, current_thread
 from typing import TypeVar
 
+from tinytorch.tensor import check_int
+
 Item = TypeVar("Item")
+PATIENCE = 0.5  # seconds
 
 
-class _Failed:
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
-class _Done:
-    pass
+class _Ended:
+    def __init__(self, reason: BaseException) -> None:
+        self.reason = reason  # StopIteration after the last item, else what the source raised
 
 
 def prefetched(source: Iterable[Item], depth: int) -> Generator[Item, None, None]:
     """The items of `source` in their order, up to `depth` of them made ahead of time.
 
-    What `source` raises is raised here, after the items before it. The thread ends with the iteration, also with an
-    abandoned one. Raises ValueError when `depth` is below 1.
+    What `source` raises is raised here, after the items before it. The thread ends with the iteration; that of an
+    abandoned iteration ends after the item that it is making, which is waited for `PATIENCE` seconds at most. Raises
+    TypeError or ValueError when `depth` is not an int from 1.
 
     >>> list(prefetched("abc", depth=2))
     ['a', 'b', 'c']
     """
-    if depth < 1:
-        raise ValueError(f"prefetched: depth {depth}; at least one item must fit")
-    return _consume(source, depth)
+    return _consume(source, check_int("prefetched", "depth", depth, minimum=1))
 
 
 def _consume(source: Iterable[Item], depth: int) -> Generator[Item, None, None]:
-    ready: SimpleQueue[Item | _Failed | _Done] = SimpleQueue()
+    ready: SimpleQueue[Item | _Ended] = SimpleQueue()
     room = Semaphore(depth)
     abandoned = Event()
     worker = Thread(target=_produce, args=(source, ready, room, abandoned), name="tinytorch-prefetch", daemon=True)
     worker.start()
     try:
-        while not isinstance(item := ready.get(), _Done):
-            if isinstance(item, _Failed):
-                raise item.error
+        while not isinstance(item := ready.get(), _Ended):
             room.release()
             yield item
+        if not isinstance(item.reason, StopIteration):
+            raise item.reason
     finally:
         abandoned.set()
         room.release()
         if current_thread() is not worker:  # the garbage collector may close an abandoned iteration from any thread
-            worker.join()
+            worker.join(PATIENCE)
 
 
-def _produce(
-    source: Iterable[Item], ready: SimpleQueue[Item | _Failed | _Done], room: Semaphore, abandoned: Event
-) -> None:
+def _produce(source: Iterable[Item], ready: SimpleQueue[Item | _Ended], room: Semaphore, abandoned: Event) -> None:
     try:
         items = iter(source)
         while True:
@@ -62,7 +58,5 @@ def _produce(
             if abandoned.is_set():
                 return
             ready.put(next(items))
-    except StopIteration:
-        ready.put(_Done())
     except BaseException as error:
-        ready.put(_Failed(error))
+        ready.put(_Ended(error))

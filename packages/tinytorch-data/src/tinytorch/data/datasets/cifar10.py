@@ -1,4 +1,4 @@
-"""CIFAR-10, binary version: 60,000 small colour photographs in ten classes."""
+"""CIFAR-10, binary version: 60,000 small color photographs in ten classes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def cifar10(
     progress: bool = False,
     verify: bool = True,
 ) -> TensorDataset:
-    """50,000 colour photographs for training, 10,000 for testing: images (N, 3, 32, 32) from 0 to 1, labels (N,).
+    """50,000 color photographs for training, 10,000 for testing: images (N, 3, 32, 32) from 0 to 1, labels (N,).
 
     The archive is taken from `folder` or downloaded to it (170 MB; the cache folder when left out), see `fetch`. With
     `dtype` uint8 the pixels stay bytes, a quarter of the memory. `CIFAR10_CLASSES` names the labels.

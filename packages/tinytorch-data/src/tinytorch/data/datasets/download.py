@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
+from time import monotonic
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from tinytorch.tensor import replacing
+
+from ..errors import DownloadError
 
 SECONDS = 30  # without a byte before a mirror counts as dead
+LEAST_SPEED = 10_000  # bytes per second, on average after the first 30 seconds
 CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file with a known size in bytes and SHA-256, and the places that have it."""
+    """A file of known size in bytes and SHA-256, and where to get it. Raises ValueError for a name with folders."""
 
     name: str
     size: int
     sha256: str
     urls: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.name in ("", ".", "..") or "/" in self.name or "\\" in self.name:
+            raise ValueError(f"RemoteFile: name {self.name!r} is not the name of a file; give folders to fetch")
 
 
 def cache_folder() -> Path:
@@ -37,8 +47,9 @@ def fetch(file: RemoteFile, folder: str | Path | None = None, *, progress: bool 
     """The path of `file` in `folder` (the cache folder when left out), downloaded from the first mirror that has it.
 
     A file that is there is taken once its checksum is right, and never overwritten; `verify=False` takes it as it is.
-    Downloading needs the extra `download`. Raises ValueError for a file with other content, ImportError without the
-    extra, OSError when no mirror gives the file.
+    A mirror that sends nothing for 30 seconds, or less than 10 kB per second on average, is given up. Downloading needs
+    the extra `download`. Raises ValueError for a file with other content, ImportError without the extra, DownloadError
+    (an OSError) when no mirror gives the file.
     """
     path = Path(folder or cache_folder()).expanduser() / file.name
     if path.exists():
@@ -47,25 +58,33 @@ def fetch(file: RemoteFile, folder: str | Path | None = None, *, progress: bool 
         return path
     wanted = f"{file.name} ({file.size:,} bytes, SHA-256 {file.sha256})"
     try:
-        import pooch  # type: ignore[import-untyped]
+        import ssl
+
+        import certifi
+        from tqdm import tqdm  # type: ignore[import-untyped]
     except ImportError as error:
         raise ImportError(
             f'{wanted} is not in {path.parent}, and downloading needs: pip install "tinytorch-data[download]"\n'
             f"or put the file at {path}"
         ) from error
-    failures: list[Exception] = []
+    trusted = ssl.create_default_context(cafile=certifi.where())
+    failures: list[str] = []
+    cause: Exception | None = None
     for url in file.urls:
         try:
-            with _quiet(pooch.get_logger()):
-                known = f"sha256:{file.sha256}"
-                pooch.retrieve(url, known, file.name, path.parent, downloader=_Download(file, progress))
-        except (OSError, ValueError) as error:
-            failures.append(error)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            bar = tqdm(total=file.size, desc=file.name, unit="B", unit_scale=True, disable=not progress)
+            with bar, replacing(path) as draft:
+                _download(url, draft, file, trusted, bar)
+        except (OSError, HTTPException, ValueError) as error:
+            if isinstance(error, HTTPError):
+                error.close()
+            failures.append(_reason(url, error))
+            cause = error
         else:
             return path
-    reasons = [_reason(url, error) for url, error in zip(file.urls, failures, strict=True)] or ["it names no mirror"]
-    cause = failures[-1] if failures else None
-    raise OSError(f"{wanted} could not be downloaded: {'; '.join(reasons)}\nput the file at {path}") from cause
+    why = "; ".join(failures) or "it names no mirror"
+    raise DownloadError(f"{wanted} could not be downloaded: {why}\nput the file at {path}") from cause
 
 
 def _check(path: Path, file: RemoteFile) -> None:
@@ -78,46 +97,24 @@ def _check(path: Path, file: RemoteFile) -> None:
         )
 
 
-class _Download:
-    """What pooch calls to get a URL into a file: gives up as soon as more bytes come than the file has."""
-
-    def __init__(self, file: RemoteFile, progress: bool) -> None:
-        self.file = file
-        self.progress = progress
-
-    def __call__(self, url: str, path: str, _: Any) -> None:
-        import requests
-        from tqdm import tqdm  # type: ignore[import-untyped]
-
-        file = self.file
-        with (
-            requests.get(url, stream=True, timeout=SECONDS, headers={"Accept-Encoding": "identity"}) as response,
-            open(path, "wb") as target,
-            tqdm(
-                total=self.file.size, desc=self.file.name, unit="B", unit_scale=True, disable=not self.progress
-            ) as bar,
-        ):
-            response.raise_for_status()
-            left = file.size
-            for chunk in response.iter_content(CHUNK):
-                left -= len(chunk)
-                if left < 0:
-                    raise ValueError(f"{url}: more than the {file.size:,} bytes of {file.name}")
-                target.write(chunk)
-                bar.update(len(chunk))
-
-
-@contextmanager
-def _quiet(logger: logging.Logger) -> Iterator[None]:
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+def _download(url: str, path: Path, file: RemoteFile, trusted: Any, bar: Any) -> None:
+    """Write what `url` sends to `path`; give up on other bytes, more bytes, or bytes that come too slowly."""
+    deadline = monotonic() + SECONDS + file.size / LEAST_SPEED
+    request = Request(url, headers={"User-Agent": "tinytorch-data", "Accept-Encoding": "identity"})
+    left = file.size
+    with urlopen(request, timeout=SECONDS, context=trusted) as response, path.open("wb") as target:
+        while chunk := response.read1(CHUNK):
+            left -= len(chunk)
+            if left < 0:
+                raise ValueError(f"{url}: more than the {file.size:,} bytes of {file.name}")
+            if monotonic() > deadline:
+                raise TimeoutError(f"{url}: slower than {LEAST_SPEED:,} bytes per second")
+            target.write(chunk)
+            bar.update(len(chunk))
+    _check(path, file)
 
 
 def _reason(url: str, error: Exception) -> str:
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    what = "wrong bytes" if isinstance(error, ValueError) else f"HTTP {status}" if status else type(error).__name__
+    named = f"HTTP {error.code}" if isinstance(error, HTTPError) else type(error).__name__
+    what = "wrong bytes" if isinstance(error, ValueError) else named
     return f"{urlsplit(url).hostname}: {what}"
