@@ -143,7 +143,7 @@ def lost_shard(folder: Path) -> None:
 WRONG: dict[str, tuple[Callable[[Path], Any], type[Exception], str]] = {
     "no folder": (shutil.rmtree, FileNotFoundError, "is not a folder"),
     "no config": (without_config, FileNotFoundError, "config.json"),
-    "config is no JSON": (lambda f: (f / "config.json").write_text("{"), FileFormatError, "is not JSON"),
+    "config that is not JSON": (lambda f: (f / "config.json").write_text("{"), FileFormatError, "is not JSON"),
     "config is a list": (lambda f: (f / "config.json").write_text("[]"), FileFormatError, "must be an object"),
     "pickled weights": (pickled, FileNotFoundError, "neither model.safetensors nor"),
     "truncated": (truncated, FileFormatError, "truncated"),

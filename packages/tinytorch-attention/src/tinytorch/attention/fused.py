@@ -35,6 +35,7 @@ def attention(
     `scaled_dot_product_attention` is the readable form. It describes the arguments and what is raised; here `q` is
     (B, H, T, D), `k` (B, Hkv, S, D), `v` (B, Hkv, S, Dv), and float16 is computed in float32.
 
+    >>> from tinytorch.tensor import Tensor
     >>> x = Tensor([[[[1.0, 0.0], [0.0, 1.0]]]])
     >>> attention(x, x, x, causal=True)[0, 0, 0]
     Tensor([1., 0.])
@@ -76,12 +77,14 @@ def attend_one(q: Array, k: Array, v: Array, mask: Array | None, scale: float) -
             weights += mask
         else:
             np.copyto(weights, -np.inf, where=~mask)
-    lowest = np.finfo(weights.dtype).min  # stands for the maximum where all is forbidden
-    tops = np.maximum.reduce(weights, axis=-1, keepdims=True, initial=lowest)  # (B, Hkv, G, 1)
+    some = mask is None and k.size > 0  # else the lowest number stands for the maximum where all is forbidden
+    lowest = {} if some else {"initial": np.finfo(weights.dtype).min}
+    tops = np.maximum.reduce(weights, axis=-1, keepdims=True, **lowest)  # (B, Hkv, G, 1)
     weights -= tops
     np.exp(weights, out=weights)
     sums = np.add.reduce(weights, axis=-1, keepdims=True)
-    sums[sums == 0] = np.inf
+    if not some:
+        sums[sums == 0] = np.inf
     out = np.matmul(weights, v)  # (B, Hkv, G, S) @ (B, Hkv, S, Dv) -> (B, Hkv, G, Dv)
     out /= sums
     return out.reshape(B, H, 1, v.shape[3]), (tops[..., None], sums[..., None])

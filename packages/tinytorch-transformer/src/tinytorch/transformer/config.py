@@ -41,7 +41,7 @@ class TransformerConfig:
     activation: Activation = "gelu"
     norm: Norm = "layer"
     norm_eps: float = 1e-5
-    norm_first: bool = True  # before each part, as in GPT-2; or after it, as in 2017
+    norm_first: bool = True  # before each part, as in GPT-2; or after it, as in the original
     positions: Positions = "learned"
     rotary_base: float = 10000.0
     rotary_scaling: Mapping[str, Any] | None = None
