@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def show(tensor: Tensor) -> str:
     """The text of `repr(tensor)`.
 
+    >>> from tinytorch.tensor import Tensor
     >>> show(Tensor([[1.5, 2.0]], requires_grad=True))
     'Tensor([[1.5, 2. ]], requires_grad=True)'
     """

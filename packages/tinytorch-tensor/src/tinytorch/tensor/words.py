@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -57,11 +58,11 @@ def unknown_argument(name: str, word: str, form: str) -> TypeError:
 
 
 def answer_arguments(namespace: dict[str, Any], names: list[str]) -> None:
-    """Have the functions of a module answer arguments that they do not have; primitives do so by themselves."""
+    """Have functions answer arguments that they do not have; primitives do so by themselves."""
     for name in names:
-        if inspect.isfunction(namespace[name]):
-            namespace[name] = _answering(namespace[name])
-            namespace[name].__module__ = namespace["__name__"]  # where pickle finds it
+        if inspect.isfunction(function := namespace[name]):
+            namespace[name] = _answering(function)
+            setattr(sys.modules[function.__module__], name, namespace[name])  # where pickle finds it
 
 
 def _answering(function: Callable[..., Any]) -> Callable[..., Any]:
