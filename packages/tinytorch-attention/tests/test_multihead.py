@@ -169,7 +169,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "keys that do not divide": (lambda: MultiHeadAttention(8, 4, 3), "not a multiple of num_kv_heads 3"),
     "no heads": (lambda: MultiHeadAttention(8, 0), "at least 1"),
     "half a head": (lambda: MultiHeadAttention(8, 2.0), "must be an int"),  # type: ignore[arg-type]
-    "dropout of 1": (lambda: MultiHeadAttention(8, 2, dropout=1.0), "probability"),
+    "dropout above 1": (lambda: MultiHeadAttention(8, 2, dropout=1.5), "probability"),
     "rotary of another size": (lambda: MultiHeadAttention(8, 2, rotary=RotaryEmbedding(8)), "heads have 4"),
     "input of another size": (lambda: MultiHeadAttention(4, 2)(X), "(B, T, 4)"),
     "input without batch": (lambda: MultiHeadAttention(8, 2)(X[0]), "(B, T, 8)"),

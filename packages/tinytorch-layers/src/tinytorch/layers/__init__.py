@@ -1,4 +1,4 @@
-"""Stage 3: networks made of modules. Importing this enables autograd, for parameters need gradients."""
+"""Stage 3: networks made of modules. Importing this enables autograd, because parameters need gradients."""
 
 from tinytorch.autograd import enable_autograd
 
@@ -10,15 +10,7 @@ from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Se
 from .errors import StateError
 from .files import load, load_metadata, load_tensors, save, save_tensors
 from .hooks import HookHandle
-from .losses import (
-    BCEWithLogitsLoss,
-    BinaryCrossEntropyLoss,
-    CrossEntropyLoss,
-    HuberLoss,
-    L1Loss,
-    MSELoss,
-    NLLLoss,
-)
+from .losses import BCEWithLogitsLoss, BinaryCrossEntropyLoss, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss, NLLLoss
 from .lowering import lower, lowers
 from .module import Module
 from .norms import LayerNorm, RMSNorm

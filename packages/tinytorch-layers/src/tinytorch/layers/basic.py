@@ -5,24 +5,22 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from tinytorch.tensor import Array, Tensor, flatten, zeros
 
 from . import functional as F
 from . import init
 from .checks import positive, probability, row
+from .init import Generator
 from .lowering import Lowered, lowers
 from .module import Module
-from .parameter import Parameter
+from .parameter import DType, Parameter
 
 
 class Linear(Module):
-    """y = x @ weight + bias, with weight (in_features, out_features) and bias (out_features,).
+    """y = x @ weight + bias: (..., in_features) -> (..., out_features).
 
-    x is (..., in_features), the result (..., out_features). Both start evenly drawn from ±1/sqrt(in_features). PyTorch
-    keeps the weight transposed.
+    The weight is (in_features, out_features), the transpose of PyTorch's, the bias (out_features,); both start
+    uniformly drawn from ±1/sqrt(in_features).
 
     >>> Linear(3, 2)(Tensor([[1.0, 2.0, 3.0]])).shape
     (1, 2)
@@ -34,8 +32,8 @@ class Linear(Module):
         out_features: int,
         bias: bool = True,
         *,
-        dtype: npt.DTypeLike | None = None,
-        generator: np.random.Generator | None = None,
+        dtype: DType = None,
+        generator: Generator = None,
     ) -> None:
         positive("Linear", in_features=in_features, out_features=out_features)
         self.in_features = in_features
@@ -65,8 +63,8 @@ class Linear(Module):
 class Embedding(Module):
     """A row of `embedding_dim` numbers for each of `num_embeddings` integers: (...) integer -> (..., embedding_dim).
 
-    Rows start normally distributed. The row `padding_idx` starts as zeros and is not learned. Integers outside the
-    table raise IndexError.
+    Rows start normally distributed; the row `padding_idx` starts as zeros and is not learned. Raises IndexError for
+    integers outside the table.
 
     >>> Embedding(10, 4)(Tensor([[1, 2, 3]])).shape
     (1, 3, 4)
@@ -78,8 +76,8 @@ class Embedding(Module):
         embedding_dim: int,
         padding_idx: int | None = None,
         *,
-        dtype: npt.DTypeLike | None = None,
-        generator: np.random.Generator | None = None,
+        dtype: DType = None,
+        generator: Generator = None,
     ) -> None:
         positive("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         if padding_idx is not None:
@@ -108,13 +106,13 @@ class Embedding(Module):
 class Dropout(Module):
     """While training, sets each number to zero with probability `p` and divides the others by 1 - p; else the identity.
 
-    Source: Srivastava et al. 2014, Dropout, in the "inverted" form that leaves the mean as it was.
+    Source: Srivastava et al. 2014, Dropout, in the "inverted" form, which leaves the mean as it was.
 
     >>> Dropout(0.5).eval()(Tensor([1.0, 2.0]))
     Tensor([1., 2.])
     """
 
-    def __init__(self, p: float = 0.5, *, generator: np.random.Generator | None = None) -> None:
+    def __init__(self, p: float = 0.5, *, generator: Generator = None) -> None:
         self.p = probability("Dropout", p)
         self.generator = generator
 
@@ -130,7 +128,7 @@ class Dropout(Module):
 
 
 class Identity(Module):
-    """What comes in goes out: a place where nothing happens yet. Arguments for another layer are ignored."""
+    """Returns what comes in; arguments for another layer are ignored."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass

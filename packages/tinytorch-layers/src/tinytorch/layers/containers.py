@@ -1,4 +1,4 @@
-"""Modules made of modules, or of parameters: in a row, or by name."""
+"""Modules made of modules, or of parameters: in a list, or by name."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class _Row(_Parts):
 class ModuleList(_Row):
     """Modules in a list, named by their places; how they are called is up to whoever holds the list.
 
-    Raises TypeError for a part that is no module. A plain list in its place is refused when parameters are asked for.
+    Raises TypeError for a part that is not a module.
 
     >>> from tinytorch.layers import Linear
     >>> layers = ModuleList(Linear(4, 4) for _ in range(3))
@@ -141,7 +141,7 @@ class ModuleList(_Row):
 
 
 class ParameterList(_Row):
-    """Parameters in a list, named by their places. Raises TypeError for a part that is none.
+    """Parameters in a list, named by their places. Raises TypeError for a part that is not one.
 
     >>> scales = ParameterList(Parameter([float(n)]) for n in range(3))
     >>> [name for name, _ in scales.named_parameters()], scales[-1]
@@ -243,7 +243,7 @@ class _Table(_Parts):
 class ModuleDict(_Table):
     """Modules by name; how they are called is up to whoever holds them.
 
-    Raises TypeError for a part that is no module, or a name that is taken or has a dot.
+    Raises TypeError for a part that is not a module, or a name that is taken or has a dot.
 
     >>> from tinytorch.layers import ReLU, Tanh
     >>> choices = ModuleDict({"relu": ReLU(), "tanh": Tanh()})
@@ -253,7 +253,7 @@ class ModuleDict(_Table):
 
 
 class ParameterDict(_Table):
-    """Parameters by name. Raises TypeError for a part that is none, or a name that is taken or has a dot.
+    """Parameters by name. Raises TypeError for a part that is not one, or a name that is taken or has a dot.
 
     >>> [name for name, _ in ParameterDict({"scale": Parameter([1.0])}).named_parameters()]
     ['scale']

@@ -58,8 +58,8 @@ def save_tensors(
     """Write tensors or arrays by name to a safetensors file, atomically; through a symbolic link, to where it points.
 
     Raises TypeError for names or metadata that are not text, and for what is neither a tensor nor an array of numbers;
-    FileNotFoundError for a folder that is not there, IsADirectoryError and FileExistsError for a path where something
-    else than a file stands, OSError when it cannot be written.
+    FileNotFoundError for a folder that is not there, IsADirectoryError and FileExistsError for a path that is
+    not a file, OSError when it cannot be written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -82,7 +82,7 @@ def load_tensors(path: PathLike) -> dict[str, Array]:
 
 
 def load_metadata(path: PathLike) -> dict[str, str]:
-    """The text that `save` stored beside the arrays, by name."""
+    """The text that `save` stored with the arrays, by name."""
     with TensorFile(path) as file:
         return file.metadata
 

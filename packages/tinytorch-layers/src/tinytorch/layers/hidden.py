@@ -1,4 +1,4 @@
-"""Modules and parameters in plain lists, tuples and dicts, where nobody finds them and they are never learned."""
+"""Modules and parameters in plain lists, tuples and dicts, where they are not found and never learned."""
 
 from __future__ import annotations
 

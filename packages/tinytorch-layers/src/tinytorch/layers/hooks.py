@@ -15,7 +15,7 @@ PostHook = Callable[["Module", Args, Kwargs, Any], Any]
 
 
 class HookHandle:
-    """What registering a hook returns: `remove()` takes the hook away again, once or many times."""
+    """What registering a hook returns: `remove()` takes the hook away again; a second call does nothing."""
 
     def __init__(self, remove: Callable[[], None]) -> None:
         self.remove = remove
@@ -27,19 +27,19 @@ class Hooks:
     def __init__(self, module: Module) -> None:
         self._module = module
         self._before: dict[object, PreHook] = {}
-        self._after: dict[object, PostHook] = {}
+        self._after: dict[object, tuple[PostHook, bool]] = {}  # and whether it is called after an error too
 
     def before(self, hook: PreHook) -> HookHandle:
-        return self._add(self._before, hook)
+        return self._add(self._before, hook, hook)
 
     def after(self, hook: PostHook, always_call: bool = False) -> HookHandle:
-        return self._add(self._after, _Always(hook) if always_call else hook)
+        return self._add(self._after, hook, (hook, always_call))
 
-    def _add(self, hooks: dict[object, Any], hook: Any) -> HookHandle:
+    def _add(self, hooks: dict[object, Any], hook: Any, entry: Any) -> HookHandle:
         if not callable(hook):
             raise TypeError(f"hook: got a {type(hook).__name__}; it must be callable")
         key = object()
-        hooks[key] = hook
+        hooks[key] = entry
 
         def remove() -> None:
             hooks.pop(key, None)
@@ -51,37 +51,27 @@ class Hooks:
     def call(self, module: Module, args: Args, kwargs: Kwargs) -> Any:
         try:
             for before in list(self._before.values()):
-                changed = before(module, args, kwargs)
-                if changed is not None:
-                    args, kwargs = _checked(module, changed)
+                args, kwargs = _changed_arguments(module, before(module, args, kwargs), args, kwargs)
             output = module.forward(*args, **kwargs)
         except BaseException:
-            for after in list(self._after.values()):
-                if isinstance(after, _Always):
+            for after, always in list(self._after.values()):
+                if always:
                     after(module, args, kwargs, None)
             raise
-        for after in list(self._after.values()):
+        for after, _ in list(self._after.values()):
             instead = after(module, args, kwargs, output)
             if instead is not None:
                 output = instead
         return output
 
 
-def _checked(module: Module, changed: Any) -> tuple[Args, Kwargs]:
+def _changed_arguments(module: Module, changed: Any, args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
     match changed:
+        case None:
+            return args, kwargs
         case (tuple() as args, dict() as kwargs):
             return args, kwargs
     raise TypeError(
         f"{type(module).__name__}: a pre-hook returned a {type(changed).__name__}; it must return None, or the "
         "tuple of arguments and the dict of keyword arguments for forward"
     )
-
-
-class _Always:
-    """A hook that is called whatever happens in forward."""
-
-    def __init__(self, hook: PostHook) -> None:
-        self._hook = hook
-
-    def __call__(self, module: Module, args: Args, kwargs: Kwargs, output: Any) -> Any:
-        return self._hook(module, args, kwargs, output)

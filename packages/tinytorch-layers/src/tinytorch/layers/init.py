@@ -43,10 +43,10 @@ def undrawn() -> Iterator[None]:
 
 def _write(tensor: T, values: Array | float) -> T:
     if not isinstance(tensor, Tensor):
-        raise TypeError(f"initialiser: got a {type(tensor).__name__}; it must be a Tensor or Parameter to write into")
+        raise TypeError(f"initializer: got a {type(tensor).__name__}; it must be a Tensor or Parameter to write into")
     if not np.can_cast(np.asarray(values).dtype, tensor.dtype, "same_kind"):
         raise TypeError(
-            f"initialiser: a tensor of dtype {tensor.dtype} cannot hold these values; it must be floating point"
+            f"initializer: a tensor of dtype {tensor.dtype} cannot hold these values; it must be floating point"
         )
     state.write(tensor, values)
     return tensor
@@ -68,17 +68,17 @@ def constant(tensor: T, value: float) -> T:
 
 
 def uniform(tensor: T, low: float = 0.0, high: float = 1.0, generator: Generator = None) -> T:
-    """Drawn evenly from low to high."""
+    """Drawn uniformly from low to high."""
     if not _drawing.get():
         return tensor
-    return _write(tensor, generator_for("initialiser", generator).uniform(low, high, tensor.shape))
+    return _write(tensor, generator_for("initializer", generator).uniform(low, high, tensor.shape))
 
 
 def normal(tensor: T, mean: float = 0.0, std: float = 1.0, generator: Generator = None) -> T:
     """Drawn from the normal distribution."""
     if not _drawing.get():
         return tensor
-    return _write(tensor, generator_for("initialiser", generator).normal(mean, std, tensor.shape))
+    return _write(tensor, generator_for("initializer", generator).normal(mean, std, tensor.shape))
 
 
 def trunc_normal(
@@ -86,7 +86,7 @@ def trunc_normal(
 ) -> T:
     """Drawn from the part of the normal distribution that lies between low and high.
 
-    Raises ValueError when less than a hundredth of it does, for numbers outside are drawn again.
+    Raises ValueError when less than a hundredth of it does, because numbers outside are drawn again.
 
     >>> bool((abs(trunc_normal(Tensor(np.zeros(100)))) <= 2).all())
     True
@@ -99,7 +99,7 @@ def trunc_normal(
             f"trunc_normal: {share:.2%} of the normal distribution with mean {mean} and std {std} lies between "
             f"{low} and {high}; choose wider bounds, or uniform"
         )
-    rng = generator_for("initialiser", generator)
+    rng = generator_for("initializer", generator)
     values = rng.normal(mean, std, tensor.size)
     while (outside := np.flatnonzero((values < low) | (values > high))).size:
         values[outside] = rng.normal(mean, std, outside.size)
@@ -107,7 +107,7 @@ def trunc_normal(
 
 
 def xavier_uniform(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
-    """Drawn evenly, with variance gain² · 2 / (fan_in + fan_out).
+    """Drawn uniformly, with variance gain² · 2 / (fan_in + fan_out).
 
     Source: Glorot, Bengio 2010, Understanding the difficulty of training deep feedforward neural networks, eq. 16.
 
@@ -135,7 +135,7 @@ def kaiming_uniform(
     nonlinearity: Nonlinearity = "leaky_relu",
     generator: Generator = None,
 ) -> T:
-    """Drawn evenly, with variance gain² / fan_in (or fan_out); `a` is the negative slope of a leaky ReLU, 0 for ReLU.
+    """Drawn uniformly, with variance gain² / fan_in (or fan_out); `a` is the negative slope of a leaky ReLU.
 
     Source: He et al. 2015, Delving Deep into Rectifiers, eq. 14.
 
@@ -170,7 +170,7 @@ def orthogonal(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
     if tensor.ndim < 2:
         raise ValueError(f"orthogonal: shape {tensor.shape}; only matrices, or more axes, have orthogonal rows")
     rows, columns = tensor.shape[0], tensor.size // max(tensor.shape[0], 1)
-    drawn = generator_for("initialiser", generator).standard_normal((max(rows, columns), min(rows, columns)))
+    drawn = generator_for("initializer", generator).standard_normal((max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(drawn)
     q *= np.sign(np.diag(r))  # makes the draw uniform over all orthogonal matrices
     return _write(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
@@ -203,7 +203,7 @@ def fans(tensor: Tensor) -> tuple[int, int]:
     ((3, 5), (18, 72))
     """
     if tensor.ndim < 2:
-        raise ValueError(f"initialiser: shape {tensor.shape} has no inputs and outputs; it must have two axes or more")
+        raise ValueError(f"initializer: shape {tensor.shape} has no inputs and outputs; it must have two axes or more")
     if tensor.ndim == 2:
         return tensor.shape[0], tensor.shape[1]
     kernel = math.prod(tensor.shape[2:])

@@ -8,7 +8,7 @@ from tinytorch.tensor import Tensor
 
 from . import functional as F
 from .functional.reduction import Reduction, check_reduction
-from .functional.regression import known_delta
+from .functional.regression import check_delta
 from .module import Module
 
 
@@ -103,7 +103,7 @@ class HuberLoss(_Loss):
 
     def __init__(self, reduction: Reduction = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction)
-        self.delta = known_delta("HuberLoss", delta)
+        self.delta = check_delta("HuberLoss", delta)
 
     def forward(self, x: Any, target: Any) -> Tensor:
         return F.huber_loss(x, target, self.reduction, self.delta)

@@ -21,7 +21,7 @@ def lower(x: Any) -> Lowered | None:
     `x` is a module, a primitive, or any object with a method `lower` that returns such a function. The function takes
     the positional arguments of `forward` as arrays and returns an array of the same numbers and dtype. It reads the
     numbers of parameters when it runs, records nothing, and no hook or handler sees it run. It holds until `changes()`
-    moves. It is None for a module with hooks, with a forward of its own, or with active dropout, and for whatever
+    moves. It is None for a module with hooks, with a forward of its own, or with active dropout, and for anything that
     contains one.
 
     >>> import numpy as np

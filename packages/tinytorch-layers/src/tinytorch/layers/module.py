@@ -1,6 +1,6 @@
 """`Module`: a part of a network that knows its parameters and its parts.
 
-Parameters, buffers and submodules are ordinary attributes, found by looking through them when somebody asks. Nothing
+Parameters, buffers and submodules are ordinary attributes, found by looking through them on request. Nothing
 stands between `self.weight` and the weight, and nothing can disagree with what the attributes say.
 """
 
@@ -54,7 +54,7 @@ class Module:
         was = self.__dict__.get(name)
         if isinstance(was, Parameter) and not (value is None or isinstance(value, Parameter)):
             raise TypeError(
-                f"{type(self).__name__}.{name} is a parameter and a {type(value).__name__} would not be; "
+                f"{type(self).__name__}.{name} is a parameter and a {type(value).__name__} is not; "
                 f"assign Parameter(...) or None, or change its values through .{name}.data"
             )
         if name in self._buffers:
@@ -62,7 +62,7 @@ class Module:
                 self._forget_buffer(name)
             elif not (value is None or isinstance(value, Tensor)):
                 raise TypeError(
-                    f"{type(self).__name__}.{name} is a buffer and a {type(value).__name__} would not be; "
+                    f"{type(self).__name__}.{name} is a buffer and a {type(value).__name__} is not; "
                     "assign Tensor(...) or None"
                 )
         count_change()
@@ -80,10 +80,10 @@ class Module:
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Set a tensor that belongs to the module and is not learned; `persistent` ones are part of `state_dict()`.
 
-        Raises KeyError for a name that is taken or has a dot, TypeError for what is no tensor, or is a parameter.
+        Raises KeyError for a name that is taken or has a dot, TypeError for what is not a tensor, or is a parameter.
         """
         if isinstance(tensor, Parameter):
-            raise TypeError(f"register_buffer: {name!r} is a Parameter; it must be a Tensor that is none, or None")
+            raise TypeError(f"register_buffer: {name!r} is a Parameter; it must be a plain Tensor or None")
         self._check("register_buffer", name, tensor, Tensor, replaced=())
         self._buffers = {**self._buffers, name: persistent}
         setattr(self, name, tensor)
@@ -174,7 +174,7 @@ class Module:
         return sum(p.size for p in self.parameters() if p.requires_grad or not trainable)
 
     def get_submodule(self, name: str) -> Module:
-        """The module of a dotted name (`"blocks.0.attention"`; `""` is this one). Raises AttributeError for no such."""
+        """The module of a dotted name (`"blocks.0.attention"`; `""` is this one). Raises AttributeError for none."""
         module = self
         for done, part in enumerate(name.split(".") if name else ()):
             child = module.__dict__.get(part)
@@ -186,11 +186,11 @@ class Module:
         return module
 
     def get_parameter(self, name: str) -> Parameter:
-        """The parameter of a dotted name. Raises AttributeError for no such."""
+        """The parameter of a dotted name. Raises AttributeError if there is none."""
         return self._get("get_parameter", name, _own_parameters)
 
     def get_buffer(self, name: str) -> Tensor:
-        """The buffer of a dotted name. Raises AttributeError for no such."""
+        """The buffer of a dotted name. Raises AttributeError if there is none."""
         return self._get("get_buffer", name, _own_buffers)
 
     def _get(self, function: str, name: str, own: Callable[[Module], list[tuple[str, T]]]) -> T:
@@ -203,7 +203,7 @@ class Module:
         return found[last]
 
     def set_submodule(self, name: str, module: Module) -> None:
-        """Put `module` in the place of a dotted name. Raises AttributeError when there is no submodule of that name."""
+        """Replace the submodule of a dotted name. Raises AttributeError when there is none of that name."""
         if not isinstance(module, Module):
             raise TypeError(f"set_submodule: {name!r} would be a {type(module).__name__}; it must be a Module")
         self.get_submodule(name)
@@ -217,7 +217,7 @@ class Module:
     def state_dict(self) -> dict[str, Tensor]:
         """Every parameter and persistent buffer by dotted name, sharing memory with the module.
 
-        A shared parameter stands under each of its names. `Linear.weight` is (in_features, out_features).
+        A shared parameter has an entry under each of its names. `Linear.weight` is (in_features, out_features).
         """
         return {name: Tensor(tensor.data, tensor.dtype) for name, tensor in state.entries(self).items()}
 
@@ -230,7 +230,7 @@ class Module:
         return state.load(self, values, strict)
 
     def train(self: M, mode: bool = True) -> M:
-        """Set `training` here and below: dropout drops while it is true. Raises TypeError for what is no bool."""
+        """Set `training` here and below: dropout drops while it is true. Raises TypeError unless `mode` is a bool."""
         if not isinstance(mode, bool | np.bool_):
             raise TypeError(f"train: mode is {mode!r}, a {type(mode).__name__}; it must be True or False")
         for module in self.modules():
@@ -242,7 +242,7 @@ class Module:
         return self.train(False)
 
     def requires_grad_(self: M, requires_grad: bool = True) -> M:
-        """Set whether the parameters here and below are learned. Raises TypeError for one that is no floating point."""
+        """Set whether the parameters here and below are learned. Raises TypeError for one of integers."""
         parameters = dict(self.named_parameters())
         for name, parameter in parameters.items():
             if requires_grad and parameter.dtype.kind != "f":
@@ -306,7 +306,7 @@ class Module:
         return self._hooks
 
     def extra_repr(self) -> str:
-        """What stands between the parentheses of `repr`: the sizes that the module was made with."""
+        """The text between the parentheses of `repr`: the sizes that the module was made with."""
         return ""
 
     def __repr__(self) -> str:

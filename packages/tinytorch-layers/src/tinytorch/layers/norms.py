@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tinytorch.tensor import Primitive, Tensor, ones, zeros
 
@@ -15,15 +14,15 @@ from . import functional as F
 from .checks import non_negative, positive
 from .lowering import Lowered, lowers
 from .module import Module
-from .parameter import Parameter
+from .parameter import DType, Parameter
 
 Features = int | tuple[int, ...] | list[int]
 
 
 class _Norm(Module):
-    """What is normalized together is the last axis, or as many last axes as `features` names."""
+    """Normalizes over the last axis, or over as many last axes as `features` has sizes."""
 
-    def __init__(self, features: Features, eps: float, elementwise_affine: bool, dtype: npt.DTypeLike | None) -> None:
+    def __init__(self, features: Features, eps: float, elementwise_affine: bool, dtype: DType) -> None:
         name = type(self).__name__
         shape = tuple(features) if isinstance(features, tuple | list) else (features,)
         if not shape:
@@ -88,7 +87,7 @@ class LayerNorm(_Norm):
         elementwise_affine: bool = True,
         bias: bool = True,
         *,
-        dtype: npt.DTypeLike | None = None,
+        dtype: DType = None,
     ) -> None:
         super().__init__(features, eps, elementwise_affine, dtype)
         self.bias = Parameter(zeros(*self.weight.shape, dtype=dtype)) if bias and self.weight is not None else None
@@ -117,12 +116,7 @@ class RMSNorm(_Norm):
     """
 
     def __init__(
-        self,
-        features: Features,
-        eps: float = 1e-5,
-        elementwise_affine: bool = True,
-        *,
-        dtype: npt.DTypeLike | None = None,
+        self, features: Features, eps: float = 1e-5, elementwise_affine: bool = True, *, dtype: DType = None
     ) -> None:
         super().__init__(features, eps, elementwise_affine, dtype)
 

@@ -8,12 +8,14 @@ import numpy.typing as npt
 
 from tinytorch.tensor import Tensor
 
+DType = npt.DTypeLike | None
+
 
 class Parameter(Tensor):
     """A tensor that counts as a parameter of the module it is assigned to.
 
-    `data` is anything `Tensor` takes; memory is shared where the dtype allows it. Raises TypeError for data that is not
-    floating point and shall have a gradient.
+    `data` is anything `Tensor` takes; memory is shared where the dtype allows it. Raises TypeError for data that
+    requires gradients and is not floating point.
 
     >>> Parameter([1.0, 2.0])
     Parameter([1., 2.], requires_grad=True)
@@ -21,7 +23,7 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
-    def __init__(self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = True) -> None:
+    def __init__(self, data: Any, dtype: DType = None, requires_grad: bool = True) -> None:
         super().__init__(data, dtype, requires_grad)
 
     def __copy__(self) -> Parameter:

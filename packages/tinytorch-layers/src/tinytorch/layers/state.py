@@ -45,7 +45,7 @@ def load(module: Module, values: Mapping[str, Any], strict: bool) -> Mismatch:
     missing = [name for name, tensor in own.items() if name not in arrays and id(tensor) not in present]
     unexpected = [name for name in arrays if name not in own]
     wrong = [problem for name, tensor in own.items() if name in arrays for problem in _misfits(name, tensor, arrays)]
-    wrong += _quarrels(own, arrays)
+    wrong += _conflicts(own, arrays)
     if strict:
         wrong = [f"missing: {name}" for name in missing] + [f"unexpected: {name}" for name in unexpected] + wrong
     if wrong:
@@ -71,30 +71,30 @@ def _array(value: Any) -> Array:
 def _misfits(name: str, tensor: Tensor, arrays: dict[str, Array]) -> list[str]:
     value = arrays[name]
     if value.dtype.kind not in "bifuc":
-        return [f"no numbers: {name} is {tensor.shape}, the value is no array of numbers"]
+        return [f"not numbers: {name} is {tensor.shape}, the value is not an array of numbers"]
     if value.shape != tensor.shape:
-        turned = value.ndim == 2 and value.shape[::-1] == tensor.shape
-        hint = " (Linear weights are (in_features, out_features): transpose it?)" if turned else ""
+        transposed = value.ndim == 2 and value.shape[::-1] == tensor.shape
+        hint = " (Linear weights are (in_features, out_features): transpose it?)" if transposed else ""
         return [f"wrong shape: {name} is {tensor.shape}, the value is {value.shape}{hint}"]
     if not np.can_cast(value.dtype, tensor.dtype, "safe"):
         return [f"wrong dtype: {name} is {tensor.dtype}, the value is {value.dtype}; convert one with astype"]
     return []
 
 
-def _quarrels(own: dict[str, Tensor], arrays: dict[str, Array]) -> list[str]:
+def _conflicts(own: dict[str, Tensor], arrays: dict[str, Array]) -> list[str]:
     """Names of one shared parameter whose values differ."""
     first: dict[int, str] = {}
-    quarrels = []
+    conflicts = []
     for name, tensor in own.items():
         if name in arrays:
             other = first.setdefault(id(tensor), name)
             if other != name and not np.array_equal(arrays[other], arrays[name], equal_nan=True):
-                quarrels.append(f"one parameter, two values: {other} and {name}")
-    return quarrels
+                conflicts.append(f"one parameter, two values: {other} and {name}")
+    return conflicts
 
 
 def write(tensor: Tensor, value: Array | float) -> None:
-    """Put `value` in the place of the tensor's numbers."""
+    """Replace the numbers of the tensor by `value`."""
     if tensor.data.flags.writeable:
         tensor.data[...] = value
         note_write(tensor.data)

@@ -106,7 +106,7 @@ class TensorFile(Mapping[str, Array]):
 
 
 def _open(path: Path) -> tuple[BinaryIO, Any]:
-    """The bytes of a file, and its arrays; both of one file, although each opens the path for itself."""
+    """The bytes of a file, and its arrays: of one file, although each opens the path for itself."""
     from safetensors import SafetensorError, safe_open
 
     while True:

@@ -10,14 +10,7 @@ from .linear import linear
 from .nll import nll_loss
 from .normalization import layer_norm, rms_norm
 from .rectifiers import leaky_relu, relu
-from .regression import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    huber_loss,
-    l1_loss,
-    mse_loss,
-    softplus,
-)
+from .regression import binary_cross_entropy, binary_cross_entropy_with_logits, huber_loss, l1_loss, mse_loss, softplus
 from .sigmoids import sigmoid, silu
 from .softmax import log_softmax, softmax
 

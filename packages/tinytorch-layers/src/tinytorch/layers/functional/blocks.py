@@ -10,7 +10,7 @@ import numpy as np
 from tinytorch.tensor import Array
 
 BLOCK = 2**16
-"""Numbers in a block: a few of this size fit a 1 MiB cache in float32, and a call costs little beside its work."""
+"""Numbers in a block: a few blocks fit a 1 MiB cache in float32, and a call costs little compared with its work."""
 
 
 def row_blocks(rows: int, width: int) -> Iterator[slice]:

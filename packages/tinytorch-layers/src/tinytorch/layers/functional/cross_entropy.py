@@ -156,12 +156,7 @@ def _backward(
 
 
 def _by_parts(
-    logits: Any,
-    targets: Any,
-    ignore_index: int,
-    label_smoothing: float,
-    weight: Array | None,
-    reduction: Reduction,
+    logits: Any, targets: Any, ignore_index: int, label_smoothing: float, weight: Array | None, reduction: Reduction
 ) -> Tensor:
     log_probs = log_softmax(logits)
     rows = read_targets("cross_entropy", log_probs.data, targets, ignore_index, weight)

@@ -15,8 +15,8 @@ from ..checks import probability
 def dropout(x: Any, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None) -> Tensor:
     """While training, x with numbers set to zero with probability `p` and the others divided by 1 - p; else x itself.
 
-    Raises ValueError for a `p` outside 0 to 1, or 1; TypeError for an x that is not floating point.
-    Source: Srivastava et al. 2014, Dropout, in the "inverted" form that leaves the mean as it was.
+    Raises ValueError for a `p` outside 0 to 1, TypeError for an x that is not floating point.
+    Source: Srivastava et al. 2014, Dropout, in the "inverted" form, which leaves the mean as it was.
 
     >>> dropout(Tensor([1.0, 2.0, 3.0, 4.0]), 0.5, generator=np.random.default_rng(0))
     Tensor([2., 4., 6., 0.])
@@ -28,14 +28,12 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, generator: np.random.
     if not training or p == 0:
         return x
     drawn = generator_for("dropout", generator).random(x.shape, dtype=np.float32)
-    return keep(x, kept=np.asarray(drawn >= p), scale=1 / (1 - p))
+    return keep(x, kept=np.asarray(drawn >= p), scale=1 / (1 - p) if p < 1 else 0.0)
 
 
 @primitive
 def keep(x: Array, /, kept: Array, scale: float) -> Array:
-    """x * scale where `kept`, booleans of the shape of x, is true, and 0 elsewhere: the primitive of `dropout`.
-
-    What a graph or a profile shows; `dropout` draws what is kept.
+    """x * scale where `kept`, booleans of the shape of x, is true, and 0 elsewhere: the primitive behind `dropout`.
 
     >>> keep(Tensor([1.0, 2.0]), kept=np.array([True, False]), scale=2.0)
     Tensor([2., 0.])

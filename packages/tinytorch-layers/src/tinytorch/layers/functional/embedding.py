@@ -16,8 +16,8 @@ from ..checks import row
 def embedding(weight: Array, indices: Array, /, padding_idx: int | None = None) -> tuple[Array, None]:
     """Row `indices[...]` of `weight`: (V, D), (...) integer -> (..., D). Row `padding_idx` gets no gradient.
 
-    Raises TypeError for indices that are not integers, IndexError for one that is no row, ValueError for a padding row
-    that is none.
+    Raises TypeError for indices that are not integers, IndexError for one that is not a row, ValueError for a
+    padding row that is not one.
 
     >>> embedding(Tensor([[1.0], [2.0]]), Tensor([1, 0, 1]))
     Tensor([[2.],

@@ -101,7 +101,7 @@ def _tanh_slope(x: Array, out: Array) -> None:
     square *= 6 * A * B
     square += 2 * A
     gate = 1 - out
-    gate *= x  # before the square, so that 0 stands where x² overflows
+    gate *= x  # before the square, so that the product is 0 where x² overflows
     gate *= square
     gate += 1
     out *= gate

@@ -19,7 +19,7 @@ def relu(x: Array, /) -> Array:
     Tensor([0., 2.])
     """
     x = np.asarray(x)
-    return x.clip(0.0, np.inf) if x.dtype.kind == "f" else np.maximum(x, 0)  # clip is vectorised, maximum(x, 0) is not
+    return x.clip(0.0, np.inf) if x.dtype.kind == "f" else np.maximum(x, 0)  # clip is vectorized, maximum(x, 0) is not
 
 
 defvjp(relu, lambda g, out, x: select(out != 0, g), keep=("out",))

@@ -15,12 +15,12 @@ from .sigmoids import sigmoid
 
 
 def _pair(name: str, x: Any, target: Any, reduction: str) -> tuple[Tensor, Tensor]:
-    """Both as tensors of one shape: broadcasting here is nearly always a mistake."""
+    """Both as tensors of one shape: because broadcasting here is nearly always a mistake."""
     check_reduction(name, reduction)
     if not isinstance(x, Tensor):
-        x = _beside(x, target)
+        x = _tensor_like(x, target)
     if not isinstance(target, Tensor):
-        target = _beside(target, x)
+        target = _tensor_like(target, x)
     if x.shape != target.shape:
         raise ValueError(
             f"{name}: prediction of shape {x.shape} and target of shape {target.shape}; "
@@ -29,14 +29,14 @@ def _pair(name: str, x: Any, target: Any, reduction: str) -> tuple[Tensor, Tenso
     return x, target
 
 
-def _beside(values: Any, other: Any) -> Tensor:
+def _tensor_like(values: Any, other: Any) -> Tensor:
     """Values as a tensor of the floating-point dtype of the tensor `other`: a float64 model has float64 targets."""
     return Tensor(values, other.dtype if isinstance(other, Tensor) and other.dtype.kind == "f" else None)
 
 
-def _fitting(name: str, weight: Any, losses: Tensor) -> Tensor:
+def _broadcastable(name: str, weight: Any, losses: Tensor) -> Tensor:
     """`weight` as a tensor that may be broadcast to the shape of the losses, but not they to its."""
-    weight = weight if isinstance(weight, Tensor) else _beside(weight, losses)
+    weight = weight if isinstance(weight, Tensor) else _tensor_like(weight, losses)
     sizes = zip(reversed(weight.shape), reversed(losses.shape), strict=False)
     if weight.ndim > losses.ndim or any(own not in (1, size) for own, size in sizes):
         raise ValueError(
@@ -66,8 +66,8 @@ def l1_loss(x: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
     return reduce_losses(np.abs(x - target), reduction)
 
 
-def known_delta(name: str, delta: float) -> float:
-    """`delta`, unless it is no positive number."""
+def check_delta(name: str, delta: float) -> float:
+    """Return `delta`, unless it is not a positive number: ValueError."""
     if not real(name, "delta", delta) > 0:
         raise ValueError(f"{name}: delta is {delta}; it must be positive")
     return delta
@@ -81,7 +81,7 @@ def huber_loss(x: Any, target: Any, reduction: Reduction = "mean", delta: float 
     >>> huber_loss(Tensor([0.5, 3.0]), Tensor([0.0, 0.0]), reduction="none")
     Tensor([0.125, 2.5  ])
     """
-    known_delta("huber_loss", delta)
+    check_delta("huber_loss", delta)
     x, target = _pair("huber_loss", x, target, reduction)
     distance = np.abs(x - target)
     near = clip(distance, high=delta)
@@ -89,7 +89,7 @@ def huber_loss(x: Any, target: Any, reduction: Reduction = "mean", delta: float 
 
 
 def binary_cross_entropy(x: Any, target: Any, weight: Any = None, reduction: Reduction = "mean") -> Tensor:
-    """-(target log x + (1 - target) log(1 - x)), for probabilities x; logarithms are kept above -100, as in PyTorch.
+    """-(target log x + (1 - target) log(1 - x)), for probabilities x; logarithms are at least -100, as in PyTorch.
 
     Raises ValueError for an x outside 0 to 1.
 
@@ -104,7 +104,7 @@ def binary_cross_entropy(x: Any, target: Any, weight: Any = None, reduction: Red
         )
     losses = -(target * floored_log(x) + (1 - target) * floored_log(1 - x))
     if weight is not None:
-        losses = losses * _fitting("binary_cross_entropy: weight", weight, x)
+        losses = losses * _broadcastable("binary_cross_entropy: weight", weight, x)
     return reduce_losses(losses, reduction)
 
 
@@ -144,9 +144,9 @@ def binary_cross_entropy_with_logits(
     x, target = _pair("binary_cross_entropy_with_logits", x, target, reduction)
     positive = softplus(-x)  # -log(sigmoid(x)); and -log(1 - sigmoid(x)) is x more
     if pos_weight is not None:
-        pos_weight = _fitting("binary_cross_entropy_with_logits: pos_weight", pos_weight, x)
+        pos_weight = _broadcastable("binary_cross_entropy_with_logits: pos_weight", pos_weight, x)
         positive = positive * (1 + (pos_weight - 1) * target)
     losses = (1 - target) * x + positive
     if weight is not None:
-        losses = losses * _fitting("binary_cross_entropy_with_logits: weight", weight, x)
+        losses = losses * _broadcastable("binary_cross_entropy_with_logits: weight", weight, x)
     return reduce_losses(losses, reduction)

@@ -33,7 +33,7 @@ def _explain(name: str) -> Any:
 
 
 def shift(x: Array, axis: int) -> Array | float:
-    """What to subtract so that no exponential overflows: the largest along `axis`, or 0 where there is no danger.
+    """The number to subtract so that no exponential overflows: the largest along `axis`, or 0 where none can.
 
     A look at the extremes of the whole array is many times cheaper than the largest of each row and its subtraction,
     and the length of a short vector, which bounds each of its numbers, is cheaper still. `x` is not float16.

@@ -1,4 +1,4 @@
-"""Sums along one axis of a matrix, as products with a vector of ones: half of what NumPy's own sums take, or less."""
+"""Sums along one axis of a matrix, as products with a vector of ones: in half the time of NumPy's sums, or less."""
 
 from __future__ import annotations
 
@@ -10,24 +10,16 @@ from tinytorch.tensor import Array
 
 
 def sum_of_rows(x: Array) -> Array:
-    """(n, m) -> (m,)
-
-    >>> sum_of_rows(np.array([[1.0, 2.0], [3.0, 4.0]]))
-    array([4., 6.])
-    """
+    """(n, m) -> (m,)"""
     return _ones(len(x), x.dtype).dot(x)
 
 
 def sum_within_rows(x: Array) -> Array:
-    """(n, m) -> (n,)
-
-    >>> sum_within_rows(np.array([[1.0, 2.0], [3.0, 4.0]]))
-    array([3., 7.])
-    """
+    """(n, m) -> (n,)"""
     return x.dot(_ones(x.shape[1], x.dtype))
 
 
 def _ones(n: int, dtype: np.dtype[Any]) -> Array:
     out = np.empty(n, dtype)
-    out.fill(1)  # np.ones does the same in twice the time
+    out.fill(1)  # half the time of np.ones
     return out

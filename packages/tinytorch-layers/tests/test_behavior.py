@@ -220,7 +220,7 @@ WRONG: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("text", lambda: nn.Linear(3, 2)("x"), TypeError, "numbers or booleans"),
     ("bias", lambda: F.linear(zeros(2, 3), zeros(3, 2), zeros(3)), ValueError, r"bias of shape \(3,\)"),
     ("weight", lambda: F.linear(zeros(2, 3), zeros(3)), ValueError, "must be .in_features, out_features."),
-    ("no features", lambda: nn.Linear(0, 2), ValueError, "in_features is 0; it must be at least 1"),
+    ("no features", lambda: nn.Linear(0, 2), ValueError, "in_features is 0; it must be an int, at least 1"),
     ("half a feature", lambda: nn.Linear(2, 2.5), TypeError, "out_features is 2.5, a float"),  # type: ignore[arg-type]
     ("norm", lambda: nn.LayerNorm(3)(zeros(2, 4)), ValueError, r"weight of shape \(3,\) for x of shape \(2, 4\)"),
     ("rms norm", lambda: nn.RMSNorm(3)(zeros(2, 4)), ValueError, r"rms_norm: weight of shape \(3,\)"),
@@ -232,11 +232,11 @@ WRONG: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("float index", lambda: nn.Embedding(3, 2)(zeros(2)), TypeError, "indices of dtype float32"),
     ("index beyond", lambda: nn.Embedding(3, 2)([0, 3]), IndexError, "index 3 in a table of 3 rows"),
     ("negative index", lambda: nn.Embedding(3, 2)([-1, 0]), IndexError, "index -1 in a table of 3 rows"),
-    ("padding row", lambda: nn.Embedding(3, 2, padding_idx=3), ValueError, "padding_idx 3"),
+    ("padding row", lambda: nn.Embedding(3, 2, padding_idx=3), ValueError, "padding_idx is 3"),
     ("half a padding row", lambda: nn.Embedding(3, 2, padding_idx=1.5), TypeError, "must be an int"),  # type: ignore[arg-type]
     ("padding row beyond", lambda: F.embedding(zeros(3, 2), [0], padding_idx=-1), ValueError, "row from 0 to 2"),
     ("table", lambda: F.embedding(zeros(3), [0]), ValueError, r"weight of shape \(3,\)"),
-    ("probability", lambda: nn.Dropout(1.0), ValueError, "p is 1.0"),
+    ("probability", lambda: nn.Dropout(1.5), ValueError, "p is 1.5"),
     ("probability as text", lambda: nn.Dropout("x"), TypeError, "p is 'x', a str"),  # type: ignore[arg-type]
     ("dropout of integers", lambda: F.dropout(Tensor([1, 2])), TypeError, "dtype int64"),
     ("approximation", lambda: nn.GELU("sigmoid"), ValueError, "'none' .exact. or 'tanh'"),
@@ -263,7 +263,7 @@ WRONG: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
         "must broadcast to their shape",
     ),
     ("dropout's generator", lambda: F.dropout(ones(2), generator=0), TypeError, "dropout: generator is a int"),
-    ("layer's generator", lambda: nn.Linear(1, 1, generator=0), TypeError, "initialiser: generator is a int"),
+    ("layer's generator", lambda: nn.Linear(1, 1, generator=0), TypeError, "initializer: generator is a int"),
     ("part", lambda: nn.Sequential(nn.Linear(1, 1), abs), TypeError, "must be a Module"),  # type: ignore[arg-type]
 ]
 
@@ -314,3 +314,13 @@ def test_a_weight_that_is_changed_later_does_not_reach_the_loss(loss: Any, kind:
         loss(x, Tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True))
     with no_grad():
         loss(x, Tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True))
+
+
+def test_dropout_of_everything_gives_zeros_and_no_gradient() -> None:
+    x = Tensor([1.0, -2.0], requires_grad=True)
+    out = nn.Dropout(1.0)(x)
+    out.sum().backward()
+    assert out.data.tolist() == [0.0, 0.0]
+    assert x.grad is not None
+    assert x.grad.data.tolist() == [0.0, 0.0]
+    assert nn.Dropout(1.0).eval()(x).data.tolist() == [1.0, -2.0]
