@@ -63,7 +63,7 @@ class CachedCore:
         step.attended += 1
         if self.original is attention:
             return cached(q, k, v, mask, cache=step.cache, layer=layer, causal=causal)
-        keys, values = step.cache.update_and_fetch(layer, k, v)  # (B, Hkv, t, Dh) -> (B, Hkv, S, Dh)
+        pair: tuple[Any, Any] = step.cache.update_and_fetch(layer, k, v)  # (B, Hkv, t, Dh) -> (B, Hkv, S, Dh)
         if isinstance(k, Tensor):
-            keys, values = Tensor(keys, keys.dtype), Tensor(values, values.dtype)
-        return core(q, keys, values, step.cache.make_mask(q.shape[2], mask), causal)
+            pair = Tensor(pair[0], pair[0].dtype), Tensor(pair[1], pair[1].dtype)
+        return core(q, *pair, step.cache.make_mask(q.shape[2], mask), causal)

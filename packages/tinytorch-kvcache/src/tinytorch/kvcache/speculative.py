@@ -54,7 +54,8 @@ def speculative_generate(
         while rows.left and not rows.ended.all():
             guesses = propose(draft, rows, min(num_draft, rows.left - 1))  # (B, n)
             rows.accept(verify(target, rows, guesses), guesses)
-    whole = rows.ids if valid is None else np.where(rows.mask(rows.ids.shape[1]), rows.ids, rows.fill)
+    mask = rows.mask(rows.ids.shape[1])
+    whole = rows.ids if mask is None else np.where(mask, rows.ids, rows.fill)
     return Tensor(whole[0] if single else whole)
 
 
