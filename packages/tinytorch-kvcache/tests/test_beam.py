@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 
 from tinytorch.autograd import is_grad_enabled, no_grad
 from tinytorch.kvcache import BlockPool, KVCache, PagedCache, beam_search, enable_kv_cache, search_beams
-from tinytorch.kvcache.beam import log_softmax
+from tinytorch.layers import functional as F
 
 from .models import Spy, make, tokens
 
@@ -20,7 +20,7 @@ from .models import Spy, make, tokens
 def log_probability(model: Any, prompt: Any, new: Any) -> float:
     ids = np.concatenate((prompt, new))
     with no_grad():
-        scores = log_softmax(model(ids[None, :-1]).data[0])
+        scores = F.log_softmax.lift(model(ids[None, :-1]).data[0])
     return float(sum(scores[i - 1, ids[i]] for i in range(len(prompt), len(ids))))
 
 
@@ -127,7 +127,7 @@ def reference(model: Any, prompt: Any, width: int, new: int, penalty: float, sto
         every = []
         for total, before in beams:
             with no_grad():
-                scores = log_softmax(model([[*prompt, *before]]).data[0, -1])
+                scores = F.log_softmax.lift(model([[*prompt, *before]]).data[0, -1])
             every += [(total + float(score), (*before, token)) for token, score in enumerate(scores)]
         every.sort(key=lambda beam: -beam[0])
         every = every[: width * (1 + len(stops))]

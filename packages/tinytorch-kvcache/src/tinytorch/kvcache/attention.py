@@ -10,6 +10,8 @@ from tinytorch.tensor import Array, primitive
 
 from .cache import Cache
 
+attend = attention.lower()
+
 
 @primitive
 def cached_attention(
@@ -19,7 +21,6 @@ def cached_attention(
 
     `q` is (B, H, t, Dh), `k` and `v` (B, Hkv, t, Dh), H a multiple of Hkv. `mask` is over all positions so far, and
     broadcasts to (B, H, t, seq_pos + t). The result is that of `attention` over the whole sequence, at its end.
-
     Raises as `Cache.update` does.
     """
     keys, values = cache.update_and_fetch(layer, k, v)  # (B, Hkv, t, Dh) -> (B, Hkv, S, Dh)
@@ -27,5 +28,4 @@ def cached_attention(
     return attend(q, keys, values, mask, causal=causal)  # (B, H, t, Dh)
 
 
-attend = attention.lower()
 defrefused(cached_attention, reason="no gradient passes through what a cache holds; disable the cache to train")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinytorch.autograd import no_grad
+from tinytorch.layers import functional as F
 from tinytorch.tensor import Array, Tensor, check_int
 from tinytorch.transformer import Sampling
 from tinytorch.transformer.generation import filler
@@ -26,14 +27,9 @@ class Beam(NamedTuple):
 
 
 def beam_search(
-    model: Any,
-    prompt_tokens: Any,
-    num_beams: int,
-    max_new_tokens: int,
-    length_penalty: float = 1.0,
-    stop: Any = None,
+    model: Any, prompt_tokens: Any, num_beams: int, max_new_tokens: int, length_penalty: float = 1.0, stop: Any = None,
     num_return_sequences: int = 1,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """The prompt and the best sequence that follows it: (T + new,), or (B, T + new) for prompts (B, T).
 
     Each prompt is searched by itself (`search_beams`). `num_return_sequences` of n above 1 gives the n best of each,
@@ -100,7 +96,8 @@ def _search(
     totals = np.zeros(1)  # log-probability of each beam
     ended: list[Beam] = []
     for n in range(1, new + 1):
-        continued = totals[:, None] + log_softmax(model.next_logits(ids).data)  # (beams, V)
+        logits = model.next_logits(ids).data.astype(np.float64)  # (beams, V)
+        continued = totals[:, None] + F.log_softmax.lift(logits)
         flat = continued.reshape(-1)
         # each beam has len(stops) continuations that end, so that width others are always among these
         candidates = np.argsort(-flat, kind="stable")[: width * (1 + len(stops))]
@@ -121,11 +118,3 @@ def _search(
         if cache is not None and cache.seq_pos:
             cache.reorder(parents[going])
     return ended
-
-
-def log_softmax(logits: Array) -> Array:
-    """Log-probabilities over the last axis, in float64."""
-    shifted = logits.astype(np.float64)
-    shifted -= shifted.max(axis=-1, keepdims=True)
-    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return shifted

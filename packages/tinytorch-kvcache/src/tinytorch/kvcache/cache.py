@@ -58,14 +58,9 @@ class Cache(ABC):
     """The constructor's arguments, kept as attributes: what `save` writes and `load` builds from."""
 
     def __init__(
-        self,
-        batch_size: int,
-        num_layers: int,
-        num_heads: int,
-        head_dim: int,
-        max_seq_len: int | None = None,
+        self, batch_size: int, num_layers: int, num_heads: int, head_dim: int, max_seq_len: int | None = None,
         dtype: npt.DTypeLike | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         kind = type(self).__name__
         self.batch_size = check_int(kind, "batch_size", batch_size, 1)
         self.num_layers = check_int(kind, "num_layers", num_layers, 1)
@@ -119,18 +114,16 @@ class Cache(ABC):
         self._write(layer, self.seq_pos, keys, values)
         self._written[layer] = end
 
-    def update_and_fetch(
-        self, layer_idx: int, key: Tensor | Array, value: Tensor | Array
-    ) -> tuple[Array, Array]:  # (B, H, t, Dh) twice -> (B, H, S, Dh) twice
+    def update_and_fetch(self, layer_idx: int, key: Any, value: Any) -> tuple[Array, Array]:
         """`update`, then `view`: all keys and values that the t new queries attend to, in the dtypes of the new."""
-        self.update(layer_idx, key, value)
-        keys, values = self.view(layer_idx, key.shape[2])
+        self.update(layer_idx, key, value)  # (B, H, t, Dh)
+        keys, values = self.view(layer_idx, key.shape[2])  # (B, H, S, Dh)
         return keys.astype(key.dtype, copy=False), values.astype(value.dtype, copy=False)
 
     def make_mask(self, n: int, mask: Any = None) -> Any:
-        """`mask`, over all positions so far, (..., seq_pos + n), as one over what `update_and_fetch` returns, (..., S).
+        """`mask` over all positions, (..., seq_pos + n), as one over what `update_and_fetch` returns, (..., S).
 
-        It forbids n new queries also what `visible` does. None: all up to themselves.
+        It also forbids what `visible` does. None lets each of the n queries see all up to itself.
         """
         visible = self.visible(n)
         if mask is not None and mask.shape[-1] > 1 and len(positions := self.positions(n)) < mask.shape[-1]:
@@ -163,8 +156,7 @@ class Cache(ABC):
     def view(self, layer_idx: int, n: int = 0) -> tuple[Array, Array]:
         """Keys and values of a layer, each (B, H, S, Dh): what was advanced over and the n positions written since.
 
-        Their positions are `positions(n)`, and `visible(n)` tells which of them the n queries may attend to.
-        Raises CacheError when the layer was not written that far.
+        Their positions are `positions(n)`. Raises CacheError when the layer was not written that far.
         """
         layer = self._layer(layer_idx)
         end = self.seq_pos + n
@@ -255,12 +247,8 @@ class Cache(ABC):
     def get_memory_usage(self) -> dict[str, float]:
         """What is allocated: `total_mb` and `per_layer_mb` (10**6 bytes), `cache_tensors`, `total_elements`."""
         buffers = self.buffers()
-        return {
-            "total_mb": self.nbytes / 1e6,
-            "per_layer_mb": self.nbytes / self.num_layers / 1e6,
-            "cache_tensors": len(buffers),
-            "total_elements": sum(buffer.size for buffer in buffers),
-        }
+        megabytes = {"total_mb": self.nbytes / 1e6, "per_layer_mb": self.nbytes / self.num_layers / 1e6}
+        return {**megabytes, "cache_tensors": len(buffers), "total_elements": sum(buffer.size for buffer in buffers)}
 
     def __repr__(self) -> str:
         limit = "" if self.max_seq_len is None else f" of {self.max_seq_len}"
@@ -286,14 +274,13 @@ class Cache(ABC):
         content, metadata = load_tensors(path), load_metadata(path)
         kind = metadata.get("kind", "no cache")
         if kind != cls.__name__:
-            raise FileFormatError(f"load: {os.fspath(path)} holds {kind}, not {cls.__name__}; load it with that class")
+            raise FileFormatError(f"load: {path} holds {kind}, not {cls.__name__}; load it with that class")
         try:
             cache = cls._from_layout(json.loads(metadata["layout"]))
             cache.fingerprint = metadata["fingerprint"] or None
             cache._restore(content)
         except (ValueError, TypeError, KeyError, IndexError, MemoryError) as error:
-            message = f"load: {os.fspath(path)} is not a complete {kind}: {error}; save() it again"
-            raise FileFormatError(message) from error
+            raise FileFormatError(f"load: {path} is not a complete {kind}: {error}; save() it again") from error
         return cache
 
     @classmethod

@@ -33,8 +33,7 @@ class Step:
         current_step.reset(self.token)
 
 
-current_step: ContextVar[Step | None] = ContextVar("current_step", default=None)
-"""The step under way in this thread or task."""
+current_step: ContextVar[Step | None] = ContextVar("current_step", default=None)  # of this thread or task
 
 
 class CachedCore:

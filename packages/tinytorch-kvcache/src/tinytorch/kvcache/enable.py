@@ -16,12 +16,9 @@ from .session import Request, Session, common_dtype
 
 
 def enable_kv_cache(
-    model: Any,
-    cache: Cache | None = None,
-    batch_size: int = 1,
-    max_seq_len: int | None = None,
+    model: Any, cache: Cache | None = None, batch_size: int = 1, max_seq_len: int | None = None,
     prefill_chunk: int | None = None,
-) -> Cache:
+) -> Cache:  # fmt: skip
     """Let a decoder keep what attention computed, so that a new token costs one step; returns the cache.
 
     From now on, and while no gradient is recorded, `model(tokens)` takes tokens as the continuation of what the cache

@@ -1,10 +1,4 @@
-"""Errors of caches that callers may want to catch.
-
-TinyTorchError
-└── CacheError (ValueError)     a step that does not fit what the cache holds
-    ├── CacheFullError          no room is left; nothing was written
-    └── StaleCacheError         the model's weights are not those that filled the cache
-"""
+"""Errors of caches that callers may want to catch."""
 
 from __future__ import annotations
 
@@ -12,7 +6,7 @@ from tinytorch.tensor.errors import TinyTorchError
 
 
 class CacheError(TinyTorchError, ValueError):
-    """A step does not fit what the cache holds."""
+    """A step does not fit what the cache holds; the errors below are of this kind."""
 
 
 class CacheFullError(CacheError):

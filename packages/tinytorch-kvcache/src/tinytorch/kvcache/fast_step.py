@@ -1,7 +1,6 @@
 """A model as one function on arrays, for the single tokens of a generation.
 
-For one token of a small model, calling modules and dispatching operations takes longer than the arithmetic. The
-function is what the model's layers offer (`tinytorch.layers.lower`), with `CachedCore` in its attentions.
+It is what the model's layers offer (`tinytorch.layers.lower`), with `CachedCore` in the attentions.
 """
 
 from __future__ import annotations

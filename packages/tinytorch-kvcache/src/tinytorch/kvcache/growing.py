@@ -28,8 +28,6 @@ class GrowingCache(StoredCache):
     def _write(self, layer: int, start: int, keys: Array, values: Array) -> None:
         storage, end = self._storages[layer], start + keys.shape[2]
         if end > storage.capacity:
-            capacity = max(end, 2 * storage.capacity)
-            if self.max_seq_len is not None:
-                capacity = min(capacity, self.max_seq_len)
+            capacity = min(max(end, 2 * storage.capacity), self.max_seq_len or 2**63)
             self._storages[layer] = storage = storage.copy(start, capacity)
         storage.write(start, keys, values)

@@ -30,23 +30,17 @@ class BlockPool:
     """
 
     def __init__(
-        self,
-        num_blocks: int,
-        block_size: int,
-        num_layers: int,
-        num_heads: int,
-        head_dim: int,
+        self, num_blocks: int, block_size: int, num_layers: int, num_heads: int, head_dim: int,
         dtype: npt.DTypeLike | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.num_blocks = num_blocks
         self.block_size = block_size
         self.num_layers = num_layers
         self.num_heads = num_heads
         self.head_dim = head_dim
         self.dtype = np.dtype(default_dtype() if dtype is None else dtype)
-        rows = num_blocks, num_heads
-        self.keys = [np.empty((*rows, head_dim, block_size), self.dtype) for _ in range(num_layers)]
-        self.values = [np.empty((*rows, block_size, head_dim), self.dtype) for _ in range(num_layers)]
+        self.keys = [np.empty((num_blocks, num_heads, head_dim, block_size), self.dtype) for _ in range(num_layers)]
+        self.values = [np.empty((num_blocks, num_heads, block_size, head_dim), self.dtype) for _ in range(num_layers)]
         self.uses = [0] * num_blocks
         self.lock = StepLock()
         self._free = OrderedDict.fromkeys(range(num_blocks))  # the longest unused first
@@ -162,12 +156,12 @@ class PagedCache(Cache):
         n, size = super().resume(tokens), self.block_size
         if (tokens < 0).any():
             return n
-        found: list[list[int]] = []  # blocks of each sequence, one list for each block further on
+        found: list[list[Any]] = []  # blocks of each sequence, one list for each block further on
         for end in range(n - n % size + size, tokens.shape[1] + 1, size):
             blocks = [self.pool.find(row[:end], self.fingerprint) for row in tokens]
             if None in blocks:
                 break
-            found.append([block for block in blocks if block is not None])
+            found.append(blocks)
         if found:
             self.truncate(n - n % size)
             for blocks_of_rows in found:

@@ -17,14 +17,9 @@ class PreallocatedCache(StoredCache):
     max_seq_len: int
 
     def __init__(
-        self,
-        batch_size: int,
-        max_seq_len: int,
-        num_layers: int,
-        num_heads: int,
-        head_dim: int,
+        self, batch_size: int, max_seq_len: int, num_layers: int, num_heads: int, head_dim: int,
         dtype: npt.DTypeLike | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(batch_size, num_layers, num_heads, head_dim, max_seq_len, dtype)
 
 

@@ -14,8 +14,9 @@ from tinytorch.autograd import is_grad_enabled
 from tinytorch.layers import Module, changes
 from tinytorch.tensor import Array, Tensor
 from tinytorch.tensor.errors import ShapeError
+from tinytorch.transformer.tokens import as_tokens
 
-from .cache import PADDED, Cache, as_ids
+from .cache import PADDED, Cache
 from .core import CachedCore, Step, current_step
 from .errors import CacheError, StaleCacheError
 from .fast_step import lower_next_logits, observed
@@ -122,7 +123,7 @@ class Session:
         if not self.enabled or self._recording() or (step is not None and step.owner is None):
             self.weights.suspect = True
             return self._original("forward")(tokens, mask, positions, **options)
-        ids = as_ids("model", tokens)
+        ids = as_tokens("model", tokens).astype(np.int64, copy=False)
         with self.cache.lock:
             return self._continue(ids, mask, positions, options)
 
@@ -130,7 +131,7 @@ class Session:
         """Logits (B, V) of what follows each row of `tokens` (B, T), computing only what the cache does not hold."""
         if not self.enabled or self._recording() or self._drops():
             return self._uncached(tokens, mask)
-        ids = as_ids("model", tokens)
+        ids = as_tokens("model", tokens).astype(np.int64, copy=False)
         with self.cache.lock:
             valid = None if mask is None or np.all(mask) else np.asarray(mask).astype(bool)
             start = self.resume(ids, valid)
@@ -241,8 +242,6 @@ class Session:
     def _fit(self, ids: Array, end: int, from_start: bool) -> None:
         """Make sure that the cache fits the batch, or make it fit, up to `end`, if it was made for the model."""
         cache, request = self.cache, self.request
-        if ids.ndim != 2:
-            raise ShapeError(f"model: tokens of shape {ids.shape}; the form is (B, T) with at least one token each")
         if len(ids) != cache.batch_size:
             if request is None or not from_start:
                 raise CacheError(

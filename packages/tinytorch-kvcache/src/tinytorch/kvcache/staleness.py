@@ -36,8 +36,7 @@ class WeightTracker:
             self._moment = clock()
             weights = [weight for weight in (*self.model.parameters(), *self.model.buffers()) if weight.size]
             self._fingerprint = fingerprint(weights)
-            places = [(weight, weight.size, int(weight.data.argmax())) for weight in weights]
-            self._sample = [(weight, size, i, weight.data.item(i)) for weight, size, i in places]
+            self._sample = [(w, w.size, i := int(w.data.argmax()), w.data.item(i)) for w in weights]
             self.suspect = False
         return self._fingerprint
 
@@ -65,8 +64,7 @@ def add_bits(digest: Any, array: Array) -> None:
     octets = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     words = octets[: len(octets) // 8 * 8].view(np.uint64)
     rows = words[: len(words) // BLOCK * BLOCK].reshape(-1, BLOCK)
-    rest = words[rows.size :]
     digest.update(rows @ FACTORS)  # modulo 2**64, exact in any order
-    digest.update(rest @ FACTORS[: len(rest)])
+    digest.update(words[rows.size :] @ FACTORS[: len(words) - rows.size])
     digest.update(np.packbits(words.view(np.int64) < 0))  # two signs that flip cancel in a sum modulo 2**64
     digest.update(octets[words.nbytes :])

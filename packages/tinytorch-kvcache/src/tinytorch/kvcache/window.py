@@ -35,15 +35,9 @@ class SlidingWindowCache(StoredCache):
     )  # fmt: skip
 
     def __init__(
-        self,
-        batch_size: int,
-        num_layers: int,
-        num_heads: int,
-        head_dim: int,
-        window: int,
-        sinks: int = 4,
+        self, batch_size: int, num_layers: int, num_heads: int, head_dim: int, window: int, sinks: int = 4,
         dtype: npt.DTypeLike | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.window = check_int("SlidingWindowCache", "window", window, 1)
         self.sinks = check_int("SlidingWindowCache", "sinks", sinks)
         self._dropped = 0  # positions between the sinks and what follows them in the storage
