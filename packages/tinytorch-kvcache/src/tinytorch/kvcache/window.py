@@ -44,10 +44,8 @@ class SlidingWindowCache(StoredCache):
         super().__init__(batch_size, num_layers, num_heads, head_dim, None, dtype)
 
     def positions(self, n: int = 0) -> Array:
-        end = self.seq_pos + n
-        if not self._dropped:
-            return np.arange(end)
-        return np.concatenate((np.arange(self.sinks), np.arange(self.sinks + self._dropped, end)))
+        first = self.sinks if self._dropped else 0
+        return np.concatenate((np.arange(first), np.arange(first + self._dropped, self.seq_pos + n)))
 
     def visible(self, n: int) -> Array | None:
         if self.seq_pos + n <= self.window:
