@@ -454,8 +454,9 @@ def test_an_index_that_is_written_to_is_noticed() -> None:
     x, index = leaf(1.0, 2.0, 3.0), Tensor([0, 1])
     y = x[index] * 2
     z = np.stack([x, x])[Tensor([0]), index[:1]]
+    by_array = x[index.data] * 2
     index[0] = 2
-    for result in (y, z):
+    for result in (y, z, by_array):
         with pytest.raises(RuntimeError, match="getitem was changed in place"):
             result.sum().backward()
 

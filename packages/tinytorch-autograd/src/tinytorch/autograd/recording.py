@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinytorch.tensor import RECORD, Array, Primitive, Tensor, handlers, mutation, written_since
+from tinytorch.tensor import RECORD, Array, Primitive, Tensor, array_of, handlers, mutation, written_since
 
 from .errors import GraphError
 from .modes import modes
@@ -54,7 +54,7 @@ class Node:
         if self.moment != mutation.now:
             arrays = [arg._data for arg in self.args if self.rule.keeps_inputs and isinstance(arg, Tensor)]
             if self.rule.reads_params:
-                arrays += [each._data for each in _tensors_in(self.params.values())]
+                arrays += _arrays_in(self.params.values())
             if any(written_since(array, self.moment) for array in (*arrays, self.out) if array is not None):
                 raise GraphError(
                     f"backward: an input or the result of {self.primitive.name} was changed in place after it was "
@@ -97,12 +97,12 @@ def _check_params(primitive: Primitive, params: dict[str, Any]) -> None:
                 )
 
 
-def _tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
+def _arrays_in(values: Iterable[Any]) -> Iterator[Array]:
     for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, tuple | list):
-            yield from _tensors_in(value)
+        if isinstance(value, tuple | list):
+            yield from _arrays_in(value)
+        elif isinstance(value, Tensor | np.ndarray):
+            yield array_of(value)
 
 
 class Recorder:

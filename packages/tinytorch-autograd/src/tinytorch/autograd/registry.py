@@ -69,7 +69,7 @@ def defvjp(
     that the gradient can be differentiated again).
 
     `keep` names the values that the rule reads. Others need not stay in memory until the backward pass, and may be
-    written to before it. `"params"` stands for tensors among the parameters, such as an index.
+    written to before it. `"params"` stands for tensors and arrays among the parameters, such as an index.
     Without `"inputs"` an input may be a stand-in that has a `shape` and a `dtype`, and without `"out"` the output is.
     The rule of a primitive with `upcast` gets float16 arrays in float32.
 
