@@ -627,3 +627,54 @@ def test_gradients_that_were_added_up_are_gone_when_the_next_rule_works() -> Non
     with observe_backward(watch):
         x.sum().backward()
     assert max(alive) <= 2  # the gradient that is passed, and the sum for w
+
+
+def test_a_piece_is_not_added_to_an_array_that_two_inputs_share() -> None:
+    x, y = leaf(1.0, 2.0, 3.0), leaf(1.0, 2.0, 3.0)
+    h, k = x * 1, y * 1
+    piece = h[:1]
+    (((h + k) * 1).sum() + piece.sum()).backward()
+    assert x.grad.tolist() == [2.0, 1.0, 1.0]
+    assert y.grad.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_grad_passes_through_nothing_that_it_does_not_need() -> None:
+    x, other = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    h = x.exp()
+    y, aside = (h * 3).sum(), other.exp().sum()
+    names: list[str] = []
+
+    def note(next: Any, node: Any, gradient: Any, needs: Any) -> Any:
+        names.append(node.primitive.name)
+        return next(node, gradient, needs)
+
+    with observe_backward(note):
+        assert grad([y, aside], h).tolist() == [3.0, 3.0]
+    assert names == ["sum", "multiply"]
+    h.sum().backward()  # what led to h and to the other output is still there
+    aside.backward()
+    np.testing.assert_allclose(x.grad.data, np.exp([1.0, 2.0]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_rule_of_a_primitive_that_upcasts_gets_single_precision(fused: bool) -> None:
+    seen: list[Any] = []
+
+    @primitive(upcast=True, fused=fused)
+    def twice(x: Any, /) -> Any:
+        return (x * 2, None) if fused else x * 2
+
+    def rule(g: Any, out: Any, *rest: Any) -> Any:
+        seen.extend([g.dtype, out.dtype, rest[-1].dtype])
+        return (g * 2,) if fused else g * 2
+
+    if fused:
+        defvjp(twice, fused=rule, composition=lambda x: x * 2)
+    else:
+        defvjp(twice, rule)
+    for dtype, expected in (("float16", np.float32), ("float64", np.float64)):
+        x = leaf(1.0, 2.0, dtype=dtype)
+        twice(x).backward(np.ones(2))
+        assert seen == [expected] * 3
+        assert x.grad.dtype == dtype
+        seen.clear()
