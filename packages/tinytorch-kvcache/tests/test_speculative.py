@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from tinytorch.kvcache import SlidingWindowCache, disable_kv_cache, enable_kv_cache, speculative_generate
+from tinytorch.kvcache import SlidingWindowCache, beam_search, disable_kv_cache, enable_kv_cache, speculative_generate
 
 from .models import Spy, make, tokens
 
@@ -118,3 +118,16 @@ def test_a_window_that_cannot_go_back_is_filled_again() -> None:
     enable_kv_cache(model, SlidingWindowCache(1, 1, **sizes, window=4, sinks=1))
     wanted = model.generate([1, 2, 3], 20, temperature=0)
     assert_array_equal(speculative_generate(model, draft, [1, 2, 3], 20).data, wanted.data)
+
+
+def test_a_model_with_stop_tokens_of_its_own_stops_there_in_every_way() -> None:
+    free = make()
+    stop = free.generate([1, 2], 8, temperature=0).tolist()[6]
+    model, draft = make(stop_tokens=(stop,)), make()
+    wanted = model.generate([1, 2], 8, temperature=0).tolist()
+    assert wanted[-1] == stop
+    assert len(wanted) < 10
+    assert speculative_generate(model, draft, [1, 2], 8).tolist() == wanted
+    assert beam_search(model, [1, 2], num_beams=1, max_new_tokens=8).tolist() == wanted
+    whole = free.generate([1, 2], 8, temperature=0).tolist()
+    assert speculative_generate(model, draft, [1, 2], 8, stop=[]).tolist() == whole

@@ -11,8 +11,7 @@ import numpy as np
 from tinytorch.autograd import no_grad
 from tinytorch.layers import functional as F
 from tinytorch.tensor import Array, Tensor, check_int
-from tinytorch.transformer import Sampling
-from tinytorch.transformer.generation import filler
+from tinytorch.transformer.generation import filler, sampling_for
 from tinytorch.transformer.prompts import as_prompt
 
 from .cache import Cache
@@ -50,7 +49,7 @@ def beam_search(
     for row, counts in zip(ids, valid, strict=True):
         beams = search_beams(model, row[counts], num_beams, max_new_tokens, length_penalty, stop)[:n]
         found += [beam.tokens for beam in beams]
-    fill = filler(Sampling(stop=stop))
+    fill = filler(sampling_for(model.config, stop))
     new = np.full((len(found), max(map(len, found))), fill)
     for target, tokens in zip(new, found, strict=True):
         target[: len(tokens)] = tokens
@@ -84,7 +83,7 @@ def search_beams(
     if session is not None:
         model, cache = session.fork()
     # A fork and a context of its own: wherever the search ends, nothing has to be put back.
-    stops = Sampling(stop=stop).stops()
+    stops = sampling_for(model.config, stop).stops()
     return copy_context().run(_search, model, cache, ids, num_beams, max_new_tokens, length_penalty, stops)
 
 

@@ -10,8 +10,7 @@ import numpy as np
 
 from tinytorch.autograd import no_grad
 from tinytorch.tensor import Array, Tensor, check_int
-from tinytorch.transformer import Sampling
-from tinytorch.transformer.generation import filler
+from tinytorch.transformer.generation import filler, sampling_for
 from tinytorch.transformer.prompts import as_prompt
 
 from .enable import enable_kv_cache
@@ -48,7 +47,7 @@ def speculative_generate(
             f"speculative_generate: the model has {model.vocab_size} tokens, the draft {draft.vocab_size}; "
             "both must mean the same by a token"
         )
-    sampling = Sampling(stop=stop)
+    sampling = sampling_for(model.config, stop)
     rows = Rows(ids.astype(np.int64), valid, max_new_tokens, sampling.stops(), filler(sampling))
     with _session(model, len(ids)) as target, _session(draft, len(ids)):
         while rows.left and not rows.ended.all():
