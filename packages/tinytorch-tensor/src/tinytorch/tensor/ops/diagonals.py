@@ -68,14 +68,11 @@ def diag(x: Any, diagonal: int = 0) -> Tensor:
     """
     check_int("diag", "diagonal", diagonal, minimum=None)
     if np.ndim(x) == 2:
-        return _diagonal(x, diagonal)
+        return getitem(x, index=places(*np.shape(x), diagonal))
     if np.ndim(x) != 1:
         raise ShapeError(f"diag: shape {np.shape(x)}; a vector or a matrix is needed, diagonal() takes stacks of them")
     n = len(x) + abs(diagonal)
     return index_grad(x, shape=(n, n), index=places(n, n, diagonal))
-
-
-_diagonal = diagonal  # which the parameter of diag() hides
 
 
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:

@@ -85,9 +85,6 @@ def sum(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     return _add(x, axis=axis, keepdims=keepdims)
 
 
-_sum = sum.narrow
-
-
 @primitive(upcast=True, explain=explain("prod"))
 def prod(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The product over `axis`."""
@@ -97,28 +94,22 @@ def prod(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
 @primitive(upcast=True, explain=explain("mean"))
 def mean(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     """The mean over `axis`; of integers, a float."""
-    total = _sum(x if x.dtype.kind == "f" else x.astype(float64), axis, keepdims)
+    total = sum.narrow(x if x.dtype.kind == "f" else x.astype(float64), axis, keepdims)
     return total / (x.size // (np.size(total) or 1))
-
-
-_mean = mean.narrow
 
 
 @primitive(upcast=True, explain=explain("var"))
 def var(x: Array, /, axis: Axis = None, keepdims: bool = False, correction: int = 0) -> Array:
     """The mean squared distance from the mean over `axis`, divided by n - correction (as in NumPy, 0 unless asked)."""
-    apart = x - _mean(x, axis, True)
-    total = _sum(np.square(apart), axis, keepdims)
+    apart = x - mean.narrow(x, axis, True)
+    total = sum.narrow(np.square(apart), axis, keepdims)
     return total / builtins.max(x.size // (np.size(total) or 1) - correction, 0)
-
-
-_var = var.narrow
 
 
 @primitive(upcast=True, explain=explain("std"))
 def std(x: Array, /, axis: Axis = None, keepdims: bool = False, correction: int = 0) -> Array:
     """The square root of `var`."""
-    return np.sqrt(_var(x, axis, keepdims, correction))
+    return np.sqrt(var.narrow(x, axis, keepdims, correction))
 
 
 @primitive(explain=explain("max"))
@@ -144,7 +135,7 @@ def logsumexp(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     largest = _max(x, axis=axis, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(largest), largest, 0.0)
     with np.errstate(divide="ignore", over="ignore"):  # of nothing, and beside infinity
-        out = np.log(_sum(np.exp(x - shift), axis, True)) + shift
+        out = np.log(sum.narrow(np.exp(x - shift), axis, True)) + shift
     return out if keepdims else np.squeeze(out, axis)
 
 
@@ -159,9 +150,9 @@ def norm(x: Array, /, ord: float = 2, axis: Axis = None, keepdims: bool = False)
     """
     x = x if x.dtype.kind == "f" else x.astype(float64)
     if ord == 2:
-        return np.sqrt(_sum(np.square(x), axis, keepdims))
+        return np.sqrt(sum.narrow(np.square(x), axis, keepdims))
     if ord == 1:
-        return _sum(np.abs(x), axis, keepdims)
+        return sum.narrow(np.abs(x), axis, keepdims)
     if ord == np.inf:
         return _max(np.abs(x), axis=axis, keepdims=keepdims, initial=0.0)
     raise ValueError(f"norm: ord {ord!r}; it is 1, 2 or infinity, others can be written with abs, ** and sum")
