@@ -1,4 +1,4 @@
-"""One step of Adam on parameters of three sizes, beside PyTorch's foreach Adam."""
+"""One step of Adam on parameters of three sizes, compared with PyTorch's foreach Adam."""
 
 from __future__ import annotations
 

@@ -77,6 +77,24 @@ def test_every_step_equals_pytorch(case: str) -> None:
         np.testing.assert_allclose(path, PATHS[f"{case}.{name}"], rtol=1e-10, atol=1e-10)
 
 
+DEFAULTS: dict[type[Optimizer], dict[str, Any]] = {
+    SGD: {"lr": 1e-3, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0, "dampening": 0.0},
+    Adam: {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False},
+    AdamW: {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2, "amsgrad": False},
+    RMSprop: {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0, "momentum": 0.0, "centered": False},
+    Muon: {
+        "lr": 1e-3, "momentum": 0.95, "nesterov": True, "weight_decay": 0.1, "adjust": "original", "ns_steps": 5,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DEFAULTS)
+def test_options_left_out_are_pytorchs(kind: Any) -> None:
+    optimizer = kind([Parameter(np.eye(2))])
+    assert optimizer.defaults == DEFAULTS[kind]
+    assert not optimizer.check_finite
+
+
 def test_lion_follows_the_formula_of_its_paper() -> None:
     path = follow(Lion, {"lr": 0.01, "weight_decay": 0.1}, ["bias"])["bias"]
     p, m = PATHS["start.bias"].copy(), np.zeros(4)

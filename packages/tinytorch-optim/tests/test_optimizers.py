@@ -197,7 +197,7 @@ def test_momentum_is_switched_on_or_off_by_the_state_that_is_loaded() -> None:
         assert values(resumed.param_groups[0]["params"]) == values(whole)
 
 
-def test_a_state_whose_momentum_was_switched_off_keeps_its_velocity() -> None:
+def test_a_state_keeps_its_velocity_when_momentum_was_switched_off() -> None:
     optimizer = run(lambda params: SGD(params, momentum=0.5), params_of([(3,)]), range(2))
     optimizer.param_groups[0]["momentum"] = 0.0
     saved = optimizer.state_dict()
@@ -299,7 +299,7 @@ def test_a_step_is_a_write_that_backward_notices() -> None:
         loss.backward()
 
 
-def test_a_parameter_whose_array_was_replaced_is_still_updated() -> None:
+def test_a_parameter_is_still_updated_when_its_array_was_replaced() -> None:
     p = Parameter([1.0])
     optimizer = SGD([p], lr=1.0)
     for array in (np.array([1.0], np.float32), np.array([5.0], np.float32)):
@@ -324,7 +324,7 @@ def test_what_cannot_be_updated_is_refused_before_anything_is() -> None:
     np.testing.assert_array_equal(good.data, before)
 
 
-def test_a_parameter_whose_shape_changed_is_refused_before_its_neighbor_is_touched() -> None:
+def test_a_parameter_of_a_changed_shape_is_refused_before_its_neighbor_is_touched() -> None:
     changed, neighbor = params_of([(4,), (3,)])
     optimizer = run(EVERY["Adam"], [changed, neighbor], range(2))
     before = neighbor.data.copy()
@@ -407,7 +407,7 @@ def test_muon_trains_what_it_is_given_bit_for_bit_after_resuming() -> None:
 
 
 class Signs(Optimizer):
-    """The smallest optimizer of one's own: p ← p - lr · sign(g)."""
+    """The smallest optimizer that can be written: p ← p - lr · sign(g)."""
 
     def states(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ()
@@ -419,7 +419,7 @@ class Signs(Optimizer):
         change *= group["lr"]
 
 
-def test_an_optimizer_of_ones_own_needs_a_rate_and_a_rule() -> None:
+def test_a_new_optimizer_needs_only_a_rate_and_a_rule() -> None:
     p = Parameter([1.0, -2.0])
     (p * p).sum().backward()
     for options, expected in (({"lr": 0.5}, [0.5, -1.5]), ({"lr": 0.5, "weight_decay": 10.0}, [0.0, -1.0])):

@@ -14,7 +14,7 @@ from tinytorch.training import Trainer
 
 
 def dataset(samples: int = 40, seed: int = 0) -> TensorDataset:
-    """Points in space, labelled by which of three directions is largest."""
+    """Points in space, labeled by which of three directions is largest."""
     rng = np.random.default_rng(seed)
     points = rng.normal(size=(samples, 3))
     return TensorDataset(points, points.argmax(axis=1))
@@ -30,7 +30,7 @@ def network(dropout: float = 0.0) -> Module:
 
 
 def trainer(dropout: float = 0.0, seed: int = 0, **options: Any) -> Trainer:
-    """A trainer whose every part has a state: dropout, moments, a warmup before a cosine."""
+    """A trainer in which every part has a state: dropout, moments, a warmup before a cosine."""
     manual_seed(seed)
     model = network(dropout)
     optimizer = AdamW(model, lr=0.05)

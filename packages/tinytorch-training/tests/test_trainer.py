@@ -17,7 +17,7 @@ from tinytorch.training import EarlyStopping, Run, Trainer, accuracy
 from .problems import dataset, loader, network, pairs, trainer, weights
 
 
-def test_fit_is_the_loop_that_one_would_write() -> None:
+def test_fit_is_the_loop_written_by_hand() -> None:
     manual_seed(0)
     model = network()
     optimizer = AdamW(model, lr=0.05)
@@ -65,7 +65,7 @@ def test_accumulated_batches_equal_one_large_batch() -> None:
         trained = Trainer(model, SGD(model, lr=0.1), CrossEntropyLoss(), accumulate=accumulate)
         trained.fit(batches, epochs=1, progress=False)
         found.append((trained.run.step, [p.data for p in model.parameters()]))
-    assert [steps for steps, _ in found] == [2, 2, 1]  # the last batches of an epoch make a step of their own
+    assert [steps for steps, _ in found] == [2, 2, 1]  # the last batches of an epoch form a step
     for wanted, got in zip(found[0][1], found[1][1], strict=True):
         assert got.shape == wanted.shape
 
@@ -204,7 +204,7 @@ def test_validation_may_come_every_few_steps() -> None:
     assert np.flatnonzero(~np.isnan(history["valid_loss"])).tolist() == [2, 5]
 
 
-def test_what_a_callback_raises_passes_through_and_the_end_is_told() -> None:
+def test_what_a_callback_raises_passes_through_and_the_end_is_called() -> None:
     diary = Diary()
 
     def fail(run: Run) -> None:
@@ -315,7 +315,7 @@ def test_what_is_neither_a_pair_nor_a_callback_is_a_type_error() -> None:
         trainer(callbacks=[3])
 
 
-def test_schedules_go_on_once_a_step() -> None:
+def test_schedules_advance_once_per_step() -> None:
     model = network()
     optimizer = SGD(model, lr=1e-3)
     trained = Trainer(

@@ -13,10 +13,10 @@ from .optimizer import Optimizer, Parameters
 
 
 class Adam(Optimizer):
-    """p ← p - lr · m̂ / (√v̂ + eps): a step against the mean gradient, measured in its own root mean square.
+    """p ← p - lr · m̂ / (√v̂ + eps): a step against the mean gradient, divided by its root mean square.
 
-    m and v are running averages of g and g² (kept by `betas` at each step); m̂ and v̂ are those without the pull
-    towards their start at zero. `weight_decay` adds `weight_decay · p` to the gradient. `amsgrad` divides by the
+    m and v are running averages of g and g², of which each step keeps the fractions `betas`; m̂ and v̂ are corrected for
+    their start at zero. `weight_decay` adds `weight_decay · p` to the gradient. `amsgrad` divides by the
     largest v so far.
 
     Source: Kingma and Ba, "Adam: a method for stochastic optimization" (2015), algorithm 1; for amsgrad Reddi et al.,
@@ -58,7 +58,7 @@ class Adam(Optimizer):
         v += change
         if group["amsgrad"]:
             v = np.maximum(state["v_max"], v, out=state["v_max"])
-        # the corrections of both averages are numbers, so they are multiplied before they meet the arrays
+        # the corrections of both averages are numbers: multiplied first, they cost no pass over the arrays
         shrink = sqrt(1 - beta2**step)
         np.sqrt(v, out=change)
         change += group["eps"] * shrink
@@ -67,7 +67,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam whose weight decay shrinks the parameters themselves, p ← (1 - lr · weight_decay) p, and not the gradient.
+    """Adam with decoupled weight decay: it shrinks the parameters, p ← (1 - lr · weight_decay) p, not the gradient.
 
     Source: Loshchilov and Hutter, "Decoupled weight decay regularization" (2019), algorithm 2.
 

@@ -14,7 +14,7 @@ class ChainedOptimizer(Optimizer):
     """One optimizer out of several, each with its own parameters, such as Muon for the matrices and AdamW for the rest.
 
     Schedules reach the groups of all. When one of them refuses its gradients or its part of a state, none is changed.
-    Raises ValueError for a parameter that belongs to two of them.
+    Raises ValueError for a parameter that two of them have.
 
     >>> from tinytorch.layers import Linear
     >>> from tinytorch.optim import AdamW, Muon

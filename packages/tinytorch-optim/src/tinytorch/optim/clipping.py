@@ -13,9 +13,9 @@ from tinytorch.tensor import Array, Tensor, note_write
 def clip_grad_norm(
     parameters: Iterable[Tensor] | Tensor, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
 ) -> float:
-    """Scale all gradients, in place, so that their norm as one long vector is at most `max_norm`; the norm it was.
+    """Scale all gradients, in place, so that their norm as one long vector is at most `max_norm`; return the old norm.
 
-    Parameters without a gradient are passed over. With `error_if_nonfinite` a norm that is NaN or infinite raises
+    Parameters without a gradient are skipped. With `error_if_nonfinite` a norm that is NaN or infinite raises
     FloatingPointError and changes nothing. Raises ValueError when there are no parameters, as in a used-up iterator.
 
     Source: Pascanu et al., "On the difficulty of training recurrent neural networks" (2013), algorithm 1, with the

@@ -13,7 +13,7 @@ from .optimizer import Optimizer, Parameters
 class Lion(Optimizer):
     """p ← (1 - lr · weight_decay) p - lr · sign(β₁ m + (1 - β₁) g), then m ← β₂ m + (1 - β₂) g.
 
-    It remembers one number where Adam remembers two, and wants a learning rate 3 to 10 times smaller than Adam's.
+    It keeps one number per parameter where Adam keeps two, and needs a learning rate 3 to 10 times smaller than Adam's.
 
     Source: Chen et al., "Symbolic discovery of optimization algorithms" (2023), algorithm 2.
 

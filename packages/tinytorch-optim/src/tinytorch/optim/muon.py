@@ -1,4 +1,4 @@
-"""Muon: momentum whose matrix is made orthogonal before it is applied."""
+"""Muon: the momentum of a matrix is made orthogonal before it is applied."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .optimizer import Optimizer, Parameters
 class Muon(Optimizer):
     """For the matrices inside a network: p ← (1 - lr · weight_decay) p - lr · scale · orthogonal(momentum of g).
 
-    The momentum's singular values are all brought near 1 (`orthogonalize`). `scale` is √max(1, out / in) with
-    `adjust="original"`, or 0.2 · √max(in, out) with `"match_rms_adamw"`, which lets learning rates of AdamW be kept.
-    Embeddings, biases and the output layer are better left to AdamW.
+    `orthogonalize` brings all singular values of the momentum near 1. `scale` is √max(1, out / in) with
+    `adjust="original"`, or 0.2 · √max(in, out) with `"match_rms_adamw"`, which allows the learning rates of AdamW.
+    Leave embeddings, biases and the output layer to AdamW.
 
     Matrices are (in, out), as `Linear.weight` is. Raises ValueError for parameters that are not matrices.
 
@@ -87,8 +87,8 @@ class Muon(Optimizer):
 def orthogonalize(matrix: Array, steps: int = 5, eps: float = 1e-7) -> Array:
     """A matrix with the singular vectors of `matrix`, (n, m), and singular values between about 0.7 and 1.2.
 
-    Newton-Schulz iteration with an odd polynomial of degree 5, whose slope at 0 is as steep as can be: small singular
-    values grow fast, and none needs to arrive at 1 exactly.
+    Newton-Schulz iteration with an odd polynomial of degree 5, as steep as possible at 0: small singular values grow
+    fast, and none needs to reach 1 exactly.
 
     Source: Jordan et al. (2024), the coefficients too.
 

@@ -122,8 +122,8 @@ class Optimizer:
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; with `closure`, compute the loss first and return it.
 
-        Raises ValueError for a gradient or parameter whose shape or dtype is not what it was, TypeError for a gradient
-        that is not a tensor, and FloatingPointError with `check_finite`; nothing is updated then.
+        Raises ValueError for a gradient or parameter of another shape or dtype than before, and FloatingPointError with
+        `check_finite`; then nothing is updated.
         """
         loss = None
         if closure is not None:

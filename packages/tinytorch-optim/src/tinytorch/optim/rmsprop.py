@@ -13,8 +13,8 @@ from .optimizer import Optimizer, Parameters
 class RMSprop(Optimizer):
     """p ← p - lr · g / (√v + eps), where v is a running average of g².
 
-    `centered` takes the square of the average gradient off v, which makes it a variance. `momentum` keeps a velocity of
-    such steps. `weight_decay` adds `weight_decay · p` to the gradient.
+    `centered` subtracts the square of the average gradient from v, which makes it a variance. `momentum` keeps a
+    velocity of such steps. `weight_decay` adds `weight_decay · p` to the gradient.
 
     Source: Tieleman and Hinton, "Lecture 6.5: rmsprop" (2012); centered: Graves, "Generating sequences with recurrent
     neural networks" (2013), equations 38 to 45. The order of operations is PyTorch's.

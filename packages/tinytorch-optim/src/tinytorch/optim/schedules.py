@@ -88,7 +88,7 @@ class StepSchedule(Schedule):
 
 
 class CosineSchedule(Schedule):
-    """From the initial rate down to `min_lr` along half a cosine, over `total_steps`; it stays there afterwards.
+    """From the initial rate down to `min_lr` along half a cosine, over `total_steps`; then it stays there.
 
     Source: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017), equation 5.
 
@@ -110,7 +110,7 @@ class CosineSchedule(Schedule):
 
 
 class WarmupSchedule(Schedule):
-    """From `start_factor` of the rate up to all of it in `warmup_steps` equal strides, then what `after` says.
+    """From `start_factor` times the rate up to the rate itself in `warmup_steps` equal steps, then what `after` says.
 
     `after` is another schedule of the same optimizer, which counts from the end of the warmup; call `step()` of this
     one only. Without it the rate stays.
@@ -140,7 +140,7 @@ class WarmupSchedule(Schedule):
 
 
 class OneCycleSchedule(Schedule):
-    """Up from `max_lr / div_factor` to `max_lr` and down to a `final_div_factor`-th of the start, along half cosines.
+    """Up from `max_lr / div_factor` to `max_lr` and down to the start / `final_div_factor`, along half cosines.
 
     `warmup_fraction` of `total_steps` go up. While the rate goes up, momentum (or Adam's first beta) goes down from
     `max_momentum` to `base_momentum`, and back; `cycle_momentum=False` leaves it alone. It ends at step

@@ -15,8 +15,8 @@ class SGD(Optimizer):
 
     `nesterov` looks ahead and uses g + momentum · v. `weight_decay` adds `weight_decay · p` to the gradient.
 
-    Source: Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013), in the form
-    that PyTorch gives it.
+    Source: Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013), in
+    PyTorch's form.
 
     >>> from tinytorch.layers import Parameter
     >>> p = Parameter([1.0]); optimizer = SGD([p], lr=0.1)

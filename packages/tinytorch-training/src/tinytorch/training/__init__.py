@@ -1,4 +1,4 @@
-"""Stage 6: training that shows how it goes, and that can be killed and continued."""
+"""Stage 6: training with live progress, which can be killed and resumed."""
 
 from .callbacks import Callback
 from .chart import braille

@@ -1,4 +1,4 @@
-"""Batches, one epoch after the other, from anything that can be iterated; and going on in the middle."""
+"""Batches, epoch after epoch, from anything that can be iterated; and continuing in the middle of an epoch."""
 
 from __future__ import annotations
 

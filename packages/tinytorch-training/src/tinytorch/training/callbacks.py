@@ -1,4 +1,4 @@
-"""What may be called while training goes on."""
+"""Callbacks: what is called during training."""
 
 from __future__ import annotations
 

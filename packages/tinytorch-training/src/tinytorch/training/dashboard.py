@@ -1,4 +1,4 @@
-"""A live picture of a training run: loss curve, speed, time left, and what the model answers by now."""
+"""A live picture of a training run: loss curve, speed, time left, and sample answers."""
 
 from __future__ import annotations
 

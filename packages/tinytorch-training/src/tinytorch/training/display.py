@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
 
-DECAY = 0.98  # of the speed that is shown: it is an average of the latest 50 steps or so
+DECAY = 0.98  # per step, in the average speed: it covers the latest 50 steps or so
 
 
 class Display:
@@ -82,7 +82,7 @@ class Display:
 
     @property
     def speed(self) -> float:
-        """Samples or tokens in a second of training, of the latest steps."""
+        """Samples or tokens per second of training, over the latest steps."""
         return self._counted / self._seconds if self._seconds else 0.0
 
     @property
@@ -110,7 +110,7 @@ class Display:
             self._live.start()
 
     def update(self, step: int, loss: float, lr: float, count: float, seconds: float) -> None:
-        """Take in a step: its number, loss and learning rate, and how many samples or tokens it took how long."""
+        """Take in a step: its number, loss, learning rate, samples or tokens, and seconds."""
         self.step, self.loss, self.lr = step, loss, lr
         self._counted = DECAY * self._counted + count
         self._seconds = DECAY * self._seconds + seconds
@@ -137,7 +137,7 @@ class Display:
         return file, getattr(file, "encoding", None) or "utf-8"
 
     def _in_terminal(self) -> bool:
-        """Whether there is a terminal, and one that has the letters which pictures are made of."""
+        """Whether there is a terminal that can show the characters of pictures."""
         file, encoding = self._output()
         if not encoding.lower().startswith("utf") or (self._console is None and not file.isatty()):
             return False

@@ -16,7 +16,7 @@ from tinytorch.tensor import Array, replacing
 
 
 class History:
-    """One row a step; columns are `step`, `epoch`, `loss`, `lr` and whatever else was measured, NaN where it was not.
+    """One row per step; columns are `step`, `epoch`, `loss`, `lr` and what else was measured, NaN where it was not.
 
     >>> history = History()
     >>> history.record(step=1, loss=2.0); history.record(step=2, loss=1.0); history.add(valid_loss=1.5)

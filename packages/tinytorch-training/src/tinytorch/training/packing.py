@@ -13,7 +13,7 @@ from tinytorch.tensor import Array
 def pack(value: Any, name: str, arrays: dict[str, Array]) -> Any:
     """`value` as JSON can hold it, with its arrays and NumPy scalars in `arrays`.
 
-    Raises TypeError, which calls it `name`, for what could not come back as it was.
+    Raises TypeError for what could not come back as it was; `name` stands for `value` in the message.
 
     >>> arrays = {}
     >>> packed = pack({1: (2.0, np.ones(2))}, "state", arrays)

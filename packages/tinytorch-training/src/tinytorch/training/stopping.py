@@ -1,4 +1,4 @@
-"""Ending training when it no longer helps."""
+"""Early stopping."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Update:
         self.clip_norm = clip_norm
 
     def __call__(self, run: Run, batches: list[Any]) -> None:
-        """Update the model and note in the run what was seen. Raises FloatingPointError, before, for a loss of NaN."""
+        """Update the model and record the step; before that, raise FloatingPointError for a loss that is not finite."""
         sizes = [self.count(batch) for batch in batches]
         counted, total = sum(sizes), 0.0
         means = {name: Mean() for name in self.metrics} if self.loss is not None else {}
