@@ -33,7 +33,7 @@ def save(module: Module, path: PathLike, metadata: Mapping[str, str] | None = No
     """
     _expect_module("save", module)
     once: dict[int, tuple[str, Tensor]] = {}
-    for name, tensor in state.entries(module).items():
+    for name, tensor in module._entries().items():
         once.setdefault(id(tensor), (name, tensor))
     save_tensors(dict(once.values()), path, metadata)
 

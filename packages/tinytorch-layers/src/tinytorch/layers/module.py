@@ -219,7 +219,7 @@ class Module:
 
         A shared parameter has an entry under each of its names. `Linear.weight` is (in_features, out_features).
         """
-        return {name: Tensor(tensor.data, tensor.dtype) for name, tensor in state.entries(self).items()}
+        return {name: Tensor(tensor.data, tensor.dtype) for name, tensor in self._entries().items()}
 
     def load_state_dict(self, values: Mapping[str, Any], strict: bool = True) -> state.Mismatch:
         """Copy values (tensors or arrays, by dotted name) into the parameters and persistent buffers.
@@ -227,7 +227,17 @@ class Module:
         Nothing is changed unless everything fits. Raises StateError that lists all missing and unexpected names
         (unless `strict` is false, when they are returned), wrong shapes, and dtypes that would lose precision.
         """
-        return state.load(self, values, strict)
+        return state.load(type(self).__name__, self._entries(), values, strict)
+
+    def _entries(self) -> dict[str, Tensor]:
+        """The module's own parameters and persistent buffers, under every name they have."""
+        found: dict[str, Tensor] = dict(self.named_parameters(remove_duplicate=False))
+        for prefix, part in self.named_modules(remove_duplicate=False):
+            for name, persistent in part._buffers.items():
+                buffer = part.__dict__.get(name)
+                if persistent and buffer is not None:
+                    found[f"{prefix}.{name}" if prefix else name] = buffer
+        return found
 
     def train(self: M, mode: bool = True) -> M:
         """Set `training` here and below: dropout drops while it is true. Raises TypeError unless `mode` is a bool."""

@@ -1,18 +1,15 @@
-"""What a module holds, by name, and putting other values in its place: all of them or none."""
+"""Putting other values into tensors by name: all of them or none."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinytorch.tensor import Array, Tensor, note_write
 
 from .errors import StateError
-
-if TYPE_CHECKING:
-    from .module import Module
 
 
 class Mismatch(NamedTuple):
@@ -22,23 +19,12 @@ class Mismatch(NamedTuple):
     unexpected_keys: list[str]
 
 
-def entries(module: Module) -> dict[str, Tensor]:
-    """The module's own parameters and persistent buffers, under every name they have."""
-    found: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
-    for prefix, part in module.named_modules(remove_duplicate=False):
-        for name, persistent in part._buffers.items():
-            buffer = part.__dict__.get(name)
-            if persistent and buffer is not None:
-                found[f"{prefix}.{name}" if prefix else name] = buffer
-    return found
-
-
-def load(module: Module, values: Mapping[str, Any], strict: bool) -> Mismatch:
+def load(owner: str, own: dict[str, Tensor], values: Mapping[str, Any], strict: bool) -> Mismatch:
+    """Write `values` into the tensors of the same names, or raise StateError and change nothing."""
     if not isinstance(values, Mapping):
         raise TypeError(
             f"load_state_dict: got a {type(values).__name__}; it must be tensors or arrays by name: for a file use load"
         )
-    own = entries(module)
     arrays = {name: _array(value) for name, value in values.items()}
     present = {id(own[name]) for name in own.keys() & arrays.keys()}
     # a shared parameter is complete when one of its names is there
@@ -50,7 +36,7 @@ def load(module: Module, values: Mapping[str, Any], strict: bool) -> Mismatch:
         wrong = [f"missing: {name}" for name in missing] + [f"unexpected: {name}" for name in unexpected] + wrong
     if wrong:
         raise StateError(
-            f"load_state_dict: {type(module).__name__} was left as it was, "
+            f"load_state_dict: {owner} was left as it was, "
             f"{len(wrong)} {'entry does' if len(wrong) == 1 else 'entries do'} not fit\n  " + "\n  ".join(wrong)
         )
     for name, tensor in own.items():
