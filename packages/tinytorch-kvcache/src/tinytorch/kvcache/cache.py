@@ -72,7 +72,6 @@ class Cache(ABC):
             raise DTypeError(f"{kind}: dtype {self.dtype} is not floating-point; use float32 or float64")
         self.seq_pos = 0
         self._written = [0] * num_layers  # how far each layer has come, beyond seq_pos while a step is under way
-        self.padded = False  # whether some of the tokens may be PADDED
         self.fingerprint: str | None = None
         self.lock = StepLock()
         self._tokens: Array = np.empty((batch_size, 0), np.int64)
@@ -149,7 +148,6 @@ class Cache(ABC):
             longer[:, : self.seq_pos] = self._tokens[:, : self.seq_pos]
             self._tokens = longer
         self._tokens[:, self.seq_pos : end] = ids
-        self.padded = self.padded or PADDED in ids
         self.seq_pos = end
         self._advanced()
 
@@ -197,7 +195,6 @@ class Cache(ABC):
             raise CacheError(f"truncate: to {n} positions, where {possible}; reset() starts over")
         self._written = [min(written, n) for written in self._written]
         self.seq_pos = n
-        self.padded = self.padded and n > 0
         self._truncated()
 
     def reset(self, batch_size: int | None = None) -> None:
@@ -213,9 +210,9 @@ class Cache(ABC):
         """Keep the longest beginning of `tokens` (B, T) that the cache holds, forget the rest; returns its length."""
         tokens = as_ids("resume", tokens)
         n = min(self.seq_pos, tokens.shape[1])
-        held = self._tokens[:, :n] == tokens[:, :n]
-        if not held.all():
-            n = int(held.all(axis=0).argmin())
+        held, given = self._tokens[:, :n], tokens[:, :n]
+        if held.tobytes() != given.tobytes():  # in a generation all are equal, and this is the fastest way to see it
+            n = int((held == given).all(axis=0).argmin())
         if n < self.seq_pos:
             self.truncate(n if n >= self.rewindable else 0)
         return self.seq_pos
@@ -293,7 +290,6 @@ class Cache(ABC):
         if tokens.shape != (self.batch_size, n) or tokens.dtype != np.int64 or n > (self.max_seq_len or n):
             raise ValueError(f"tokens is {tokens.dtype} {tokens.shape}")
         self._tokens, self.seq_pos, self._written = tokens.copy(), n, [n] * self.num_layers
-        self.padded = PADDED in tokens
         self._fill(content)
         if extra := content.keys() - {"tokens", *self._content()}:
             raise ValueError(f"nothing takes {', '.join(sorted(extra))}")

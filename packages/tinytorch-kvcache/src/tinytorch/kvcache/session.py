@@ -172,7 +172,7 @@ class Session:
         self._fit(ids, start + ids.shape[-1], from_start=not start)
         cache.fingerprint = fingerprint
         held = ids
-        if mask is not None or cache.padded:
+        if mask is not None or PADDED in cache.tokens:
             mask = self._whole_mask(mask, ids)  # (B, t) -> (B, seq_pos + t)
             held = np.where(mask[:, start:], ids, PADDED)
         elif positions is None:
