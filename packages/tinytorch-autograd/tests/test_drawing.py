@@ -76,7 +76,7 @@ def test_long_names_fit_their_boxes_and_are_escaped() -> None:
 
 
 def test_the_style_of_a_picture_is_its_own() -> None:
-    """Several may stand in one page beside others."""
+    """Several may be in one page, next to others."""
     svg = draw_graph(residual(1)).svg()
     style = svg.partition("<style>")[2].partition("</style>")[0]
     assert all(rule.startswith(".tinytorch-graph ") for rule in style.split("}") if rule)

@@ -463,7 +463,7 @@ def test_the_drawing_shows_every_operation_once() -> None:
     assert "multiply = h (2,)" in svg
 
 
-def test_the_first_loop_that_everybody_writes_trains() -> None:
+def test_the_first_loop_that_people_write_trains() -> None:
     w = Tensor([1.0, 2.0], requires_grad=True)
     same, memory = w, w.data
     for _ in range(100):

@@ -242,7 +242,7 @@ def test_what_no_rule_reads_may_be_changed_in_place() -> None:
     assert x.grad.tolist() == [3.0, 3.0]
 
 
-def test_a_result_that_shall_have_no_gradient_passes_none_on() -> None:
+def test_a_result_that_requires_no_gradient_passes_none_on() -> None:
     x, y = leaf(1.0), leaf(1.0)
     h = x * 3
     h.requires_grad = False
@@ -532,7 +532,7 @@ def test_what_grad_cannot_differentiate_is_named() -> None:
     assert grad(y, iter([x]))[0].tolist() == [2.0]
 
 
-def test_what_a_rule_gives_and_somebody_keeps_is_not_written_to() -> None:
+def test_what_a_rule_returns_and_keeps_is_not_written_to() -> None:
     kept = np.ones(3, np.float32)
 
     @primitive

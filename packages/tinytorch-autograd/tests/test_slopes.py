@@ -28,7 +28,7 @@ SLOPES: list[tuple[str, Callable[..., Any], list[float], list[float]]] = [
     ("arctan2 on the axes", lambda x: tt.arctan2(x, [1.0, -1.0, 0.0]), [0.0, 0.0, 1.0], [1.0, -1.0, 0.0]),
     ("arctan2 at the origin", lambda x: tt.arctan2(x, 0.0), [0.0], [0.0]),
     ("round", lambda x: x.round(1), [0.25, INF], [0.0, 0.0]),
-    ("logsumexp beside minus infinity", tt.logsumexp, [-INF, 1.0], [0.0, 1.0]),
+    ("logsumexp next to minus infinity", tt.logsumexp, [-INF, 1.0], [0.0, 1.0]),
     ("logsumexp of nothing", tt.logsumexp, [-INF, -INF], [0.0, 0.0]),
     ("logsumexp with infinity", tt.logsumexp, [INF, 1.0], [NAN, 0.0]),
     ("norm of zeros", tt.norm, [0.0, 0.0], [0.0, 0.0]),

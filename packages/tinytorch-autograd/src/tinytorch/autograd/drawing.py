@@ -12,7 +12,7 @@ from .recording import Node, Origin, origin
 
 
 class Graph:
-    """The operations that a tensor was made through; `print` it, save `.svg()`, or let a notebook show it."""
+    """The operations that a tensor was computed by; `print` it, save `.svg()`, or let a notebook show it."""
 
     def __init__(self, tensor: Tensor, names: dict[str, Tensor] | None = None) -> None:
         self.root = origin(tensor)
@@ -20,7 +20,7 @@ class Graph:
         self.vertices, self.inputs = _explore(self.root)
 
     def label(self, vertex: Origin) -> str:
-        """What a vertex is called: its operation or its name, and the shape of its result."""
+        """The name of a vertex or its operation, and the shape of its result."""
         if isinstance(vertex, Node):
             name = f" = {self.names[id(vertex)]}" if id(vertex) in self.names else ""
             return f"{vertex.primitive.name}{name} {vertex.shape}{' freed' if vertex.args is None else ''}"
@@ -28,7 +28,7 @@ class Graph:
         return f"{name} {vertex.shape}"
 
     def __repr__(self) -> str:
-        """The result first, under each operation its inputs; what was shown before is only named again."""
+        """The result first, and under each operation its inputs; what was shown before is not expanded again."""
         lines: list[str] = []
         shown: dict[int, int] = {}
         waiting: list[tuple[Origin, str, str]] = [(self.root, "", "")]
@@ -55,7 +55,7 @@ class Graph:
 
 
 def draw_graph(tensor: Tensor, names: dict[str, Tensor] | None = None) -> Graph:
-    """The operations that `tensor` was made through; `names` says what to call tensors, such as `{"w": w}`.
+    """The operations that `tensor` was computed by; `names` says what to call tensors, such as `{"w": w}`.
 
     >>> from tinytorch.autograd import enable_autograd; enable_autograd()
     >>> w = Tensor([1.0, 2.0], requires_grad=True)

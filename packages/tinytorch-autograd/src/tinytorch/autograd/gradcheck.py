@@ -22,10 +22,10 @@ def gradcheck(
 ) -> bool:
     """Whether the gradients of `function(*inputs)` equal central finite differences, in float64.
 
-    `inputs` that require gradients must be float64, and so must be what comes out: half the digits are lost in the
-    difference. Every element of every floating-point output is differentiated with respect to every element of every
-    such input. Returns True, or raises AssertionError that says which element differs; ValueError when there is nothing
-    to compare, or when `function` gives something else each time.
+    `inputs` that require gradients must be float64, and so must the outputs, because the difference loses half the
+    digits. Every element of every floating-point output is differentiated with respect to every element of every such
+    input. Returns True. Raises AssertionError with the element that differs, and ValueError when there is nothing to
+    compare or when two calls of `function` differ.
 
     Source: (f(x + eps) - f(x - eps)) / (2 eps) has an error of order eps squared.
 
@@ -57,7 +57,7 @@ def gradgradcheck(
 ) -> bool:
     """Whether second derivatives of `function(*inputs)` equal finite differences of the first, in float64.
 
-    The first derivatives are taken in a random direction (drawn from `generator`), whose own gradient is checked too.
+    The first derivatives are taken in a random direction, drawn from `generator`. Its own gradient is checked too.
 
     >>> from tinytorch.autograd import enable_autograd; enable_autograd()
     >>> x = Tensor([1.0, 2.0], dtype="float64", requires_grad=True)

@@ -14,18 +14,18 @@ from .recording import recorder
 
 
 def _is_leaf(self: Tensor) -> bool:
-    """Whether the tensor was given rather than computed: gradients are kept in leaves."""
+    """Whether the tensor was not computed from others: gradients are kept in leaves."""
     return self.node is None
 
 
 def _detach(self: Tensor) -> Tensor:
-    """The same values, sharing memory, as a tensor that no gradient passes through."""
+    """A tensor of the same values, sharing memory, that no gradient passes through."""
     with no_grad():
         return alias(self)
 
 
 def _zero_grad(self: Tensor) -> None:
-    """Forget the gradient."""
+    """Set `.grad` to None."""
     self._grad = None
 
 
@@ -44,9 +44,9 @@ announce(_PROVIDER, _MEMBERS)
 def enable_autograd(keep_memory: bool = True) -> None:
     """Record operations from now on, and give tensors `backward detach zero_grad register_hook is_leaf`.
 
-    What is recorded is process-wide; `no_grad` looks away in one thread or task. Calling it again changes nothing.
+    Recording is process-wide; `no_grad` pauses it in one thread or task. Calling this again changes nothing.
     `keep_memory` also lets the C library keep freed memory for the next operation (see
-    `tinytorch.tensor.keep_freed_memory`), without which training spends most of its time mapping pages.
+    `tinytorch.tensor.keep_freed_memory`). Without it, training spends most of its time mapping pages.
 
     >>> enable_autograd()
     >>> x = Tensor(2.0, requires_grad=True)
@@ -64,7 +64,7 @@ def enable_autograd(keep_memory: bool = True) -> None:
 
 
 def disable_autograd() -> None:
-    """Stop recording and take the added names away: `Tensor` is again exactly what it was. Harmless when it is off."""
+    """Stop recording and take the added names away: `Tensor` is exactly what it was. Changes nothing when it is off."""
     with _switching:
         if recorder in handlers():
             pop(recorder)
