@@ -324,3 +324,35 @@ def test_dropout_of_everything_gives_zeros_and_no_gradient() -> None:
     assert x.grad is not None
     assert x.grad.data.tolist() == [0.0, 0.0]
     assert nn.Dropout(1.0).eval()(x).data.tolist() == [1.0, -2.0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "answer"),
+    [
+        (
+            lambda: nn.LayerNorm(normalized_shape=3),
+            r"LayerNorm: .* features here; the form is LayerNorm\(features, eps",
+        ),
+        (lambda: nn.Embedding(vocab_size=3, embedding_dim=2), "it is called num_embeddings here"),
+        (lambda: nn.Softmax(dim=1), "it is called axis here"),
+        (lambda: nn.ReLU(inplace=True), r"leave it out; the form is ReLU\(\)"),
+        (lambda: nn.Linear(1, 1, device="cpu"), "there is one device"),
+    ],
+)
+def test_words_of_pytorch_are_answered_with_ours(wrong: Callable[[], Any], answer: str) -> None:
+    with pytest.raises(TypeError, match=answer):
+        wrong()
+
+
+def test_a_module_without_arguments_refuses_them() -> None:
+    for wrong in (lambda: nn.ReLU(5), lambda: nn.ReLU(slope=5)):  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match=r"__init__\(\)"):
+            wrong()
+
+
+def test_a_module_may_take_such_a_word_itself() -> None:
+    class Own(nn.Module):
+        def __init__(self, dim: int, **options: Any) -> None:
+            self.dim, self.options = dim, options
+
+    assert Own(dim=3, device="cpu").options == {"device": "cpu"}

@@ -7,7 +7,7 @@ stands between `self.weight` and the weight, and nothing can disagree with what 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from .changes import count_change
 from .hidden import refuse_hidden
 from .hooks import HookHandle, Hooks, PostHook, PreHook
 from .parameter import Parameter
+from .words import answer_arguments
 
 M = TypeVar("M", bound="Module")
 T = TypeVar("T", bound=Tensor)
@@ -40,6 +41,13 @@ class Module:
     training: bool = True
     _buffers: dict[str, bool] = {}  # noqa: RUF012  name -> whether state_dict has it; replaced, never changed
     _hooks: Hooks | None = None  # None while there are no hooks, so that a call tests one thing
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        answer_arguments(cls, kwargs)
+        return super().__new__(cls)
+
+    def __init__(self) -> None:
+        super().__init__()  # so that a module without arguments refuses them
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes. Defined by each subclass."""
