@@ -144,6 +144,22 @@ def test_a_reduction_is_counted_by_what_it_reads(name: str) -> None:
     assert (found[name], found[f"{name} backward"]) == (12 * forward, 12 * backward)
 
 
+FUSED = {  # operations per element read, forward and backward
+    "relu": (1, 1), "leaky_relu": (1, 1), "sigmoid": (4, 3), "silu": (5, 9), "gelu": (8, 15), "erf": (1, 5),
+    "layer_norm": (7, 12), "rms_norm": (4, 8),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_a_fused_primitive_is_counted_by_what_it_reads(name: str) -> None:
+    with Profiler() as prof:
+        out = getattr(F, name)(leaf(3, 4))
+        out.backward(np.ones(out.shape, out.dtype))
+    found = {event.label: event.work.elementwise for event in prof.events}
+    forward, backward = FUSED[name]
+    assert (found[name], found[f"{name} backward"]) == (12 * forward, 12 * backward)
+
+
 def test_moving_comparing_and_converting_are_no_work() -> None:
     x = leaf(3, 4)
     with Profiler() as prof:

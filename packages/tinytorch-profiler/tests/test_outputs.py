@@ -22,6 +22,7 @@ from tinytorch.layers import GELU, Embedding, LayerNorm, Linear, Module, ReLU, S
 from tinytorch.layers import functional as F
 from tinytorch.profiler import Machine, Profiler, Row, summary
 from tinytorch.profiler.machine import measure_machine
+from tinytorch.profiler.units import duration, short, size
 from tinytorch.tensor import Tensor
 
 VOID = {"meta"}
@@ -385,6 +386,19 @@ def test_a_failed_write_leaves_the_old_file_and_no_draft(
         prof.export_chrome_trace(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_numbers_take_the_prefix_that_keeps_three_digits() -> None:
+    assert [size(n) for n in (0, 999, 1000, 1023488, 2**20)] == ["0 B", "999 B", "0.977 KiB", "0.976 MiB", "1.00 MiB"]
+    assert [short(n) for n in (0, 999, 999.5, 1000, 999_499, 999_500)] == [
+        "0",
+        "999",
+        "1.00 k",
+        "1.00 k",
+        "999 k",
+        "1.00 M",
+    ]
+    assert [duration(n) for n in (999, 1000, 999_400, 999_500)] == ["999 ns", "1.00 us", "999 us", "1.00 ms"]
 
 
 def test_machine_is_measured_once() -> None:

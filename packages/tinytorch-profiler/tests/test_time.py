@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from tinytorch.autograd.observing import _observers
 from tinytorch.layers import Linear, Module, ReLU, Sequential
 from tinytorch.layers import functional as F
 from tinytorch.optim import SGD, Adam, AdamW, Lion, Muon, Optimizer, RMSprop
-from tinytorch.profiler import Event, Profiler
+from tinytorch.profiler import Event, Profiler, Row
 from tinytorch.profiler.events import Span, _nest
 from tinytorch.tensor import Tensor, handlers, primitive
 
@@ -99,6 +100,21 @@ def test_total_of_the_outermost_module_holds_its_parts_and_backward() -> None:
     assert rows[""].total_ns == sum(row.self_ns for name, row in rows.items() if name != "(outside)")
     assert rows["2"].total_ns == rows["2"].self_ns + rows["2.0"].self_ns
     assert rows["2.0"].flops == 3 * 2 * 8 * 16 * 4  # forward, and two gradients
+
+
+def test_what_ran_outside_of_all_modules_has_its_own_row() -> None:
+    model = network()
+    with Profiler(model) as prof:
+        model(X).exp().sum()
+    row = {row.name: row for row in prof.rows("module")}["(outside)"]
+    assert (row.count, row.self_ns) == (2, sum(event.duration for event in prof.events[-2:]))
+    assert row.total_ns == row.self_ns
+
+
+def test_a_row_begins_at_zero() -> None:
+    numbers = asdict(Row("empty", "forward"))
+    assert {numbers[name] for name in numbers.keys() - {"name", "kind"}} == {0}
+    assert (Row("empty").rate, Row("empty").intensity, Row("empty").macs) == (0, 0, 0)
 
 
 def test_backward_belongs_to_the_module_of_its_forward() -> None:
