@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinytorch.tensor import ShapeError
+from tinytorch.tensor import ShapeError, replacing
 
 
 def plot_attention(
@@ -45,5 +46,6 @@ def plot_attention(
                 axes.set_yticks(range(T), tokens)
         figure.colorbar(image, ax=axes, shrink=0.7)
     if path is not None:
-        figure.savefig(path)
+        with replacing(path) as draft:
+            figure.savefig(draft, format=Path(path).suffix[1:] or "png")
     return figure

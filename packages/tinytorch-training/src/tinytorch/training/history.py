@@ -103,5 +103,5 @@ class History:
             axes.legend()
         if path is not None:
             with replacing(path) as draft:
-                figure.savefig(draft, format=Path(path).suffix[1:] or None)
+                figure.savefig(draft, format=Path(path).suffix[1:] or "png")
         return figure
