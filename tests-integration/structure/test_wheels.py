@@ -23,6 +23,20 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def python(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python of its own with every wheel and what the tests of the stages need."""
+    folder = tmp_path_factory.mktemp("installed")
+    uv = os.environ["UV"]
+    subprocess.run([uv, "venv", "-q", "-p", sys.executable, str(folder / "venv")], check=True)
+    found = folder / "venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    projects = [stages.ROOT / "pyproject.toml", *(stages.folder(stage) / "pyproject.toml" for stage in ORDER)]
+    needed = [each for path in projects for each in stages.read(path).get("dependency-groups", {}).get("test", [])]
+    wheels = [str(wheel(built, stage)) for stage in ORDER]
+    subprocess.run([uv, "pip", "install", "-q", "--python", str(found), *wheels, *needed], check=True)
+    return found
+
+
 def wheel(built: Path, stage: str) -> Path:
     [found] = built.glob(f"tinytorch_{stage}-*.whl")
     return found
@@ -66,20 +80,26 @@ def test_source_archive_holds_the_tests_too(built: Path, stage: str) -> None:
     assert {f"tests/{name}" for name in tests} <= names
 
 
+@every_stage
+def test_tests_of_an_extracted_archive_are_collected(built: Path, python: Path, stage: str, tmp_path: Path) -> None:
+    [archive] = built.glob(f"tinytorch_{stage}-*.tar.gz")
+    with tarfile.open(archive) as opened:
+        opened.extractall(tmp_path, filter="data")
+    [folder] = tmp_path.iterdir()
+    call = [str(python), "-m", "pytest", "-q", "--collect-only"]
+    done = subprocess.run(call, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
 def test_one_package_builds_in_its_folder(tmp_path: Path) -> None:
     call = [sys.executable, "-m", "hatch", "build", "-t", "wheel", str(tmp_path)]
     subprocess.run(call, cwd=stages.folder(ORDER[-1]), check=True)
     assert wheel(tmp_path, ORDER[-1]).exists()
 
 
-def test_wheels_live_side_by_side_in_one_namespace(built: Path, tmp_path: Path) -> None:
-    uv = os.environ["UV"]
-    subprocess.run([uv, "venv", "-q", "-p", sys.executable, str(tmp_path / "venv")], check=True)
-    python = tmp_path / "venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    wheels = [str(wheel(built, stage)) for stage in ORDER]
-    subprocess.run([uv, "pip", "install", "-q", "--python", str(python), *wheels], check=True)
+def test_wheels_live_side_by_side_in_one_namespace(python: Path) -> None:
     check = "import sys, importlib\nfor name in sys.argv[1:]: print(importlib.import_module(name).__file__)"
     modules = [f"tinytorch.{stage}" for stage in ORDER]
     done = subprocess.run([str(python), "-c", check, *modules], check=True, capture_output=True, text=True)
     assert len(done.stdout.splitlines()) == len(ORDER)
-    assert all(str(tmp_path) in line for line in done.stdout.splitlines())
+    assert all(str(python.parents[1]) in line for line in done.stdout.splitlines())
