@@ -89,6 +89,17 @@ def test_a_checkpoint_of_a_callback_resumes_too_also_at_the_end_of_an_epoch(
     np.testing.assert_array_equal(resumed.run.history["epoch"], unbroken.run.history["epoch"])
 
 
+@pytest.mark.parametrize("source", [loader, pairs])
+def test_a_checkpoint_of_a_run_that_has_not_begun_resumes_with_any_data(source: Any, tmp_path: Path) -> None:
+    unbroken = trainer(dropout=0.4)
+    unbroken.run.save_checkpoint(tmp_path / "run")
+    unbroken.fit(source(), steps=6, progress=False)
+    resumed = trainer(dropout=0.4, seed=9)
+    resumed.run.load_checkpoint(tmp_path / "run")
+    resumed.fit(source(), steps=6, progress=False)
+    assert weights(resumed) == weights(unbroken)
+
+
 def test_generators_of_modules_and_named_ones_continue(tmp_path: Path) -> None:
     def make(seed: int) -> tuple[Trainer, np.random.Generator]:
         manual_seed(0)

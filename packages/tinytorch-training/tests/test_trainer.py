@@ -204,6 +204,14 @@ def test_validation_may_come_every_few_steps() -> None:
     assert np.flatnonzero(~np.isnan(history["valid_loss"])).tolist() == [2, 5]
 
 
+def test_an_end_that_shows_only_when_no_batch_comes_is_not_a_step() -> None:
+    diary = Diary()
+    trainer(callbacks=[diary]).fit((batch for batch in pairs(2)), pairs(1), epochs=1, valid_every=2, progress=False)
+    assert diary.events == [
+        "fit_start 0", "epoch_start 0", "step_end 1", "step_end 2", "validation_end 2", "epoch_end 2", "fit_end 2",
+    ]  # fmt: skip
+
+
 def test_what_a_callback_raises_passes_through_and_the_end_is_called() -> None:
     diary = Diary()
 

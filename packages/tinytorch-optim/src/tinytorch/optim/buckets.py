@@ -79,11 +79,8 @@ class Bucket:
 
 def _views(row: Array, arrays: Iterable[Array]) -> list[Array]:
     """`row` cut into views with the shapes of `arrays`."""
-    views, start = [], 0
-    for array in arrays:
-        views.append(row[start : start + array.size].reshape(array.shape))
-        start += array.size
-    return views
+    parts = np.split(row, np.cumsum([array.size for array in arrays]))  # the last is what is left
+    return [part.reshape(array.shape) for part, array in zip(parts[:-1], arrays, strict=True)]
 
 
 class Memory:
