@@ -89,7 +89,7 @@ def softmax_cross_entropy(
     """-log softmax(logits)[target]; see `cross_entropy`. `weight` is an array (C,)."""
     logits = logits if logits.dtype.kind == "f" else logits.astype(np.float64)
     rows = read_targets("cross_entropy", logits, targets, ignore_index, weight)
-    x = logits.reshape(len(rows.index), logits.shape[-1])  # (..., C) -> (n, C)
+    x = logits.reshape(len(rows.target), logits.shape[-1])  # (..., C) -> (n, C)
     top = shift(x, axis=-1)
     exponentials = np.exp(x) if isinstance(top, float) else np.exp(x - top)
     sums = sum_within_rows(exponentials)
@@ -114,7 +114,7 @@ def softmax_cross_entropy(
 def _target_places(rows: Targets, shape: tuple[int, ...]) -> Array:
     """Where the number of each row's target is in a flattened matrix of this shape."""
     n, classes = shape
-    return np.add(rows.index, np.arange(0, n * classes, classes), dtype=np.int64)  # of uint64 they would be floats
+    return np.add(rows.target, np.arange(0, n * classes, classes), dtype=np.int64)  # of uint64 they would be floats
 
 
 def _losses_of_all_classes(x: Array, log_sums: Array, weight: Array | None) -> Array:

@@ -48,7 +48,7 @@ def move_classes_last(name: str, scores: Any, axis: int) -> Tensor:
 def target_losses(log_probs: Tensor, rows: Targets) -> Tensor:
     """-weight log_probs[target] of each row: (..., C) -> (...); 0 where the weight is 0, also where one is infinite."""
     shape = log_probs.shape[:-1]
-    losses = -gather(log_probs, rows.index.reshape(*shape, 1), axis=-1).reshape(shape)
+    losses = -gather(log_probs, rows.target.reshape(*shape, 1), axis=-1).reshape(shape)
     if rows.weight is None:
         return losses
     weight = Tensor(rows.weight.reshape(shape), log_probs.dtype)

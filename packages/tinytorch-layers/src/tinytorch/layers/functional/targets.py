@@ -15,13 +15,13 @@ _UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 class Targets(NamedTuple):
     """The targets of n rows."""
 
-    index: Array  # (n,) the class of each row, 0 where the row is ignored
+    target: Array  # (n,) the class of each row, 0 where the row is ignored
     valid: Array | None  # (n,) which rows are not ignored; None where all are valid
     weight: Array | None  # (n,) the weight of each row's class, 0 where the row is ignored; None where each is 1
 
     @property
     def total_weight(self) -> float:
-        return float(len(self.index) if self.weight is None else self.weight.sum(dtype=np.float64))
+        return float(len(self.target) if self.weight is None else self.weight.sum(dtype=np.float64))
 
 
 def read_targets(name: str, scores: Array, targets: Any, ignore_index: int, class_weight: Array | None) -> Targets:
