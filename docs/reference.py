@@ -3,11 +3,15 @@
 import re
 from typing import Any
 
-from griffe import Attribute, Class, Docstring, Extension, Object
+from griffe import Attribute, Class, Docstring, Extension, Module, Object
 
-from tinytorch.tensor import registry
+from tinytorch.tensor import Tensor, registry
 
 EXAMPLE = re.compile(r"^>>> .*\n(?:.+\n?)*", re.MULTILINE)  # up to the next empty line, as doctest reads it
+
+FAMILIES = (
+    "arraylike.ArrayLike", "methods.Elementwise", "methods.Reduce", "methods.Movement", "methods.Written",
+)  # fmt: skip
 
 
 def fence(text: str) -> str:
@@ -21,6 +25,15 @@ class Reference(Extension):
         """A primitive that is made by a call has its words in the registry."""
         if attr.path in registry:
             attr.docstring = Docstring(registry[attr.path].__doc__ or "", parent=attr)
+
+    def on_module(self, *, mod: Module, **_: Any) -> None:
+        """Methods are put on `Tensor` at run time, with the words of the functions that they stand for."""
+        if mod.path == "tinytorch.tensor":
+            for family in FAMILIES:
+                for name in [name for name in mod[family].members if not name.startswith("_")]:
+                    member = mod[family].members.pop(name)
+                    member.docstring = Docstring(getattr(Tensor, name).__doc__ or "", parent=member)
+                    mod["tensor.Tensor"].set_member(name, member)
 
     def on_class(self, *, cls: Class, **_: Any) -> None:
         cls.bases = [base for base in cls.bases if not str(base).startswith("_")]

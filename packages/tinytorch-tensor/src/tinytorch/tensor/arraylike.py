@@ -21,22 +21,27 @@ class ArrayLike:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The size of each axis."""
         return self._data.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """What kind of number the elements are."""
         return self._data.dtype
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return self._data.ndim
 
     @property
     def size(self) -> int:
+        """The number of elements."""
         return self._data.size
 
     @property
     def nbytes(self) -> int:
+        """The bytes that the elements take."""
         return self._data.nbytes
 
     def __len__(self) -> int:
@@ -49,12 +54,13 @@ class ArrayLike:
         return self._data
 
     def item(self) -> Any:
-        """The only element, as a Python number. Raises ValueError when there is not exactly one."""
+        """The only element, as a Python number. Raises ShapeError when there is not exactly one."""
         if self._data.size != 1:
             raise ShapeError(f"item: the shape {self.shape} has {self.size} elements, not one; use .tolist()")
         return self._data.item()
 
     def tolist(self) -> Any:
+        """The elements as Python numbers, in lists nested as deep as there are axes."""
         return self._data.tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:

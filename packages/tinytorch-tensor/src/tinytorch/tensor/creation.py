@@ -21,10 +21,6 @@ __all__ = [
 DType = npt.DTypeLike | None
 
 
-def _make(array: Any, dtype: DType, requires_grad: bool) -> Tensor:
-    return Tensor(array, dtype=dtype, requires_grad=requires_grad)
-
-
 def zeros(*shape: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
     """Zeros of a shape, given as ints or as a tuple.
 
@@ -32,7 +28,7 @@ def zeros(*shape: Any, dtype: DType = None, requires_grad: bool = False) -> Tens
     ((2, 3), (2, 3))
     """
     dtype = dtype or default_dtype()
-    return _make(np.zeros(_shape("zeros", shape), dtype), dtype, requires_grad)
+    return Tensor(np.zeros(_shape("zeros", shape), dtype), dtype, requires_grad)
 
 
 def ones(*shape: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
@@ -42,7 +38,7 @@ def ones(*shape: Any, dtype: DType = None, requires_grad: bool = False) -> Tenso
     (2, 3)
     """
     dtype = dtype or default_dtype()
-    return _make(np.ones(_shape("ones", shape), dtype), dtype, requires_grad)
+    return Tensor(np.ones(_shape("ones", shape), dtype), dtype, requires_grad)
 
 
 def full(shape: Any, value: float, dtype: DType = None, requires_grad: bool = False) -> Tensor:
@@ -57,13 +53,13 @@ def full(shape: Any, value: float, dtype: DType = None, requires_grad: bool = Fa
     sizes = _shape("full", (shape,))
     if dtype is not None:
         check_kept("full", value, check_dtype("full", dtype))
-    return _make(np.full(sizes, as_array(value, dtype)), dtype, requires_grad)
+    return Tensor(np.full(sizes, as_array(value, dtype)), dtype, requires_grad)
 
 
 def empty(*shape: Any, dtype: DType = None) -> Tensor:
     """Memory of a shape with whatever is in it."""
     dtype = dtype or default_dtype()
-    return _make(np.empty(_shape("empty", shape), dtype), dtype, False)
+    return Tensor(np.empty(_shape("empty", shape), dtype), dtype)
 
 
 def eye(n: int, m: int | None = None, dtype: DType = None, requires_grad: bool = False) -> Tensor:
@@ -75,7 +71,7 @@ def eye(n: int, m: int | None = None, dtype: DType = None, requires_grad: bool =
     """
     dtype = dtype or default_dtype()
     rows, columns = _shape("eye", (n, n if m is None else m))
-    return _make(np.eye(rows, columns, dtype=dtype), dtype, requires_grad)
+    return Tensor(np.eye(rows, columns, dtype=dtype), dtype, requires_grad)
 
 
 def arange(
@@ -92,7 +88,7 @@ def arange(
     values = np.arange(start, stop, step)
     if dtype is not None:
         check_kept("arange", values, check_dtype("arange", dtype))
-    return _make(values, dtype, requires_grad)
+    return Tensor(values, dtype, requires_grad)
 
 
 def linspace(start: float, stop: float, num: int, dtype: DType = None, requires_grad: bool = False) -> Tensor:
@@ -101,7 +97,7 @@ def linspace(start: float, stop: float, num: int, dtype: DType = None, requires_
     >>> linspace(0, 1, 5)
     Tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
     """
-    return _make(np.linspace(start, stop, _shape("linspace", (num,))[0]), dtype, requires_grad)
+    return Tensor(np.linspace(start, stop, _shape("linspace", (num,))[0]), dtype, requires_grad)
 
 
 def zeros_like(x: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
@@ -195,7 +191,7 @@ def rand(
     drawn = source.random(sizes, dtype=_drawable("rand", dtype))
     if dtype == float16:
         drawn = np.floor(drawn * 2048) / 2048  # rounding to float16 would make 1 of what is just below
-    return _make(drawn, dtype, requires_grad)
+    return Tensor(drawn, dtype, requires_grad)
 
 
 def randn(
@@ -210,7 +206,7 @@ def randn(
     dtype = np.dtype(dtype or default_dtype())
     sizes, source = _shape("randn", shape), generator_for("randn", generator)
     drawn = source.standard_normal(sizes, dtype=_drawable("randn", dtype))
-    return _make(drawn, dtype, requires_grad)
+    return Tensor(drawn, dtype, requires_grad)
 
 
 def rand_like(

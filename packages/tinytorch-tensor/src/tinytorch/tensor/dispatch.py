@@ -186,12 +186,7 @@ def primitive(
     Tensor([2., 4.])
     """
     if forward is None:
-        return functools.partial(_from_forward, fused=fused, upcast=upcast, explain=explain)
-    return _from_forward(forward, fused, upcast, explain)
-
-
-def _from_forward(forward: Callable[..., Any], fused: bool, upcast: bool, explain: Explain | None) -> Primitive:
-    """Inputs are the parameters before `/`, or all of `*args`."""
+        return functools.partial(primitive, fused=fused, upcast=upcast, explain=explain)
     parameters = inspect.signature(forward).parameters.values()
     inputs = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL)]
     if not inputs:

@@ -40,11 +40,14 @@ class Tensor(Methods):
     _data: Array  # the array itself, for code that runs at every operation; all other code reads `data`
     _grad: Tensor | None
     node: Any  # where a recording handler keeps how this tensor was made
-    hooks: Any  # and who wants to see its gradient
+    hooks: Any  # what a recording handler calls with its gradient
     requires_grad: bool
+    """Whether gradients are wanted; read once differentiation is enabled."""
 
     def __init__(self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> None:
-        self._data = as_array(data._data if isinstance(data, Tensor) else data, dtype or _dtype_of(data))
+        if isinstance(data, Tensor):  # keeps its dtype, as a float64 array does not
+            data, dtype = data._data, dtype or data._data.dtype
+        self._data = as_array(data, dtype)
         if requires_grad and self._data.dtype.kind != "f":
             raise DTypeError(
                 f"Tensor: requires_grad with dtype {self._data.dtype}; only floating-point tensors have gradients, "
@@ -163,8 +166,3 @@ def array_of(data: Any) -> Array:
     (array([1, 2]), array([0.5]))
     """
     return data._data if isinstance(data, Tensor) else np.asarray(data)
-
-
-def _dtype_of(data: Any) -> np.dtype[Any] | None:
-    """A tensor made from a tensor keeps its dtype; a float64 array does not."""
-    return data._data.dtype if isinstance(data, Tensor) else None

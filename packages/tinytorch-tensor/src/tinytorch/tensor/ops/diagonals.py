@@ -68,7 +68,8 @@ def diag(x: Any, diagonal: int = 0) -> Tensor:
     """
     check_int("diag", "diagonal", diagonal, minimum=None)
     if np.ndim(x) == 2:
-        return getitem(x, index=places(*np.shape(x), diagonal))
+        rows, columns = np.shape(x)
+        return getitem(x, index=places(rows, columns, diagonal))
     if np.ndim(x) != 1:
         raise ShapeError(f"diag: shape {np.shape(x)}; a vector or a matrix is needed, diagonal() takes stacks of them")
     n = len(x) + abs(diagonal)

@@ -45,7 +45,7 @@ def repeat(x: Array, /, repeats: Any, axis: int | None = None) -> Array:
     times = as_shape("repeat", repeats)
     if min(times, default=0) < 0 or len(times) not in (1, n):
         raise ValueError(f"repeat: {times} times for {n} elements; give one number from 0, or one for each")
-    return np.repeat(x, times[0] if len(times) == 1 else np.array(times, np.int64), axis)
+    return np.repeat(x, times[0] if len(times) == 1 else np.array(times, np.intp), axis)
 
 
 def tile(x: Any, *repeats: Any) -> Tensor:
