@@ -638,6 +638,14 @@ def test_a_piece_is_not_added_to_an_array_that_two_inputs_share() -> None:
     assert y.grad.tolist() == [1.0, 1.0, 1.0]
 
 
+def test_gradients_of_results_that_pass_one_array_on_do_not_share_it() -> None:
+    h = leaf(1.0, 2.0) * 1
+    k = h + 1.0
+    of_h, of_k = grad((k * 2).sum(), [h, k])
+    of_h.data[:] = 0.0
+    assert of_k.tolist() == [2.0, 2.0]
+
+
 def test_grad_passes_through_nothing_that_it_does_not_need() -> None:
     x, other = leaf(1.0, 2.0), leaf(3.0, 4.0)
     h = x.exp()

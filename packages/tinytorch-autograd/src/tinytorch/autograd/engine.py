@@ -48,7 +48,7 @@ class Pass:
         self.found: dict[Origin, Tensor] = {}
         for root, seed in roots:
             if self.leading is None or origin(root) in self.leading:
-                self.add(origin(root), kind.fit(seed, root), False)
+                self.add(origin(root), kind.fit(seed, root), True)  # of a tensor a new array
 
     def run(self) -> dict[Origin, Tensor]:
         """The whole pass. Returns the gradients of what was wanted."""
