@@ -150,13 +150,21 @@ FUSED = {  # operations per element read, forward and backward
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FUSED)
-def test_a_fused_primitive_is_counted_by_what_it_reads(name: str) -> None:
+FUNCTIONS = {
+    "negative": (1, 1), "exp": (1, 1), "log": (1, 1), "abs": (1, 2), "sqrt": (1, 2), "sin": (1, 2), "square": (1, 2),
+    "expm1": (1, 2), "log1p": (1, 2), "log2": (1, 2), "tanh": (1, 3), "cos": (1, 3), "tan": (1, 3), "arctan": (1, 3),
+    "arcsin": (1, 5), "arccos": (1, 6),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*FUSED, *FUNCTIONS])
+def test_a_function_of_one_tensor_is_counted_by_its_elements(name: str) -> None:
+    x = Tensor(np.full((3, 4), 0.5), requires_grad=True)
     with Profiler() as prof:
-        out = getattr(F, name)(leaf(3, 4))
+        out = (getattr(F, name, None) or getattr(tt, name))(x)
         out.backward(np.ones(out.shape, out.dtype))
     found = {event.label: event.work.elementwise for event in prof.events}
-    forward, backward = FUSED[name]
+    forward, backward = {**FUSED, **FUNCTIONS}[name]
     assert (found[name], found[f"{name} backward"]) == (12 * forward, 12 * backward)
 
 

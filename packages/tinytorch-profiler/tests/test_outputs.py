@@ -258,6 +258,14 @@ def test_pictures_stay_within_their_frames_and_labels_stand_at_their_lines(prof:
         assert len(labels) > 2
 
 
+def test_the_tree_of_modules_names_each_by_what_its_name_adds(prof: Profiler, tmp_path: Path) -> None:
+    prof.report(tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text().split("<h2>Modules")[1].split("</table>")[0]
+    names = re.findall(r'padding-left:([\d.]+)em">([^<]*)<', text)
+    assert [name for _, name in names] == ["Language", "embed", "body", "0", "1", "2", "3", "head"]
+    assert [float(depth) for depth, _ in names] == pytest.approx([0, 1.1, 1.1, 2.2, 2.2, 2.2, 2.2, 1.1])
+
+
 def test_the_roofline_is_drawn_to_scale() -> None:
     from tinytorch.profiler.report.roofline import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, roofline
 

@@ -98,6 +98,7 @@ def test_total_of_the_outermost_module_holds_its_parts_and_backward() -> None:
     rows = {row.name: row for row in prof.rows("module")}
     assert set(rows) == {"", "0", "1", "2", "2.0", "(outside)"}
     assert rows[""].total_ns == sum(row.self_ns for name, row in rows.items() if name != "(outside)")
+    assert {rows[name].count for name in ("", "0", "1", "2", "2.0")} == {1}
     assert rows["2"].total_ns == rows["2"].self_ns + rows["2.0"].self_ns
     assert rows["2.0"].flops == 3 * 2 * 8 * 16 * 4  # forward, and two gradients
 
