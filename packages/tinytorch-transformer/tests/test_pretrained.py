@@ -15,6 +15,10 @@ import pytest
 from tinytorch.layers import load_tensors, save_tensors
 from tinytorch.tensor import FileFormatError
 from tinytorch.transformer import BERT, GPT, load_pretrained
+from tinytorch.transformer.pretrained import bert as encoder
+from tinytorch.transformer.pretrained import gpt2
+from tinytorch.transformer.pretrained import llama as modern
+from tinytorch.transformer.pretrained.checkpoint import Checkpoint
 
 GOLDEN = Path(__file__).parent / "golden"
 # transformers computes RMS norms and rotary angles in float32 whatever the dtype of the model
@@ -285,6 +289,32 @@ def test_what_the_configuration_leaves_out_is_as_in_transformers(tmp_path: Path,
     configure(folder, **{"n_layer" if name == "gpt2" else "num_hidden_layers": blocks, "vocab_size": 29})
     with pytest.raises(FileFormatError, match="wrong shape: "):
         load_pretrained(folder)
+
+
+DEFAULTS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "gpt2": (gpt2, {
+        "vocab_size": 50257, "embed_dim": 768, "num_layers": 12, "num_heads": 12, "max_seq_len": 1024,
+        "hidden_dim": None, "activation": "gelu", "norm_eps": 1e-5, "dropout": 0.1, "tied": True,
+        "stop_tokens": (50256,),
+    }),
+    "llama": (modern, {
+        "vocab_size": 32000, "embed_dim": 4096, "num_layers": 32, "num_heads": 32, "max_seq_len": 2048,
+        "hidden_dim": 11008, "num_kv_heads": None, "head_dim": None, "norm_eps": 1e-6, "rotary_base": 10000.0,
+        "rotary_scaling": None, "bias": False, "attention_bias": False, "tied": False, "stop_tokens": (2,),
+    }),
+    "bert": (encoder, {
+        "vocab_size": 30522, "embed_dim": 768, "num_layers": 12, "num_heads": 12, "max_seq_len": 512,
+        "hidden_dim": 3072, "num_segments": 2, "activation": "gelu_exact", "norm_eps": 1e-12, "dropout": 0.1,
+    }),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_defaults_are_those_of_transformers(tmp_path: Path, name: str) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    family, expected = DEFAULTS[name]
+    config = family.describe(Checkpoint(tmp_path)).config
+    assert {field: getattr(config, field) for field in expected} == expected
 
 
 def stops(folder: Path) -> tuple[int, ...]:

@@ -115,7 +115,10 @@ class MultiHeadAttention(Module):
             q, k, v = split(q_proj(x), H), split(k_proj(source), Hkv), split(v_proj(source), Hkv)  # (B, H, T, Dh), ...
             for rotate in rotary:  # one or none
                 q, k = rotate(q, positions), rotate(k, positions)
-            return out_proj(merge_heads.forward(core(q, k, v, mask, causal)))  # (B, H, T, Dh) -> (B, T, D)
+            heads = core(q, k, v, mask, causal)  # (B, H, T, Dh)
+            if mask is not None and mask.dtype.kind == "f":  # as in dispatch, tensors decide and not arrays
+                heads = heads.astype(np.result_type(q, k, v), copy=False)
+            return out_proj(merge_heads.forward(heads))  # (B, H, T, Dh) -> (B, T, D)
 
         return forward
 
