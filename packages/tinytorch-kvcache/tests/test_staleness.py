@@ -287,3 +287,73 @@ def test_a_tracker_looks_again_for_a_weight_of_another_size_and_for_nan() -> Non
     assert tracker.fingerprint() not in (before, changed)
     model.norm.weight.data[2] = 7  # type: ignore[union-attr]
     assert tracker.fingerprint() == WeightTracker(model).fingerprint()
+
+
+def write_one_number(model: GPT) -> None:
+    """Through NumPy, where no sample looks."""
+    weight = model.blocks[1].attention.k_proj.weight.data
+    place = int(weight.argmin())
+    weight.reshape(-1)[place] += 0.9 * (weight.max() - weight.min())
+
+
+def test_one_number_is_noticed_at_the_start_of_a_generation_after_steps_by_hand() -> None:
+    for stream in (False, True):
+        model, ids = make(), tokens(1, 6)
+        enable_kv_cache(model)
+        with no_grad():
+            for t in range(5):
+                model(ids[:, t : t + 1])
+        write_one_number(model)
+        if stream:
+            found = [*ids[0], *model.stream(ids[0], 6, temperature=0)]
+        else:
+            found = model.generate(ids[0], 6, temperature=0).data.tolist()
+        assert_array_equal(found, uncached(model, ids[0], 6))
+
+
+def test_one_number_is_noticed_by_a_step_after_a_generation() -> None:
+    for stream in (False, True):
+        model = make()
+        enable_kv_cache(model)
+        if stream:
+            next(iter(model.stream([1, 2, 3], 6, temperature=0)))
+        else:
+            model.generate([1, 2, 3], 3, temperature=0)
+        write_one_number(model)
+        with no_grad(), pytest.raises(StaleCacheError):
+            model([[4]])
+
+
+def test_whole_weights_are_noticed_between_steps_by_hand_after_a_generation() -> None:
+    model = make()
+    enable_kv_cache(model)
+    model.generate([1, 2, 3], 3, temperature=0)
+    with no_grad():
+        model([[4]])
+        written_by_numpy(model)
+        with pytest.raises(StaleCacheError):
+            model([[5]])
+
+
+def test_a_weight_that_is_replaced_is_noticed_between_steps() -> None:
+    model, other = make(), make(seed=9)
+    enable_kv_cache(model)
+    with no_grad():
+        model([[4]])
+        model.blocks[0].attention.v_proj.weight = other.blocks[0].attention.v_proj.weight
+        with pytest.raises(StaleCacheError):
+            model([[5]])
+
+
+@pytest.mark.parametrize("forward", [False, True])
+def test_a_cache_that_begins_again_is_marked_with_the_weights_as_they_are(forward: bool) -> None:
+    model, ids = make(), tokens(1, 9)
+    cache = enable_kv_cache(model, KINDS["paged"]())
+    with no_grad():
+        model.next_logits(ids)
+        cache.reset()
+        write_one_number(model)
+        found = model(ids).data[:, -1] if forward else model.next_logits(ids).data
+    assert cache.fingerprint == WeightTracker(model).fingerprint()
+    disable_kv_cache(model)
+    assert_allclose(found, model.next_logits(ids).data, rtol=0, atol=1e-10)

@@ -215,8 +215,6 @@ class Session:
     def resume(self, ids: Array, valid: Array | None) -> int:
         """Let the cache hold no more than all tokens but the last, for the weights as they are; how many it holds."""
         cache = self.cache
-        if not cache.seq_pos:
-            self.weights.suspect = True
         fingerprint = self._fingerprint()
         if cache.fingerprint not in (None, fingerprint):
             cache.reset()
@@ -236,6 +234,8 @@ class Session:
         if (count := changes()) != self._changes:
             self._fast_step = lower_next_logits(self._without())
             self._changes = count
+            self.weights.suspect = True
+        if self.cache.fingerprint is None:  # the cache begins, and is marked with what is found
             self.weights.suspect = True
         return self.weights.fingerprint()
 
