@@ -75,6 +75,15 @@ def test_no_line_is_wider_than_the_terminal(make: Any, width: int) -> None:
     assert len(lines) < 20
 
 
+def test_right_answers_are_green_and_others_yellow() -> None:
+    console = Console(width=100, file=io.StringIO(), force_terminal=True, color_system="standard")
+    dashboard = Dashboard(console=plain())
+    dashboard.show_samples([("a?", "yes", True), ("b?", "no", False), ("c?", "perhaps")])
+    console.print(dashboard.render())
+    for answer, color in (("yes", 32), ("no", 33), ("perhaps", 33)):
+        assert f"\x1b[{color}m{answer}" in text(console)
+
+
 def test_samples_cannot_move_the_cursor_or_style_the_text() -> None:
     dashboard = Dashboard(console=terminal())
     run(dashboard)

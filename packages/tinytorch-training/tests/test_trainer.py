@@ -125,6 +125,13 @@ def test_evaluate_weighs_batches_by_their_size_and_leaves_the_model_as_it_was() 
     assert all(p.grad is None for p in trained.run.model.parameters())
 
 
+def test_metrics_may_have_names_of_their_own() -> None:
+    trained = trainer(metrics={"right": accuracy})
+    history = trained.fit(pairs(), steps=2, progress=False)
+    assert history.columns == ["step", "epoch", "lr", "loss", "right"]
+    assert 0 <= history.last("right") <= 1
+
+
 def test_accuracy_does_not_count_ignored_targets() -> None:
     assert accuracy(Tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), Tensor([0, -100, 0])) == (1, 2)
     with pytest.raises(ValueError, match="accuracy: outputs"):
