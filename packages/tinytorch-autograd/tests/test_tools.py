@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,16 @@ import pytest
 
 import tinytorch.autograd
 import tinytorch.tensor as tt
-from tinytorch.autograd import GraphError, defvjp, detect_anomaly, disable_autograd, grad, gradcheck, gradgradcheck
+from tinytorch.autograd import (
+    GraphError,
+    defvjp,
+    detect_anomaly,
+    disable_autograd,
+    grad,
+    gradcheck,
+    gradgradcheck,
+    rules,
+)
 from tinytorch.tensor import Tensor, primitive
 
 
@@ -209,3 +219,50 @@ def test_words_of_pytorch_are_answered(word: str) -> None:
     with pytest.raises(ImportError, match=f"has no {word}; write `with no_grad"):
         exec(f"from tinytorch.autograd import {word}")
     assert not hasattr(tinytorch.autograd, "nothing")
+
+
+# Several hooks, promises, threads
+
+
+def test_outputs_of_integers_are_left_out_of_gradcheck() -> None:
+    assert gradcheck(lambda x: (x * 2, x.astype("int64")), leaf(1.0))
+
+
+def test_a_hook_that_removes_itself_does_not_skip_the_next() -> None:
+    x, seen = leaf(1.0), []
+    first = x.register_hook(lambda g: first.remove())
+    x.register_hook(lambda g: seen.append(g.item()))
+    x.backward()
+    assert seen == [1.0]
+
+
+def test_a_fused_rule_promises_new_arrays_and_another_only_when_it_says_so() -> None:
+    @primitive(fused=True)
+    def fused(x: Any, /) -> Any:
+        return x * 2, None
+
+    @primitive
+    def simple(x: Any, /) -> Any:
+        return x * 2
+
+    defvjp(fused, fused=lambda g, out, saved, needs, x: (g * 2,), composition=lambda x: x * 2)
+    for new in (False, True):
+        defvjp(simple, lambda g, out, x: g * 2, new=new)
+        assert (rules[fused].new, rules[simple].new) == (True, new)
+
+
+def test_a_backward_pass_of_another_thread_is_not_watched(quiet: None) -> None:
+    x, failures = leaf(0.0), []
+
+    def work() -> None:
+        try:
+            (x.sqrt() * 0.0).sum().backward()
+        except FloatingPointError as error:
+            failures.append(error)
+
+    with detect_anomaly():
+        thread = threading.Thread(target=lambda: np.errstate(all="ignore")(work)())
+        thread.start()
+        thread.join()
+    assert failures == []
+    assert np.isnan(x.grad.item())
