@@ -1,4 +1,4 @@
-"""Average pooling: the mean under a window of fixed size, or under as many windows as there shall be pixels."""
+"""Average pooling: the mean under a window of fixed size, or under one window per pixel of the output."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def avg_pool2d(
 def _divisor(
     stencil: Stencil, size: Sequence[int], padding: Size, count_include_pad: bool, divisor_override: float | None
 ) -> Array:
-    """By what the sum of each window is divided: (H', W'), or (1, 1)."""
+    """What the sum of each window is divided by: (H', W'), or (1, 1)."""
     if divisor_override is not None:
         if not divisor_override:
             raise ValueError("avg_pool2d: divisor_override is 0; it must be another number, or None")
@@ -108,7 +108,7 @@ defvjp(avg_pool2d, fused=_avg_backward, composition=_avg_by_parts)
 
 
 def cells(n: int, parts: int) -> list[slice]:
-    """`parts` stretches of about the same length that together cover n pixels; neighbours may share one.
+    """`parts` stretches of about the same length that together cover n pixels; neighbors may share one.
 
     >>> cells(5, 2)
     [slice(0, 3, None), slice(2, 5, None)]
@@ -135,7 +135,7 @@ def adaptive_avg_pool2d(x: Array, /, output_size: int | Sequence[int | None]) ->
     """
     images("adaptive_avg_pool2d", x)
     if 0 in x.shape[2:]:
-        raise ValueError(f"adaptive_avg_pool2d: x of shape {x.shape} has no pixels; a mean needs one at least")
+        raise ValueError(f"adaptive_avg_pool2d: x of shape {x.shape} has no pixels; a mean needs at least one")
     rows, columns = output_pair(x.shape[2:], output_size)
     wide = batch_last(x, float_dtype(x))  # (C, H, W, N)
     narrow = np.empty((wide.shape[0], rows, *wide.shape[2:]), wide.dtype)

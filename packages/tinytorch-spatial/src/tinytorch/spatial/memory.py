@@ -1,8 +1,8 @@
 """The order in memory that this stage computes in: channels, rows, columns, and the batch last, (C, H, W, N).
 
-Images are (N, C, H, W) for everybody who looks at them. With the batch last in memory, a kernel that slides by a pixel
+Images have the shape (N, C, H, W) everywhere. With the batch last in memory, a kernel that slides by a pixel
 slides by N numbers, so that whole rows of windows are copied, compared and added as one run. What a function of this
-stage returns is a view of such memory, which the next one takes as it is: only the first of a network turns it.
+stage returns is a view of such memory, which the next one takes as it is: only the first layer of a network copies.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a kernel stands on an image: its size, how far apart its taps are, how far it steps, what is put around."""
+"""Where a kernel stands on an image: its size, the distance of its taps, its steps, and the padding around."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Size = int | Sequence[int]
 
 
 def pair(name: str, what: str, value: Size, least: int = 1) -> Pair:
-    """`value` for rows and for columns. Raises TypeError for what is no int and no pair, ValueError below `least`."""
+    """`value` for rows and for columns. Raises TypeError for other than an int or a pair, ValueError below `least`."""
     both: Any = (value, value) if isinstance(value, int | np.integer) else value
     if (
         not isinstance(both, list | tuple)
@@ -33,7 +33,7 @@ def pair(name: str, what: str, value: Size, least: int = 1) -> Pair:
 
 
 def images(name: str, x: Any) -> None:
-    """Refuse what is not a batch of images."""
+    """Refuse anything but a batch of images."""
     if np.ndim(x) != 4:
         raise ValueError(
             f"{name}: x of shape {np.shape(x)}; it must be (N, C, H, W): a single image (C, H, W) is passed as x[None]"
@@ -43,7 +43,7 @@ def images(name: str, x: Any) -> None:
 class Stencil(NamedTuple):
     """A kernel of `kernel` taps, `dilation` pixels apart, that moves by `stride` over an image with `padding` around.
 
-    All of them are (rows, columns); padding is ((above, below), (left, right)).
+    Each is (rows, columns), but padding is ((above, below), (left, right)).
     """
 
     kernel: Pair
@@ -68,7 +68,7 @@ class Stencil(NamedTuple):
         return all(step >= span for step, span in zip(self.stride, self.extent, strict=True))
 
     def check(self, name: str, size: Sequence[int]) -> None:
-        """Refuse an image of `size` (rows, columns) on which the kernel has no place."""
+        """Refuse an image of `size` (rows, columns) too small for the kernel."""
         padded = [n + sum(around) for n, around in zip(size, self.padding, strict=True)]
         if any(n < span for n, span in zip(padded, self.extent, strict=True)):
             raise ValueError(

@@ -51,7 +51,7 @@ _CHARACTER = r"\\[rnt]|\\[^\w\s]"
 _MEMBER = rf"{_CLASS}|{_CHARACTER}|[^\\\[\]^&-]"
 # Without the pairs that Oniguruma also finds as one letter: a caseless "ss" matches the German sharp s there.
 _CASELESS = r"\(\?i:(?!(?i:[^)]*(?:ss|st|f[fil])))[A-Za-z0-9' |]+\)"
-# What both dialects read alike, and the classes that are spelled out. All else is refused rather than guessed.
+# What both dialects read the same way, and the classes that are spelled out. All else is refused rather than guessed.
 _PIECE = re.compile(
     rf"(?P<set>\[(?P<negated>\^?)(?P<members>(?:(?:[\w]-[\w])|{_MEMBER})+-?)\])"
     rf"|(?P<class>{_CLASS})"
