@@ -106,6 +106,25 @@ def test_merging_matches_the_definition_on_random_merges() -> None:
             assert merger.ids([word]) == [vocab[token] for token in naive(list(word), merges)], (word, merges)
 
 
+def test_long_words_merge_as_the_definition_says_whatever_the_order_of_merges() -> None:
+    """Merges in any order: one that ranks lower may become possible in the middle of a pass."""
+    draw = random.Random(1)
+    for _ in range(300):
+        vocab = initial_vocab([])
+        tokens = [*"abc"]
+        merges: set[tuple[str, str]] = set()
+        for _ in range(draw.randrange(1, 20)):
+            pair = (draw.choice(tokens), draw.choice(tokens))
+            merges.add(pair)
+            if "".join(pair) not in vocab:
+                vocab["".join(pair)] = len(vocab)
+                tokens.append("".join(pair))
+        merger = Merger(vocab, draw.sample(sorted(merges), len(merges)))
+        for _ in range(5):
+            ids = [vocab[letter] for letter in draw.choices("abc", k=draw.randrange(1, 50))]
+            assert merger._merge_long([*ids]) == merger._merge_short([*ids])
+
+
 def naive(symbols: list[str], merges: list[tuple[str, str]]) -> list[str]:
     """Sennrich's loop, with Hugging Face's queue kept as a plain list of (rank, place) candidates."""
     ranks = {pair: rank for rank, pair in enumerate(merges)}
