@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors
 
 import tinytorch.layers as nn
 from tinytorch.layers import (
@@ -233,6 +234,26 @@ def test_a_file_that_is_replaced_while_it_is_read_stays_the_same(tmp_path: Path)
         assert file.shapes == {"a": (3,), "b": (2,)}
         assert {name: array.tolist() for name, array in file.items()} == {"a": [0.0] * 3, "b": [0.0] * 2}
     assert load_metadata(path) == {"step": "2"}
+
+
+def test_a_file_that_is_replaced_while_it_is_opened_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(path: Path, name: str, upper: int) -> Path:
+        header = json.dumps({name: {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}).encode()
+        path.write_bytes(struct.pack("<QH", len(header), 0)[:8] + header + struct.pack("<H", upper))
+        return path
+
+    path, newer = write(tmp_path / "x", "x", 0x3F80), write(tmp_path / "newer", "longer name", 0x4000)
+    opened = safetensors.safe_open
+
+    def replace_first(*args: Any, **options: Any) -> Any:
+        if newer.exists():
+            newer.replace(path)
+        return opened(*args, **options)
+
+    monkeypatch.setattr(safetensors, "safe_open", replace_first)
+    assert load_tensors(path) == {"longer name": np.array([2.0], np.float32)}
 
 
 def test_the_header_is_read_once_however_many_arrays_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
