@@ -1,4 +1,4 @@
-"""Stage 1: n-dimensional arrays whose operations can be watched."""
+"""Stage 1: n-dimensional arrays with operations that can be observed."""
 
 from typing import Any
 

@@ -24,23 +24,23 @@ from .tensor import Tensor, wrap
 from .words import unknown_argument
 
 KERNEL = 0
-"""The innermost level of handlers, for those that compute a primitive in another way."""
+"""The innermost level of handlers, for those that compute a primitive differently."""
 
 RECORD = 1
-"""The level of handlers that remember what was computed, as autograd does; they stand around `KERNEL`."""
+"""The level of handlers that record what was computed, as autograd does; it is outside `KERNEL`."""
 
 OBSERVE = 2
-"""The outermost level of handlers, for those that look on: they time, count or print."""
+"""The outermost level of handlers, for those that only observe: they time, count or print."""
 
 Explain = Callable[..., Exception | None]
 Next = Callable[["Primitive", tuple[Any, ...], dict[str, Any]], Result]
 
 
 class Handler(Protocol):
-    """Stands around primitives: calls `next(primitive, args, params)`, usually once, and returns what that returned.
+    """Wraps every primitive: calls `next(primitive, args, params)`, usually once, and returns the result.
 
-    That is a tensor, or for a fused primitive the pair (tensor, saved). Any callable with an integer `level` will do;
-    see `handling` for one.
+    The result is a tensor, or for a fused primitive the pair (tensor, saved). Any callable with an integer `level`
+    works; see `handling` for one.
     """
 
     @property
@@ -219,8 +219,8 @@ def run(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> 
     return primitive.run(primitive, args, params)
 
 
-# What is installed is process-wide. Both names are only ever bound anew, so that a thread that is computing sees the
-# handlers of before or of after, whole.
+# Handlers are process-wide. Both names are only ever rebound, never changed in place, so a computing thread sees
+# either all the old handlers or all the new ones.
 _handlers: tuple[Handler, ...] = ()
 _outermost: Next | None = None
 _changing = threading.Lock()

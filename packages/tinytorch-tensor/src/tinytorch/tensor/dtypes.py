@@ -1,4 +1,4 @@
-"""Which dtype an array gets when nobody asked for one."""
+"""Which dtype an array gets when none is asked for."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ _DAY = 24 * 60 * 60.0
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A draft beside `path` to write to, which takes the place of `path` in one step when the block ends without error.
+    """A draft next to `path` to write to. It replaces `path` in one step when the block ends without error.
 
     A symbolic link stays and the file that it points to is replaced; an existing file keeps its mode. After an error
-    what stood there stands there still. Drafts that killed processes left in the folder are removed.
+    the old content is still there. Drafts that killed processes left in the folder are removed.
 
     Raises FileNotFoundError when the folder does not exist, IsADirectoryError for a folder, FileExistsError for a
     device or pipe, OSError when the file cannot be written.

@@ -1,4 +1,4 @@
-"""A clock of in-place writes: who kept an array can ask whether it was written to since.
+"""A clock of in-place writes: code that kept an array can ask whether it was written to since.
 
 Writes are rare and reads of the clock are many, so the clock is one integer, and what was written is noted by the array
 that owns the memory: every view of it counts as written.
@@ -14,7 +14,7 @@ import numpy as np
 from .dtypes import Array
 
 now = 0
-"""What `clock()` shows, for those who look at every operation; bound anew at every write."""
+"""What `clock()` shows, for code that runs at every operation; rebound at every write."""
 
 _written: dict[int, tuple[weakref.ref[Array], list[int]]] = {}  # by the owner's id: the owner, and when it was last
 

@@ -1,4 +1,4 @@
-"""`Tensor`: an array that operations can be watched on."""
+"""`Tensor`: an array with operations that can be observed."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ else:
 
 
 class Tensor(Methods):
-    """An n-dimensional array of numbers or booleans, whose operations go through dispatch.
+    """An n-dimensional array of numbers or booleans; its operations go through dispatch.
 
     `data` is anything NumPy can read as numbers; Python floats and float64 arrays become the default dtype (float32)
     unless `dtype` is given, arrays of other dtypes keep theirs. An array that needs no change is shared, not copied.
-    `requires_grad` is carried along and read by nobody until differentiation is enabled; only floating-point tensors
+    `requires_grad` is kept, and has no effect until differentiation is enabled; only floating-point tensors
     may have it.
 
     Raises TypeError for strings and objects, ValueError for ragged lists.
@@ -135,7 +135,7 @@ class Tensor(Methods):
 
 
 def wrap(array: Any) -> Tensor:
-    """A tensor around `array` as it is: the way results come back, without the checks of the constructor."""
+    """A tensor around `array` as it is, without the checks of the constructor: how results are returned."""
     out: Tensor = _new(Tensor)
     out._data = array if type(array) is ndarray else np.asarray(array)
     out._grad = None

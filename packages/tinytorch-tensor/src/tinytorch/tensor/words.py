@@ -1,6 +1,6 @@
-"""PyTorch's words that are not ours: whoever types one is told what to write here.
+"""PyTorch's words that are not ours: errors that mention them say what to write here.
 
-The table is for names that people type by habit; there are no aliases, so that code reads the same everywhere.
+The tables hold names that people type by habit. There are no aliases, so code reads the same everywhere.
 """
 
 from __future__ import annotations

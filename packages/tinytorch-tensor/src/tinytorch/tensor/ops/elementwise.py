@@ -1,4 +1,4 @@
-"""Operations that treat every element alike; two inputs are broadcast against each other."""
+"""Operations on single elements; two inputs are broadcast against each other."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def add_rows(out: Array, index: Array, rows: Array) -> Array:
 
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
-    """The elements of `axis` at `indices`, whose shape replaces that axis; without `axis`, of all in one row.
+    """The elements of `axis` at `indices`; their shape replaces that axis. Without `axis`, x counts as one row.
 
     >>> take(Tensor([[1, 2], [3, 4]]), [1, 1, 0], axis=1)
     Tensor([[2, 2, 1],

@@ -21,7 +21,7 @@ __all__ = ["contract", "einsum", "matmul", "outer"]
 def matmul(x: Array, y: Array, /) -> Array:
     """The matrix product over the last two axes, the others broadcast: (..., n, k) @ (..., k, m) -> (..., n, m).
 
-    A one-dimensional input is a row (left) or a column (right) whose axis the result does not have.
+    A one-dimensional input is a row (left) or a column (right), and the result lacks that axis.
 
     >>> matmul(Tensor([[1, 2], [3, 4]]), Tensor([1, 1]))
     Tensor([3, 7])
@@ -77,7 +77,7 @@ def einsum(spec: str, *operands: Any) -> Tensor:
 
 
 def stretch(spec: str, operands: tuple[Any, ...]) -> Iterator[Any]:
-    """The operands with every axis as long as its letter: one of size 1 is repeated beside a longer one."""
+    """The operands with every axis as long as its letter: an axis of size 1 is repeated to match a longer one."""
     terms = spec.partition("->")[0].split(",")
     shapes = [np.shape(operand) for operand in operands]
     sizes = {letter: n for pair in zip(terms, shapes, strict=True) for letter, n in zip(*pair, strict=False) if n != 1}

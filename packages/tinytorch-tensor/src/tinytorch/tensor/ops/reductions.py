@@ -29,7 +29,7 @@ _all: Any = np.logical_and.reduce
 
 
 def axis_error(name: str, x: Any, axis: Any, extra: int = 0) -> Exception:
-    """The error for an axis that `x` (with `extra` axes more) does not have, or that is no axis at all."""
+    """The error for an axis that `x` (with `extra` axes more) does not have, or that is not an axis."""
     shape = np.shape(x)
     ndim = len(shape) + extra
     axes = axis if isinstance(axis, tuple) else (axis,)
@@ -134,7 +134,7 @@ def logsumexp(x: Array, /, axis: Axis = None, keepdims: bool = False) -> Array:
     x = x if x.dtype.kind == "f" else x.astype(float64)
     largest = _max(x, axis=axis, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(largest), largest, 0.0)
-    with np.errstate(divide="ignore", over="ignore"):  # of nothing, and beside infinity
+    with np.errstate(divide="ignore", over="ignore"):  # of no elements, and next to infinity
         out = np.log(sum.narrow(np.exp(x - shift), axis, True)) + shift
     return out if keepdims else np.squeeze(out, axis)
 

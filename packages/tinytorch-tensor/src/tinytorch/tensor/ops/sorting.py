@@ -103,7 +103,7 @@ def median(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @primitive
 def argmedian(x: Array, /, axis: int) -> Array:
-    """Where along `axis` the elements are whose mean is the median: one or two, or where a NaN is."""
+    """The indices along `axis` of the one or two elements that the median is the mean of, or of a NaN."""
     x, axis = np.asarray(x), normalize_axis("median", x, axis)
     n = x.shape[axis]
     if not n:
