@@ -162,6 +162,13 @@ def test_epochs_and_steps_are_totals() -> None:
     assert (trained.run.step, trained.run.epoch) == (16, 4)
 
 
+@pytest.mark.parametrize("goal", [{"epochs": 0}, {"steps": 0}])
+def test_nothing_to_do_is_done_at_once(goal: Any) -> None:
+    trained = trainer()
+    assert len(trained.fit(pairs(), progress=False, **goal)) == 0
+    assert trained.run.step == 0
+
+
 def test_total_steps_are_known_before_they_are_taken() -> None:
     seen: list[int | None] = []
     trained = trainer(accumulate=2, callbacks=[Recorder(seen)])
