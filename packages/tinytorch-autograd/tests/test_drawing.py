@@ -100,3 +100,12 @@ def test_every_input_has_one_arrow_and_every_row_passed_one_line() -> None:
     svg = draw_graph(residual(1)).svg()
     assert svg.count("marker-end") == 6  # the inputs of tanh, multiply, exp, add (two) and sum
     assert svg.count('class="edge"') == 6 + 3  # and the leaf passes three rows on its way to add
+
+
+def test_what_follows_a_vertex_that_was_shown_before_is_shown() -> None:
+    x = Tensor([1.0], requires_grad=True)
+    h = x.exp()
+    lines = repr(draw_graph(h * h + x, {"x": x})).splitlines()
+    assert [line.strip("│├└─ ") for line in lines] == [
+        "add (1,)", "multiply (1,)", "exp (1,)", "x (1,)", "exp (1,) (see line 3)", "x (1,)",
+    ]  # fmt: skip
