@@ -20,7 +20,8 @@ from tinytorch.kvcache import (
     PagedCache,
     SlidingWindowCache,
 )
-from tinytorch.tensor import Tensor
+from tinytorch.layers import load_metadata, load_tensors, save_tensors
+from tinytorch.tensor import FileFormatError, Tensor
 
 from .kinds import BOUNDED, EVERY, LENGTH, SINKS, WINDOW, Maker, entries, fill, paged, preallocated, window
 
@@ -466,3 +467,19 @@ def test_a_paged_cache_reads_what_it_wrote_across_blocks() -> None:
         for kind in (0, 1):
             whole = np.concatenate([part[layer][kind] for part in parts], axis=2)
             assert_array_equal(cache.get(layer)[kind].data, whole)
+
+
+@every
+def test_a_file_with_more_than_the_cache_is_refused(make: Maker, tmp_path: Path) -> None:
+    cache, path = make(1), tmp_path / "cache.safetensors"
+    fill(cache, 3)
+    cache.save(path)
+    save_tensors({**load_tensors(path), "9.keys": np.ones(3)}, path, load_metadata(path))
+    with pytest.raises(FileFormatError, match=r"nothing takes 9\.keys"):
+        type(cache).load(path)
+
+
+@every
+def test_what_is_fetched_has_the_dtype_of_what_was_written(make: Maker) -> None:
+    for x in make(1).update_and_fetch(0, *entries(1, 2, dtype=np.float32)):
+        assert x.dtype == np.float32
