@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -248,3 +250,37 @@ def test_sizes_that_do_not_fit_are_a_shape_error(wrong: Callable[[], Any]) -> No
 def test_kinds_of_numbers_that_an_operation_does_not_take_are_a_dtype_error(wrong: Callable[[], Any]) -> None:
     with pytest.raises(tt.DTypeError):
         wrong()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: tt.add(x, tt.zeros(3)),  # the primitive's own words
+        lambda x: tt.exp(x, wrong=1),  # an argument that it does not have
+        lambda x: tt.sum(x, dim=0),
+        lambda x: tt.reshape(x, shape=(5,)),  # words of the forward itself
+        lambda x: tt.primitive(_fail)(x),  # a note on an error from elsewhere
+        lambda x: tt.add.lower()(x.data, np.zeros(3)),
+        lambda x: tt.reshape.lower()(x.data, shape=(5,)),
+    ],
+)
+def test_a_caught_error_keeps_nothing_alive(call):
+    gc.collect()
+    gc.disable()
+    try:
+        x = tt.zeros(2, 4)
+        alive = weakref.ref(x), weakref.ref(x.data)
+        try:
+            call(x)
+        except (ValueError, TypeError):
+            pass
+        else:
+            raise AssertionError("no error")
+        del x
+        assert [each() for each in alive] == [None, None]
+    finally:
+        gc.enable()
+
+
+def _fail(x, /):
+    raise ValueError("somewhere else")

@@ -19,7 +19,7 @@ from numpy import ndarray
 
 from . import dtypes, precision
 from .dtypes import Array
-from .running import Result, Run, reraise, run1, run2, run_any, run_fused, settle
+from .running import Result, Run, improve, run1, run2, run_any, run_fused, settle
 from .tensor import Tensor, wrap
 from .words import unknown_argument
 
@@ -89,7 +89,7 @@ class Primitive:
         try:
             result: Result = self.run(self, args, params) if _outermost is None else _outermost(self, args, params)
         except (ValueError, TypeError, IndexError) as error:
-            reraise(self, error, args, params)
+            raise improve(self, error, args, params)  # noqa: B904
         out: Tensor = result[0] if self.fused else result
         return out
 
@@ -115,7 +115,7 @@ class Primitive:
             try:
                 out = (wide if dtypes.settled is None else narrow)(*arrays, **params)
             except (ValueError, TypeError, IndexError) as error:
-                reraise(self, error, arrays, params)
+                raise improve(self, error, arrays, params)  # noqa: B904
             if fused:
                 out = out[0]
             if out.dtype is not dtypes.settled:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy import ndarray
@@ -133,15 +133,21 @@ def settle(primitive: Primitive, out: Array, args: Args, params: Params) -> Arra
     return out.astype(wanted, copy=False)
 
 
-def reraise(primitive: Primitive, error: Exception, args: Args, params: Params) -> NoReturn:
-    """An error of a forward as its user should see it: the primitive's own words, or a note of what was computed."""
+def improve(primitive: Primitive, error: Exception, args: Args, params: Params) -> Exception:
+    """An error of a forward as its user should see it: the primitive's own words, or a note of what was computed.
+
+    It is returned, not raised: in its traceback this frame would hold it, and it the tensors, until garbage collection.
+    """
     if str(error).startswith(f"{primitive.name}: "):
-        raise error
+        return error
     if word := unknown_word(error):
-        raise unknown_argument(primitive.name, word, primitive.form) from None
-    if better := primitive.explain and primitive.explain(error, *map(as_input, args), **params):
-        raise better from None
+        better: Exception | None = unknown_argument(primitive.name, word, primitive.form)
+    else:
+        better = primitive.explain and primitive.explain(error, *map(as_input, args), **params)
+    if better:
+        better.__suppress_context__ = True  # as `raise ... from None` does
+        return better
     if not re.match(r"\w+: ", str(error)):  # which would say already what was called
         shown = [f"{arg.shape} {arg.dtype}" if hasattr(arg, "dtype") else repr(arg)[:40] for arg in args]
         error.add_note(f"while computing {primitive.name}({', '.join(shown)})")
-    raise error
+    return error
