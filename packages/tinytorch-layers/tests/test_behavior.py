@@ -331,11 +331,11 @@ def test_dropout_of_everything_gives_zeros_and_no_gradient() -> None:
     [
         (
             lambda: nn.LayerNorm(normalized_shape=3),
-            r"LayerNorm: .* features here; the form is LayerNorm\(features, eps",
+            r"LayerNorm: normalized_shape is called features here; the form is LayerNorm\(features, eps",
         ),
-        (lambda: nn.Embedding(vocab_size=3, embedding_dim=2), "it is called num_embeddings here"),
-        (lambda: nn.Softmax(dim=1), "it is called axis here"),
-        (lambda: nn.ReLU(inplace=True), r"leave it out; the form is ReLU\(\)"),
+        (lambda: nn.Embedding(vocab_size=3, embedding_dim=2), "vocab_size is called num_embeddings here"),
+        (lambda: nn.Softmax(dim=1), "Softmax: dim is called axis here"),
+        (lambda: nn.ReLU(inplace=True), r"nothing changes its input, leave it out; the form is ReLU\(\)"),
         (lambda: nn.Linear(1, 1, device="cpu"), "there is one device"),
     ],
 )

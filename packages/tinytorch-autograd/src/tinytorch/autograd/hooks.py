@@ -18,14 +18,10 @@ Hook = Callable[[Tensor], Tensor | None]
 
 
 class HookHandle:
-    """What `register_hook` returns: `remove()` takes the hook away again."""
+    """What registering a hook returns: `remove()` takes the hook away again; a second call does nothing."""
 
-    def __init__(self, hooks: list[Hook], hook: Hook) -> None:
-        self._hooks, self._hook = hooks, hook
-
-    def remove(self) -> None:
-        if self._hook in self._hooks:
-            self._hooks.remove(self._hook)
+    def __init__(self, remove: Callable[[], None]) -> None:
+        self.remove = remove
 
 
 def register_hook(tensor: Tensor, hook: Hook) -> HookHandle:
@@ -46,7 +42,12 @@ def register_hook(tensor: Tensor, hook: Hook) -> HookHandle:
     place.hooks = hooks = place.hooks or []
     own = functools.partial(hook)  # equal to itself alone: one function may be registered twice
     hooks.append(own)
-    return HookHandle(hooks, own)
+
+    def remove() -> None:
+        if own in hooks:
+            hooks.remove(own)
+
+    return HookHandle(remove)
 
 
 def run_hooks(hooks: list[Hook], gradient: Gradient) -> Gradient:

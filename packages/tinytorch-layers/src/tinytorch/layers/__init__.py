@@ -1,6 +1,6 @@
 """Stage 3: networks made of modules. Importing this enables autograd, because parameters need gradients."""
 
-from tinytorch.autograd import enable_autograd
+from tinytorch.autograd import HookHandle, enable_autograd
 
 from . import checks, functional, init
 from .activations import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Tanh
@@ -9,7 +9,6 @@ from .changes import changes
 from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from .errors import StateError
 from .files import load, load_metadata, load_tensors, save, save_tensors
-from .hooks import HookHandle
 from .losses import BCEWithLogitsLoss, BinaryCrossEntropyLoss, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss, NLLLoss
 from .lowering import lower, lowers
 from .module import Module

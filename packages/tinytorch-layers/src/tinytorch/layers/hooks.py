@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tinytorch.autograd import HookHandle
+
 if TYPE_CHECKING:
     from .module import Module
 
@@ -12,13 +14,6 @@ Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 PreHook = Callable[["Module", Args, Kwargs], tuple[Args, Kwargs] | None]
 PostHook = Callable[["Module", Args, Kwargs, Any], Any]
-
-
-class HookHandle:
-    """What registering a hook returns: `remove()` takes the hook away again; a second call does nothing."""
-
-    def __init__(self, remove: Callable[[], None]) -> None:
-        self.remove = remove
 
 
 class Hooks:

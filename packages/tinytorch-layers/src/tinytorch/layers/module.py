@@ -12,15 +12,16 @@ from typing import Any, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from tinytorch.autograd import HookHandle
 from tinytorch.tensor import Tensor
 from tinytorch.tensor.tensor import rebind
+from tinytorch.tensor.words import refuse_words
 
 from . import state, tree
 from .changes import count_change
 from .hidden import refuse_hidden
-from .hooks import HookHandle, Hooks, PostHook, PreHook
+from .hooks import Hooks, PostHook, PreHook
 from .parameter import Parameter
-from .words import answer_arguments
 
 M = TypeVar("M", bound="Module")
 T = TypeVar("T", bound=Tensor)
@@ -43,7 +44,7 @@ class Module:
     _hooks: Hooks | None = None  # None while there are no hooks, so that a call tests one thing
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        answer_arguments(cls, kwargs)
+        refuse_words(cls, kwargs)
         return super().__new__(cls)
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .extension import Absent
@@ -19,8 +19,13 @@ ARGUMENTS = {
     "dim": "axis", "dims": "axis", "dim0": "d0", "dim1": "d1", "keepdim": "keepdims", "start_dim": "start",
     "end_dim": "end", "unbiased": "correction", "ddof": "correction", "split_size_or_sections": "sizes",
     "split_size": "sizes", "src": "source", "shifts": "shift", "fill_value": "value", "size": "shape", "p": "ord",
+    "normalized_shape": "features", "num_features": "features", "vocab_size": "num_embeddings",
+    "embed_dim": "embedding_dim",
 }  # fmt: skip
 """Names of arguments, and what they are called here."""
+
+NEEDLESS = {"inplace": "nothing changes its input, leave it out", "device": "there is one device, leave it out"}
+"""Names of arguments that nothing here has."""
 
 GRADIENTS = "gradients come with a later stage, once it is imported and enabled"
 NAMES = {
@@ -54,7 +59,18 @@ def unknown_argument(name: str, word: str, form: str) -> TypeError:
     """The error for an argument that the operation `name` does not have."""
     if word in ARGUMENTS and ARGUMENTS[word] in form:
         return TypeError(f"{name}: {word} is called {ARGUMENTS[word]} here; the form is {form}")
-    return TypeError(f"{name}: unknown argument {word!r}; the form is {form}")
+    needless = f"{NEEDLESS[word]}; " if word in NEEDLESS else ""
+    return TypeError(f"{name}: unknown argument {word!r}; {needless}the form is {form}")
+
+
+def refuse_words(cls: type, arguments: Iterable[str]) -> None:
+    """Raise TypeError for one of these words among `arguments` that `cls` does not take, and say what to write."""
+    for word in arguments:
+        if word in ARGUMENTS or word in NEEDLESS:
+            parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
+            if not any(word == each.name or each.kind is each.VAR_KEYWORD for each in parameters):
+                names = ", ".join(each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD)
+                raise unknown_argument(cls.__name__, word, f"{cls.__name__}({names})")
 
 
 def answer_arguments(namespace: dict[str, Any], names: list[str]) -> None:
