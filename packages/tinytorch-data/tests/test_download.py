@@ -1,7 +1,6 @@
 """Downloads, against a server on this machine that does everything wrong a server can do."""
 
 import hashlib
-import itertools
 import sys
 import threading
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ class Server(ThreadingHTTPServer):
     content: dict[str, bytes]
     asked: list[str]
     over: threading.Event
+    left: threading.Event
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/{path}"
@@ -45,6 +45,9 @@ class Handler(BaseHTTPRequestHandler):
         if fault == "silent":
             self.close_connection = True
             return
+        if fault == "hanging":
+            self.server.over.wait()
+            return
         self.send_response(200)
         if fault != "endless":
             self.send_header("Content-Length", str(length) if fault != "nonsense" else "many")
@@ -58,9 +61,10 @@ class Handler(BaseHTTPRequestHandler):
             while fault == "endless":
                 self.wfile.write(content)
             while fault == "dripping" and not self.server.over.wait(0.001):
-                self.wfile.write(b".")
+                self.wfile.write(b"." * 16)
         except ConnectionError:
             assert fault in ("dripping", "endless", "short")
+            self.server.left.set()
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -71,7 +75,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     running = Server(("127.0.0.1", 0), Handler)
-    running.content, running.asked, running.over = {"text": CONTENT}, [], threading.Event()
+    running.content, running.asked = {"text": CONTENT}, []
+    running.over, running.left = threading.Event(), threading.Event()
     thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield running
@@ -86,7 +91,7 @@ def text(server: Server, *faults: str) -> RemoteFile:
     return RemoteFile("play.txt", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), urls)
 
 
-FAULTS = ["missing", "silent", "broken", "short", "wrong", "endless"]
+FAULTS = ["missing", "silent", "broken", "short", "long", "absurd", "nonsense", "wrong", "endless"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -113,18 +118,29 @@ def test_a_file_without_mirrors_can_only_be_put_in_place(tmp_path: Path) -> None
         fetch(RemoteFile("play.txt", 1, "0" * 64, ()), tmp_path)
 
 
-@pytest.mark.parametrize("length", ["nonsense", "long", "absurd"])
-def test_only_the_bytes_count_not_what_the_server_says_of_them(server: Server, tmp_path: Path, length: str) -> None:
-    assert fetch(text(server, length), tmp_path).read_bytes() == CONTENT
+def test_the_connection_to_a_server_that_is_given_up_is_closed(server: Server, tmp_path: Path) -> None:
+    """At once, and not when the error that remembers it is forgotten."""
+    with pytest.raises(DownloadError) as caught:
+        fetch(text(server, "endless"), tmp_path)
+    assert server.left.wait(20) and caught.value.__cause__
+
+
+def test_a_server_that_keeps_silent_is_given_up(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(fetch.__globals__, "SECONDS", 0.1)
+    with pytest.raises(DownloadError, match=r"127\.0\.0\.1: ReadTimeout"):
+        fetch(text(server, "hanging"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_server_that_drips_is_given_up(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock that goes on by a second each time it is looked at: 30 of them, and one for each 10,000 bytes."""
-    clock = itertools.count()
+    """After 30 seconds and one for each 10,000 bytes, by a clock that is looked at before each 1,024 bytes."""
+    clock = iter([0, 1, 1, 1, 1, 31, 32])
     monkeypatch.setitem(fetch.__globals__, "monotonic", lambda: next(clock))
     with pytest.raises(DownloadError, match=r"127\.0\.0\.1: TimeoutError"):
         fetch(text(server, "dripping"), tmp_path)
-    assert next(clock) == 33  # it began at 0 and ended at 32, the first above 30 + 10,000 bytes / 10,000
+    assert not list(clock)  # 31 was not too late, 32 was
     assert list(tmp_path.iterdir()) == []
 
 
@@ -153,13 +169,13 @@ def test_what_is_there_is_not_downloaded_again(server: Server, tmp_path: Path) -
 def test_a_file_put_in_place_by_hand_is_taken_without_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "certifi", None)
+    monkeypatch.setitem(sys.modules, "pooch", None)
     (tmp_path / "play.txt").write_bytes(CONTENT)
     assert fetch(RemoteFile("play.txt", 1, hashlib.sha256(CONTENT).hexdigest(), ()), tmp_path).read_bytes() == CONTENT
 
 
 def test_without_the_extra_the_error_names_it_and_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "certifi", None)
+    monkeypatch.setitem(sys.modules, "pooch", None)
     with pytest.raises(ImportError, match=r"tinytorch-data\[download\]") as caught:
         shakespeare(tmp_path)
     assert "86c4e6aa" in str(caught.value) and str(tmp_path / "tinyshakespeare.txt") in str(caught.value)

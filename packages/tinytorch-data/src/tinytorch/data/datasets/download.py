@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
-from http.client import HTTPException
+from io import BufferedWriter, FileIO
 from pathlib import Path
 from time import monotonic
 from typing import Any
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
 from tinytorch.tensor import replacing
 
@@ -19,7 +18,7 @@ from ..errors import DownloadError
 
 SECONDS = 30  # without a byte before a mirror counts as dead
 LEAST_SPEED = 10_000  # bytes per second, on average after the first 30 seconds
-CHUNK = 1 << 16
+CHUNK = 1 << 10  # bytes between two looks at the clock
 
 
 @dataclass(frozen=True)
@@ -58,27 +57,28 @@ def fetch(file: RemoteFile, folder: str | Path | None = None, *, progress: bool 
         return path
     wanted = f"{file.name} ({file.size:,} bytes, SHA-256 {file.sha256})"
     try:
-        import ssl
-
-        import certifi
+        from pooch import HTTPDownloader  # type: ignore[import-untyped]
         from tqdm import tqdm  # type: ignore[import-untyped]
     except ImportError as error:
         raise ImportError(
             f'{wanted} is not in {path.parent}, and downloading needs: pip install "tinytorch-data[download]"\n'
             f"or put the file at {path}"
         ) from error
-    trusted = ssl.create_default_context(cafile=certifi.where())
+    responses = ExitStack()  # pooch leaves them open
+    hooks = {"response": lambda response, **_: responses.enter_context(response)}
+    headers = {"User-Agent": "tinytorch-data", "Accept-Encoding": "identity"}
+    download = HTTPDownloader(chunk_size=CHUNK, timeout=SECONDS, headers=headers, hooks=hooks)
+    shown = {"desc": file.name, "disable": not progress}
     failures: list[str] = []
     cause: Exception | None = None
     for url in file.urls:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            bar = tqdm(total=file.size, desc=file.name, unit="B", unit_scale=True, disable=not progress)
-            with bar, replacing(path) as draft:
-                _download(url, draft, file, trusted, bar)
-        except (OSError, HTTPException, ValueError) as error:
-            if isinstance(error, HTTPError):
-                error.close()
+            with responses, replacing(path) as draft:
+                with _Target(draft, file) as target, tqdm.wrapattr(target, "write", file.size, **shown) as watched:
+                    download(url, watched, None)
+                _check(draft, file)
+        except (OSError, ValueError) as error:
             failures.append(_reason(url, error))
             cause = error
         else:
@@ -97,24 +97,24 @@ def _check(path: Path, file: RemoteFile) -> None:
         )
 
 
-def _download(url: str, path: Path, file: RemoteFile, trusted: Any, bar: Any) -> None:
-    """Write what `url` sends to `path`; give up on other bytes, more bytes, or bytes that come too slowly."""
-    deadline = monotonic() + SECONDS + file.size / LEAST_SPEED
-    request = Request(url, headers={"User-Agent": "tinytorch-data", "Accept-Encoding": "identity"})
-    left = file.size
-    with urlopen(request, timeout=SECONDS, context=trusted) as response, path.open("wb") as target:
-        while chunk := response.read1(CHUNK):
-            left -= len(chunk)
-            if left < 0:
-                raise ValueError(f"{url}: more than the {file.size:,} bytes of {file.name}")
-            if monotonic() > deadline:
-                raise TimeoutError(f"{url}: slower than {LEAST_SPEED:,} bytes per second")
-            target.write(chunk)
-            bar.update(len(chunk))
-    _check(path, file)
+class _Target(BufferedWriter):
+    """Where the bytes of `file` are written; gives up on more of them than it has, or when they come too slowly."""
+
+    def __init__(self, path: Path, file: RemoteFile) -> None:
+        super().__init__(FileIO(path, "wb"))
+        self.left = file.size
+        self.deadline = monotonic() + SECONDS + file.size / LEAST_SPEED
+
+    def write(self, chunk: Any) -> int:
+        self.left -= len(chunk)
+        if self.left < 0:
+            raise ValueError("more bytes than the file has")
+        if monotonic() > self.deadline:
+            raise TimeoutError(f"slower than {LEAST_SPEED:,} bytes per second")
+        return super().write(chunk)
 
 
 def _reason(url: str, error: Exception) -> str:
-    named = f"HTTP {error.code}" if isinstance(error, HTTPError) else type(error).__name__
-    what = "wrong bytes" if isinstance(error, ValueError) else named
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    what = f"HTTP {status}" if status else "wrong bytes" if type(error) is ValueError else type(error).__name__
     return f"{urlsplit(url).hostname}: {what}"
