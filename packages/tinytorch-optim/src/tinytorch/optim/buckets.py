@@ -6,10 +6,9 @@
                     into one array                             pieces of one parameter, in place
     scratch       [ change ] [ gradient ] [ extra ]      three temporaries, used by all buckets in turn
 
-An update rule is arithmetic on single numbers, so it does not matter to it which parameter a number belongs to. Calling
-the rule once for several small parameters costs less than once for each, and a piece of a large one stays in the cache
-from the first operation of the rule to the last. What the rule writes into `change` is subtracted from the parameters
-at the end, each in its own place.
+An update rule is arithmetic on single numbers: which parameter a number belongs to does not matter to it. One call for
+several small parameters costs less than one for each, and a piece of a large one stays in the cache from the first
+operation of the rule to the last. What the rule writes into `change` is subtracted from the parameters.
 """
 
 from __future__ import annotations
@@ -29,30 +28,22 @@ Group = dict[str, Any]  # "params" and options
 DType = np.dtype[Any]
 
 
-class Scratch:
-    """Three temporary arrays of `size` numbers, which hold nothing from one bucket to the next."""
-
-    def __init__(self, size: int, dtype: DType) -> None:
-        self.change, self.gradient, self.extra = np.empty((3, size), dtype)
-
-
 class Bucket:
     """Several small parameters, or the `piece` of a large one, as one array: their gradients, state and change.
 
-    `members` are their places in the group, `arrays` their numbers; with `whole` a rule sees the only one in its shape.
+    `members` are their places in the group, `arrays` their numbers, `scratch` the three rows drawn above.
+    With `whole` a rule sees the only parameter in its own shape.
     """
 
     def __init__(
-        self, members: Sequence[int], arrays: Sequence[Array], piece: slice, state: State, scratch: Scratch, whole: bool
+        self, members: Sequence[int], arrays: Sequence[Array], piece: slice, state: State, scratch: Array, whole: bool
     ) -> None:
         self.members, self.arrays, self.piece = members, arrays, piece
         self.shape = arrays[0].shape if whole else (-1,)
         size = sum(array.size for array in arrays)
         self.state = {name: values.reshape(self.shape) for name, values in state.items()}
-        self.change, self.extra, self._gradient = (
-            row[:size].reshape(self.shape) for row in (scratch.change, scratch.extra, scratch.gradient)
-        )
-        self._changes, self._gradients = _views(scratch.change, arrays), _views(scratch.gradient, arrays)
+        self.change, self._gradient, self.extra = (row[:size].reshape(self.shape) for row in scratch)
+        self._changes, self._gradients = (_views(row, arrays) for row in scratch[:2])
 
     def gradient(self, gradients: Sequence[Array] | dict[int, Array], decay: float) -> Array:
         """The gradients of the parameters p, with `decay` · p added."""
@@ -92,8 +83,7 @@ class Memory:
     def __init__(self, params: Sequence[Tensor], names: Sequence[str], first: int, whole: bool) -> None:
         self.params, self.names, self.first, self.whole = params, names, first, whole
         self.steps = [0] * len(params)
-        self.shapes = [p.shape for p in params]
-        self.dtypes = [p.dtype for p in params]
+        self.shapes, self.dtypes = [p.shape for p in params], [p.dtype for p in params]
         self.state: dict[str, dict[DType, Array]] = {}
         self._starts: list[int] = []  # where each parameter begins and ends in the flat arrays of its dtype
         self._ends: list[int] = []
@@ -158,7 +148,7 @@ class Memory:
         sizes = dict.fromkeys(self._totals, 0)
         for _, own, _ in parts:
             sizes[own[0].dtype] = max(sizes[own[0].dtype], sum(array.size for array in own))
-        scratch = {dtype: Scratch(size, dtype) for dtype, size in sizes.items()}
+        scratch = {dtype: np.empty((3, size), dtype) for dtype, size in sizes.items()}
         buckets = []
         for run, own, piece in parts:
             state = {name: values[piece] for name, values in self._between(run[0], run[-1]).items()}

@@ -27,14 +27,9 @@ class Lion(Optimizer):
     decoupled = True
 
     def __init__(
-        self,
-        params: Parameters,
-        lr: float = 1e-4,
-        betas: tuple[float, float] = (0.9, 0.99),
-        weight_decay: float = 0.0,
-        *,
-        check_finite: bool = False,
-    ) -> None:
+        self, params: Parameters, lr: float = 1e-4, betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0, *, check_finite: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay}, check_finite)
 
     def states(self, group: Group) -> tuple[str, ...]:

@@ -36,17 +36,10 @@ class Muon(Optimizer):
     decoupled = True
 
     def __init__(
-        self,
-        params: Parameters,
-        lr: float = 1e-3,
-        momentum: float = 0.95,
-        nesterov: bool = True,
-        weight_decay: float = 0.1,
-        adjust: Literal["original", "match_rms_adamw"] = "original",
-        ns_steps: int = 5,
-        *,
-        check_finite: bool = False,
-    ) -> None:
+        self, params: Parameters, lr: float = 1e-3, momentum: float = 0.95, nesterov: bool = True,
+        weight_decay: float = 0.1, adjust: Literal["original", "match_rms_adamw"] = "original",
+        ns_steps: int = 5, *, check_finite: bool = False,
+    ) -> None:  # fmt: skip
         options = {
             "lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay,
             "adjust": adjust, "ns_steps": ns_steps,

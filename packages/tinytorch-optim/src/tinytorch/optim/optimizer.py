@@ -40,8 +40,7 @@ class Optimizer:
     decoupled: ClassVar[bool] = False  # whether weight decay shrinks the parameters, or is added to the gradient
 
     def __init__(self, params: Parameters, defaults: Group, check_finite: bool = False) -> None:
-        self.defaults = defaults
-        self.check_finite = check_finite
+        self.defaults, self.check_finite = defaults, check_finite
         self.param_groups: list[Group] = []
         self.memories: list[Memory] = []
         listed: list[Any] = list(params.named_parameters() if isinstance(params, Module) else params)

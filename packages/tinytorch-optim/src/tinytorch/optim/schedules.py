@@ -29,8 +29,7 @@ class Schedule:
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
-        self.optimizer = optimizer
-        self.step_count = 0
+        self.optimizer, self.step_count = optimizer, 0
         self.apply()
 
     def rate(self, base: float, step: int) -> float:
@@ -157,17 +156,10 @@ class OneCycleSchedule(Schedule):
     """
 
     def __init__(
-        self,
-        optimizer: Optimizer,
-        max_lr: float,
-        total_steps: int,
-        warmup_fraction: float = 0.3,
-        div_factor: float = 25.0,
-        final_div_factor: float = 1e4,
-        cycle_momentum: bool = True,
-        base_momentum: float = 0.85,
-        max_momentum: float = 0.95,
-    ) -> None:
+        self, optimizer: Optimizer, max_lr: float, total_steps: int, warmup_fraction: float = 0.3,
+        div_factor: float = 25.0, final_div_factor: float = 1e4, cycle_momentum: bool = True,
+        base_momentum: float = 0.85, max_momentum: float = 0.95,
+    ) -> None:  # fmt: skip
         check_int("OneCycleSchedule", "total_steps", total_steps, minimum=1)
         check_options("OneCycleSchedule", {"max_lr": max_lr})
         if not 0 <= warmup_fraction <= 1:

@@ -26,16 +26,9 @@ class SGD(Optimizer):
     """
 
     def __init__(
-        self,
-        params: Parameters,
-        lr: float = 1e-3,
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        weight_decay: float = 0.0,
-        dampening: float = 0.0,
-        *,
-        check_finite: bool = False,
-    ) -> None:
+        self, params: Parameters, lr: float = 1e-3, momentum: float = 0.0, nesterov: bool = False,
+        weight_decay: float = 0.0, dampening: float = 0.0, *, check_finite: bool = False,
+    ) -> None:  # fmt: skip
         options = {
             "lr": lr, "momentum": momentum, "nesterov": nesterov,
             "weight_decay": weight_decay, "dampening": dampening,

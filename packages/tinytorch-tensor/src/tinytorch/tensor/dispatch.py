@@ -170,13 +170,9 @@ def primitive(
     *, fused: bool = ..., upcast: bool = ..., explain: Explain | None = ...
 ) -> Callable[[Callable[..., Any]], Primitive]: ...
 def primitive(
-    forward: Callable[..., Any] | None = None,
-    /,
-    *,
-    fused: bool = False,
-    upcast: bool = False,
-    explain: Explain | None = None,
-) -> Any:
+    forward: Callable[..., Any] | None = None, /,
+    *, fused: bool = False, upcast: bool = False, explain: Explain | None = None,
+) -> Any:  # fmt: skip
     """Declare a primitive from its forward on arrays; see `Primitive` for the options.
 
     >>> @primitive

@@ -25,15 +25,10 @@ class Dashboard(Display):
     """
 
     def __init__(
-        self,
-        total_steps: int | None = None,
-        title: str = "Training",
-        console: Console | None = None,
-        refresh_per_second: float = 4.0,
-        interval: float = 5.0,
-        height: int = 8,
+        self, total_steps: int | None = None, title: str = "Training", console: Console | None = None,
+        refresh_per_second: float = 4.0, interval: float = 5.0, height: int = 8,
         heads: tuple[str, str] = ("question", "answer"),
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(total_steps, "", console, refresh_per_second, interval)
         self.heading, self.height, self.heads = title, height, heads
         self.losses = array("d")

@@ -29,13 +29,9 @@ class Display:
     """
 
     def __init__(
-        self,
-        total_steps: int | None = None,
-        title: str = "",
-        console: Console | None = None,
-        refresh_per_second: float = 4.0,
-        interval: float = 5.0,
-    ) -> None:
+        self, total_steps: int | None = None, title: str = "", console: Console | None = None,
+        refresh_per_second: float = 4.0, interval: float = 5.0,
+    ) -> None:  # fmt: skip
         self.total_steps = self._given_total = total_steps
         self.title, self.refresh_per_second, self.interval = title, refresh_per_second, interval
         self.unit, self.step, self.loss, self.lr = "samples", 0, nan, nan

@@ -30,14 +30,9 @@ class Run:
     """
 
     def __init__(
-        self,
-        model: Module,
-        optimizer: Optimizer,
-        schedule: Schedule | None,
-        unit: Unit,
-        generators: Mapping[str, np.random.Generator],
-        callbacks: Mapping[str, Any],
-    ) -> None:
+        self, model: Module, optimizer: Optimizer, schedule: Schedule | None, unit: Unit,
+        generators: Mapping[str, np.random.Generator], callbacks: Mapping[str, Any],
+    ) -> None:  # fmt: skip
         self.model, self.optimizer, self.schedule, self.unit = model, optimizer, schedule, unit
         self.generators, self.callbacks = Generators(model, generators), callbacks
         self.data = Stream(self.generators)

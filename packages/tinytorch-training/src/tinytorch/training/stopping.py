@@ -21,13 +21,9 @@ class EarlyStopping:
     """
 
     def __init__(
-        self,
-        monitor: str = "valid_loss",
-        patience: int = 5,
-        min_delta: float = 0.0,
-        mode: Literal["min", "max"] = "min",
-        best: str | os.PathLike[str] | None = None,
-    ) -> None:
+        self, monitor: str = "valid_loss", patience: int = 5, min_delta: float = 0.0,
+        mode: Literal["min", "max"] = "min", best: str | os.PathLike[str] | None = None,
+    ) -> None:  # fmt: skip
         if patience < 1 or min_delta < 0 or mode not in ("min", "max"):
             seen = f"patience={patience}, min_delta={min_delta}, mode={mode!r}"
             raise ValueError(f"EarlyStopping: {seen}; they are at least 1, at least 0, and 'min' or 'max'")

@@ -53,23 +53,13 @@ class Trainer:
     """
 
     def __init__(
-        self,
-        model: Module,
-        optimizer: Optimizer,
-        loss: Loss | None = None,
-        *,
-        loss_fn: Loss | None = None,
-        schedule: Schedule | None = None,
-        metrics: Mapping[str, Metric] | Iterable[str | Metric] = (),
-        clip_norm: float | None = None,
-        accumulate: int = 1,
-        callbacks: Iterable[Callback] = (),
-        unit: Unit = "samples",
-        count: Callable[[Any], int] | None = None,
-        checkpoint: files.PathLike | None = None,
-        checkpoint_every: int | None = None,
-        generators: Mapping[str, np.random.Generator] | None = None,
-    ) -> None:
+        self, model: Module, optimizer: Optimizer, loss: Loss | None = None,
+        *, loss_fn: Loss | None = None, schedule: Schedule | None = None,
+        metrics: Mapping[str, Metric] | Iterable[str | Metric] = (), clip_norm: float | None = None,
+        accumulate: int = 1, callbacks: Iterable[Callback] = (), unit: Unit = "samples",
+        count: Callable[[Any], int] | None = None, checkpoint: files.PathLike | None = None,
+        checkpoint_every: int | None = None, generators: Mapping[str, np.random.Generator] | None = None,
+    ) -> None:  # fmt: skip
         if schedule is not None and schedule.optimizer is not optimizer:
             raise ValueError("Trainer: the schedule belongs to another optimizer; attach it to this one")
         own = {id(p) for p in model.parameters()}
@@ -83,16 +73,10 @@ class Trainer:
             check_int("Trainer", "checkpoint_every", checkpoint_every, minimum=1)
 
     def fit(
-        self,
-        train: Iterable[Any],
-        valid: Iterable[Any] | None = None,
-        *,
-        epochs: int | None = None,
-        steps: int | None = None,
-        valid_every: int | None = None,
-        resume: bool = False,
-        progress: bool | Callback = True,
-    ) -> History:
+        self, train: Iterable[Any], valid: Iterable[Any] | None = None,
+        *, epochs: int | None = None, steps: int | None = None, valid_every: int | None = None,
+        resume: bool = False, progress: bool | Callback = True,
+    ) -> History:  # fmt: skip
         """Train until `epochs` epochs are done or `steps` steps were taken, counted from the beginning of the run.
 
         `train` and `valid` are loaders, lists or other iterables of batches. Validation takes place after each epoch,

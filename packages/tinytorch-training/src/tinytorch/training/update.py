@@ -21,15 +21,10 @@ class Update:
     """A step over `accumulate` batches: their losses averaged by `count`, gradients clipped, optimizer and schedule."""
 
     def __init__(
-        self,
-        model: Module,
-        loss: Loss | None,
-        loss_fn: Loss | None,
-        metrics: Mapping[str, Metric] | Iterable[str | Metric],
-        count: Callable[[Any], int],
-        accumulate: int,
+        self, model: Module, loss: Loss | None, loss_fn: Loss | None,
+        metrics: Mapping[str, Metric] | Iterable[str | Metric], count: Callable[[Any], int], accumulate: int,
         clip_norm: float | None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if (loss is None) == (loss_fn is None):
             raise ValueError("Trainer: give either loss(outputs, targets) or loss_fn(model, batch)")
         self.model, self.loss, self.loss_fn, self.count = model, loss, loss_fn, count
