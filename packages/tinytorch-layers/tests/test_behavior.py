@@ -221,7 +221,7 @@ WRONG: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("bias", lambda: F.linear(zeros(2, 3), zeros(3, 2), zeros(3)), ValueError, r"bias of shape \(3,\)"),
     ("weight", lambda: F.linear(zeros(2, 3), zeros(3)), ValueError, "must be .in_features, out_features."),
     ("no features", lambda: nn.Linear(0, 2), ValueError, "in_features is 0; it must be an int, at least 1"),
-    ("half a feature", lambda: nn.Linear(2, 2.5), TypeError, "out_features is 2.5, a float"),  # type: ignore[arg-type]
+    ("half a feature", lambda: nn.Linear(2, 2.5), TypeError, "out_features is 2.5; it must be an int"),  # type: ignore[arg-type]
     ("norm", lambda: nn.LayerNorm(3)(zeros(2, 4)), ValueError, r"weight of shape \(3,\) for x of shape \(2, 4\)"),
     ("rms norm", lambda: nn.RMSNorm(3)(zeros(2, 4)), ValueError, r"rms_norm: weight of shape \(3,\)"),
     ("norm of a number", lambda: F.layer_norm(1.0), ValueError, "must be a last axis"),

@@ -129,12 +129,9 @@ Mode = Literal["fan_in", "fan_out"]
 
 
 def kaiming_uniform(
-    tensor: T,
-    a: float = 0.0,
-    mode: Mode = "fan_in",
-    nonlinearity: Nonlinearity = "leaky_relu",
-    generator: Generator = None,
-) -> T:
+    tensor: T, a: float = 0.0, mode: Mode = "fan_in",
+    nonlinearity: Nonlinearity = "leaky_relu", generator: Generator = None,
+) -> T:  # fmt: skip
     """Drawn uniformly, with variance gain² / fan_in (or fan_out); `a` is the negative slope of a leaky ReLU.
 
     Source: He et al. 2015, Delving Deep into Rectifiers, eq. 14.
@@ -148,12 +145,9 @@ def kaiming_uniform(
 
 
 def kaiming_normal(
-    tensor: T,
-    a: float = 0.0,
-    mode: Mode = "fan_in",
-    nonlinearity: Nonlinearity = "leaky_relu",
-    generator: Generator = None,
-) -> T:
+    tensor: T, a: float = 0.0, mode: Mode = "fan_in",
+    nonlinearity: Nonlinearity = "leaky_relu", generator: Generator = None,
+) -> T:  # fmt: skip
     """Drawn from the normal distribution, with variance gain² / fan_in (or fan_out)."""
     return normal(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
@@ -182,13 +176,8 @@ def calculate_gain(nonlinearity: Nonlinearity, a: float = 0.01) -> float:
     >>> calculate_gain("tanh")
     1.6666666666666667
     """
-    gains = {
-        "linear": 1.0,
-        "sigmoid": 1.0,
-        "tanh": 5 / 3,
-        "relu": math.sqrt(2),
-        "leaky_relu": math.sqrt(2 / (1 + a * a)),
-    }
+    leaky = math.sqrt(2 / (1 + a * a))
+    gains = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "leaky_relu": leaky}
     if nonlinearity not in gains:
         raise ValueError(f"calculate_gain: {nonlinearity!r}; known are {', '.join(gains)}")
     return gains[nonlinearity]

@@ -34,13 +34,9 @@ class CrossEntropyLoss(_Loss):
     """
 
     def __init__(
-        self,
-        weight: Any = None,
-        ignore_index: int = -100,
-        label_smoothing: float = 0.0,
-        reduction: Reduction = "mean",
-        axis: int = -1,
-    ) -> None:
+        self, weight: Any = None, ignore_index: int = -100, label_smoothing: float = 0.0,
+        reduction: Reduction = "mean", axis: int = -1,
+    ) -> None:  # fmt: skip
         super().__init__(reduction)
         self._keep("weight", weight)
         self.ignore_index = ignore_index

@@ -1,8 +1,4 @@
-"""`Module`: a part of a network that knows its parameters and its parts.
-
-Parameters, buffers and submodules are ordinary attributes, found by looking through them on request. Nothing
-stands between `self.weight` and the weight, and nothing can disagree with what the attributes say.
-"""
+"""`Module`: a part of a network. Its parameters, buffers and submodules are ordinary attributes, found on request."""
 
 from __future__ import annotations
 
@@ -241,11 +237,7 @@ class Module:
     def _entries(self) -> dict[str, Tensor]:
         """The module's own parameters and persistent buffers, under every name they have."""
         found: dict[str, Tensor] = dict(self.named_parameters(remove_duplicate=False))
-        for prefix, part in self.named_modules(remove_duplicate=False):
-            for name, persistent in part._buffers.items():
-                buffer = part.__dict__.get(name)
-                if persistent and buffer is not None:
-                    found[f"{prefix}.{name}" if prefix else name] = buffer
+        found.update(_named(self.named_modules(remove_duplicate=False), _persistent_buffers, once=False))
         return found
 
     def train(self: M, mode: bool = True) -> M:
@@ -339,6 +331,10 @@ def _own_parameters(module: Module) -> list[tuple[str, Parameter]]:
 def _own_buffers(module: Module) -> list[tuple[str, Tensor]]:
     found = ((name, module.__dict__.get(name)) for name in module._buffers)
     return [(name, value) for name, value in found if value is not None]
+
+
+def _persistent_buffers(module: Module) -> list[tuple[str, Tensor]]:
+    return [(name, value) for name, value in _own_buffers(module) if module._buffers[name]]
 
 
 def _named(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinytorch.tensor import Array, Tensor, note_write
+from tinytorch.tensor import Array, Tensor, array_of, note_write
 
 from .errors import StateError
 
@@ -46,10 +46,8 @@ def load(owner: str, own: dict[str, Tensor], values: Mapping[str, Any], strict: 
 
 
 def _array(value: Any) -> Array:
-    if isinstance(value, Tensor):
-        return value.data
     try:
-        return np.asarray(value)
+        return array_of(value)
     except ValueError:  # a list of lists of different lengths
         return np.asarray(None)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -60,20 +59,22 @@ class TensorFile(Mapping[str, Array]):
             raise FileNotFoundError(f"load: there is no file {path}; save(module, path) writes one")
         if not self.path.is_file():
             raise FileFormatError(f"load: {path} is a device or pipe; it must be a file")
-        self._raw, self._file = _open(self.path)
-        self.metadata: dict[str, str] = dict(self._file.metadata() or {})
-        slices = {name: self._file.get_slice(name) for name in self._file.keys()}  # noqa: SIM118  it is not a dict
-        self.shapes = {name: tuple(each.get_shape()) for name, each in slices.items()}
-        self._dtypes = {name: each.get_dtype() for name, each in slices.items()}
+        self._raw = _open(self.path)
+        length = int.from_bytes(self._raw.read(8), "little")
+        self._header: dict[str, Any] = json.loads(self._raw.read(length))
+        self._numbers = 8 + length  # where they begin in the file
+        self.metadata: dict[str, str] = self._header.pop("__metadata__", None) or {}
+        self.shapes = {name: tuple(self._header[name]["shape"]) for name in sorted(self._header)}
 
     def __getitem__(self, name: str) -> Array:
-        dtype = self._dtypes[name]
+        dtype, (start, end) = self._header[name]["dtype"], self._header[name]["data_offsets"]
         if dtype not in DTYPES:
             raise FileFormatError(
                 f"load: {self.path}: {name} has dtype {dtype}, which NumPy does not have; convert the file to float32"
             )
-        start, end = self._places[name]
-        self._raw.seek(start)  # read, because what the library maps into memory stays there until the file is closed
+        self._raw.seek(
+            self._numbers + start
+        )  # read, because what the library maps into memory stays there until the file is closed
         stored = np.dtype(DTYPES[dtype])
         array = np.fromfile(self._raw, stored, (end - start) // stored.itemsize)
         if dtype == "BF16":
@@ -81,15 +82,6 @@ class TensorFile(Mapping[str, Array]):
             upper <<= 16
             array = upper.view(np.float32)
         return array.reshape(self.shapes[name])
-
-    @cached_property
-    def _places(self) -> dict[str, tuple[int, int]]:
-        """Where the numbers of each array stand; `safe_open` has checked the header."""
-        self._raw.seek(0)
-        length = int.from_bytes(self._raw.read(8), "little")
-        header: dict[str, Any] = json.loads(self._raw.read(length))
-        offsets = {name: header[name]["data_offsets"] for name in self.shapes}
-        return {name: (8 + length + start, 8 + length + end) for name, (start, end) in offsets.items()}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)
@@ -102,17 +94,17 @@ class TensorFile(Mapping[str, Array]):
 
     def __exit__(self, *_: object) -> None:
         self._raw.close()
-        self._file.__exit__(None, None, None)
 
 
-def _open(path: Path) -> tuple[BinaryIO, Any]:
-    """The bytes of a file, and its arrays: of one file, although each opens the path for itself."""
+def _open(path: Path) -> BinaryIO:
+    """The bytes of a file whose header the library, which opens the path for itself, has checked."""
     from safetensors import SafetensorError, safe_open
 
     while True:
         raw = open(path, "rb")  # noqa: SIM115  closed by the TensorFile
         try:
-            file: Any = safe_open(path, framework="numpy")
+            with safe_open(path, framework="numpy"):
+                pass
         except SafetensorError as error:
             size = os.fstat(raw.fileno()).st_size
             raw.close()
@@ -120,5 +112,5 @@ def _open(path: Path) -> tuple[BinaryIO, Any]:
                 f"load: {path} ({size:,} bytes) is truncated or not a safetensors file: {error}"
             ) from None
         if os.path.samestat(os.fstat(raw.fileno()), os.stat(path)):
-            return raw, file
+            return raw
         raw.close()  # another file was moved to the path between the two

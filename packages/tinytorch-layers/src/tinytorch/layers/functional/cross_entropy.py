@@ -18,8 +18,7 @@ from tinytorch.autograd import defvjp
 from tinytorch.tensor import Array, Tensor, primitive, where
 
 from .nll import move_classes_last, reduce_rows, target_losses
-from .reduction import Reduction, check_reduction
-from .soft_cross_entropy import are_probabilities, soft_cross_entropy
+from .reduction import Reduction, check_reduction, reduce_losses
 from .softmax import log_softmax, shift
 from .sums import sum_within_rows
 from .targets import Targets, read_class_weight, read_targets
@@ -28,14 +27,9 @@ _sum: Any = np.add.reduce
 
 
 def cross_entropy(
-    logits: Any,
-    targets: Any,
-    ignore_index: int = -100,
-    label_smoothing: float = 0.0,
-    weight: Any = None,
-    reduction: Reduction = "mean",
-    axis: int = -1,
-) -> Tensor:
+    logits: Any, targets: Any, ignore_index: int = -100, label_smoothing: float = 0.0, weight: Any = None,
+    reduction: Reduction = "mean", axis: int = -1,
+) -> Tensor:  # fmt: skip
     """-log softmax(logits)[target], for logits (..., C) and integer targets (...), or probabilities (..., C).
 
     Targets equal to `ignore_index` do not count; `weight` (C,) scales each class, and the mean is divided by the
@@ -54,17 +48,37 @@ def cross_entropy(
     check_reduction("cross_entropy", reduction)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is {label_smoothing}; it must lie between 0 and 1")
-    soft = are_probabilities(targets, logits)
+    soft = _are_probabilities(targets, logits)
     if soft or axis != -1 or weight is not None:
         logits = move_classes_last("cross_entropy", logits, axis)
     weight = read_class_weight("cross_entropy", weight, logits)
     if soft:
         probabilities: Any = targets if isinstance(targets, Tensor) else np.asarray(targets)
         probabilities = probabilities if axis == -1 else np.moveaxis(probabilities, axis, -1)
-        return soft_cross_entropy(logits, probabilities, label_smoothing, weight, reduction)
+        return _soft_cross_entropy(logits, probabilities, label_smoothing, weight, reduction)
     return softmax_cross_entropy(
         logits, targets, ignore_index=ignore_index, label_smoothing=label_smoothing, weight=weight, reduction=reduction
     )
+
+
+def _are_probabilities(targets: Any, logits: Any) -> bool:
+    """Whether `targets` are one number for each logit, and not the class of each row."""
+    if isinstance(targets, Tensor) and targets.data.dtype.kind in "iu":
+        return False
+    return np.shape(targets) == np.shape(logits) and np.asarray(targets).dtype.kind == "f"
+
+
+def _soft_cross_entropy(
+    logits: Tensor, p: Any, label_smoothing: float, class_weight: Array | None, reduction: Reduction
+) -> Tensor:
+    """-sum(w p log softmax(logits)) over the last axis, for probabilities p (..., C), which get gradients too."""
+    log_probs = log_softmax(logits)
+    if label_smoothing:
+        p = p * (1 - label_smoothing) + label_smoothing / log_probs.shape[-1]
+    if class_weight is not None:
+        p = p * Tensor(class_weight, log_probs.dtype)
+    losses = -(where(np.asarray(p) != 0, log_probs, 0.0) * p).sum(axis=-1)  # p = 0 adds nothing, also to -infinity
+    return reduce_losses(losses, reduction)  # weights do not divide this mean
 
 
 class Saved(NamedTuple):
@@ -78,14 +92,9 @@ class Saved(NamedTuple):
 
 @primitive(fused=True, upcast=True)
 def softmax_cross_entropy(
-    logits: Array,
-    targets: Array,
-    /,
-    ignore_index: int,
-    label_smoothing: float,
-    weight: Array | None,
-    reduction: Reduction,
-) -> tuple[Array, Saved]:
+    logits: Array, targets: Array, /,
+    ignore_index: int, label_smoothing: float, weight: Array | None, reduction: Reduction,
+) -> tuple[Array, Saved]:  # fmt: skip
     """-log softmax(logits)[target]; see `cross_entropy`. `weight` is an array (C,)."""
     logits = logits if logits.dtype.kind == "f" else logits.astype(np.float64)
     rows = read_targets("cross_entropy", logits, targets, ignore_index, weight)
@@ -125,17 +134,9 @@ def _losses_of_all_classes(x: Array, log_sums: Array, weight: Array | None) -> A
 
 
 def _backward(
-    g: Array,
-    out: Array,
-    saved: Saved,
-    needs: tuple[bool, ...],
-    logits: Array,
-    targets: Any,
-    ignore_index: int,
-    label_smoothing: float,
-    weight: Array | None,
-    reduction: Reduction,
-) -> tuple[Array, None]:
+    g: Array, out: Array, saved: Saved, needs: tuple[bool, ...], logits: Array, targets: Any,
+    ignore_index: int, label_smoothing: float, weight: Array | None, reduction: Reduction,
+) -> tuple[Array, None]:  # fmt: skip
     rows, exponentials, sums, divisor = saved
     n, classes = exponentials.shape
     scale = g.reshape(-1) * (1 / divisor if divisor else 0.0)  # (n,) or (1,)

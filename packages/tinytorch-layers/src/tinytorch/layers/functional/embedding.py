@@ -43,14 +43,9 @@ def embedding(weight: Array, indices: Array, /, padding_idx: int | None = None) 
 
 
 def _backward(
-    g: Array,
-    out: Array,
-    saved: None,
-    needs: tuple[bool, ...],
-    weight: Array,
-    indices: Array,
-    padding_idx: int | None = None,
-) -> tuple[Array, None]:
+    g: Array, out: Array, saved: None, needs: tuple[bool, ...],
+    weight: Array, indices: Array, padding_idx: int | None = None,
+) -> tuple[Array, None]:  # fmt: skip
     dweight = index_grad.forward(g, shape=weight.shape, index=indices)
     if padding_idx is not None:
         dweight[padding_idx] = 0

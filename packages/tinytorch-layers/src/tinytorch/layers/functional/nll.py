@@ -8,18 +8,14 @@ import numpy as np
 
 from tinytorch.tensor import Tensor, gather, where
 
-from .reduction import Reduction, check_reduction
+from .reduction import Reduction, check_reduction, reduce_losses
 from .targets import Targets, read_class_weight, read_targets
 
 
 def nll_loss(
-    log_probs: Any,
-    targets: Any,
-    ignore_index: int = -100,
-    weight: Any = None,
-    reduction: Reduction = "mean",
-    axis: int = -1,
-) -> Tensor:
+    log_probs: Any, targets: Any,
+    ignore_index: int = -100, weight: Any = None, reduction: Reduction = "mean", axis: int = -1,
+) -> Tensor:  # fmt: skip
     """-log_probs[target], for log-probabilities (..., C) and integer targets (...).
 
     Targets equal to `ignore_index` do not count; `weight` (C,) scales each class, and the mean is divided by the
@@ -57,10 +53,8 @@ def target_losses(log_probs: Tensor, rows: Targets) -> Tensor:
 
 def reduce_rows(losses: Tensor, rows: Targets, reduction: Reduction) -> Tensor:
     """The losses reduced; their mean is divided by the weights of the rows."""
-    if reduction == "none":
-        return losses
-    if reduction == "sum":
-        return losses.sum()
+    if reduction != "mean":
+        return reduce_losses(losses, reduction)
     total = rows.total_weight
     # a mean, unlike a sum, stays in the range of float16
     return losses.mean() * (losses.size / total) if total else losses.sum() * np.nan

@@ -17,10 +17,8 @@ from .sigmoids import sigmoid
 def _pair(name: str, x: Any, target: Any, reduction: str) -> tuple[Tensor, Tensor]:
     """Both as tensors of one shape: because broadcasting here is nearly always a mistake."""
     check_reduction(name, reduction)
-    if not isinstance(x, Tensor):
-        x = _tensor_like(x, target)
-    if not isinstance(target, Tensor):
-        target = _tensor_like(target, x)
+    x = _as_tensor(x, target)
+    target = _as_tensor(target, x)
     if x.shape != target.shape:
         raise ValueError(
             f"{name}: prediction of shape {x.shape} and target of shape {target.shape}; "
@@ -29,14 +27,16 @@ def _pair(name: str, x: Any, target: Any, reduction: str) -> tuple[Tensor, Tenso
     return x, target
 
 
-def _tensor_like(values: Any, other: Any) -> Tensor:
-    """Values as a tensor of the floating-point dtype of the tensor `other`: a float64 model has float64 targets."""
+def _as_tensor(values: Any, other: Any) -> Tensor:
+    """Plain values get the floating-point dtype of the tensor `other`: a float64 model has float64 targets."""
+    if isinstance(values, Tensor):
+        return values
     return Tensor(values, other.dtype if isinstance(other, Tensor) and other.dtype.kind == "f" else None)
 
 
 def _broadcastable(name: str, weight: Any, losses: Tensor) -> Tensor:
     """`weight` as a tensor that may be broadcast to the shape of the losses, but not they to its."""
-    weight = weight if isinstance(weight, Tensor) else _tensor_like(weight, losses)
+    weight = _as_tensor(weight, losses)
     sizes = zip(reversed(weight.shape), reversed(losses.shape), strict=False)
     if weight.ndim > losses.ndim or any(own not in (1, size) for own, size in sizes):
         raise ValueError(
