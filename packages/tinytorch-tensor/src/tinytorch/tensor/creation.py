@@ -19,6 +19,7 @@ __all__ = [
 ]  # fmt: skip
 
 DType = npt.DTypeLike | None
+Generator = np.random.Generator | None
 
 
 def zeros(*shape: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
@@ -46,9 +47,8 @@ def full(shape: Any, value: float, dtype: DType = None, requires_grad: bool = Fa
 
     Raises TypeError for a fraction in an integer dtype, OverflowError for a value beyond it.
 
-    >>> full((2, 2), 7)
-    Tensor([[7, 7],
-            [7, 7]])
+    >>> full(2, 7), full((1, 2), 7.0)
+    (Tensor([7, 7]), Tensor([[7., 7.]]))
     """
     sizes = _shape("full", (shape,))
     if dtype is not None:
@@ -152,7 +152,7 @@ def default_generator() -> np.random.Generator:
     return _generator
 
 
-def generator_for(name: str, generator: np.random.Generator | None) -> np.random.Generator:
+def generator_for(name: str, generator: Generator) -> np.random.Generator:
     """What the function `name` draws from: `generator`, or the default one for None. Raises TypeError for another.
 
     >>> generator_for("rand", None) is default_generator()
@@ -177,9 +177,7 @@ def manual_seed(seed: int) -> np.random.Generator:
     return _generator
 
 
-def rand(
-    *shape: Any, dtype: DType = None, requires_grad: bool = False, generator: np.random.Generator | None = None
-) -> Tensor:
+def rand(*shape: Any, dtype: DType = None, requires_grad: bool = False, generator: Generator = None) -> Tensor:
     """Numbers drawn evenly from [0, 1).
 
     >>> x = rand(2, 3, generator=np.random.default_rng(0))
@@ -194,9 +192,7 @@ def rand(
     return Tensor(drawn, dtype, requires_grad)
 
 
-def randn(
-    *shape: Any, dtype: DType = None, requires_grad: bool = False, generator: np.random.Generator | None = None
-) -> Tensor:
+def randn(*shape: Any, dtype: DType = None, requires_grad: bool = False, generator: Generator = None) -> Tensor:
     """Numbers drawn from the normal distribution of mean 0 and variance 1.
 
     >>> x = randn(1000, generator=np.random.default_rng(0))
@@ -209,23 +205,17 @@ def randn(
     return Tensor(drawn, dtype, requires_grad)
 
 
-def rand_like(
-    x: Any, dtype: DType = None, requires_grad: bool = False, generator: np.random.Generator | None = None
-) -> Tensor:
+def rand_like(x: Any, dtype: DType = None, requires_grad: bool = False, generator: Generator = None) -> Tensor:
     """Numbers drawn evenly from [0, 1), with the shape and dtype of x."""
     return rand(np.shape(x), dtype=dtype or _dtype(x), requires_grad=requires_grad, generator=generator)
 
 
-def randn_like(
-    x: Any, dtype: DType = None, requires_grad: bool = False, generator: np.random.Generator | None = None
-) -> Tensor:
+def randn_like(x: Any, dtype: DType = None, requires_grad: bool = False, generator: Generator = None) -> Tensor:
     """Numbers drawn from the normal distribution, with the shape and dtype of x."""
     return randn(np.shape(x), dtype=dtype or _dtype(x), requires_grad=requires_grad, generator=generator)
 
 
-def randint(
-    low: int, high: int, shape: Any = (), dtype: DType = None, generator: np.random.Generator | None = None
-) -> Tensor:
+def randint(low: int, high: int, shape: Any = (), dtype: DType = None, generator: Generator = None) -> Tensor:
     """Integers drawn evenly from low to high - 1. Raises ValueError when there are none.
 
     >>> x = randint(1, 7, (100,), generator=np.random.default_rng(0))
@@ -240,7 +230,7 @@ def randint(
     return Tensor(generator_for("randint", generator).integers(low, high, _shape("randint", (shape,))), dtype)
 
 
-def randperm(n: int, generator: np.random.Generator | None = None) -> Tensor:
+def randperm(n: int, generator: Generator = None) -> Tensor:
     """The integers 0 to n - 1 in random order.
 
     >>> randperm(4).sort()[0]

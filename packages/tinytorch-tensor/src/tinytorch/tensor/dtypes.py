@@ -15,12 +15,8 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Axis: TypeAlias = int | tuple[int, ...] | None
 """Which axes an operation works on: one, several, or all of them."""
 
-float16 = np.dtype(np.float16)
-float32 = np.dtype(np.float32)
-float64 = np.dtype(np.float64)
-int64 = np.dtype(np.int64)
-bool_ = np.dtype(np.bool_)
-
+float16, float32, float64 = np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64)
+int64, bool_ = np.dtype(np.int64), np.dtype(np.bool_)
 INT64_MAX = np.iinfo(np.int64).max
 
 _default: np.dtype[Any] = float32
@@ -39,9 +35,7 @@ def default_dtype() -> np.dtype[Any]:
 
 
 def set_default_dtype(dtype: npt.DTypeLike) -> None:
-    """Make `dtype`, a floating-point dtype, the default for floating-point data.
-
-    Raises TypeError when `dtype` is not floating point.
+    """Make `dtype` the default for floating-point data. Raises TypeError when it is not floating point.
 
     >>> set_default_dtype("float32")
     """
@@ -100,7 +94,7 @@ def as_numbers(data: Any) -> Array:
             raise
         raise ShapeError("Tensor: ragged lists; every row needs the same length, pad the short ones") from None
     if array.dtype.kind not in "bifu":
-        if array.dtype.kind == "O" and _holds_arrays(data):
+        if array.dtype.kind == "O" and isinstance(data, list | tuple) and any(hasattr(x, "__array__") for x in data):
             return as_numbers([item.__array__() if hasattr(item, "__array__") else item for item in data])
         raise DTypeError(
             f"Tensor: {type(data).__name__} became an array of dtype {array.dtype}; "
@@ -109,10 +103,6 @@ def as_numbers(data: Any) -> Array:
     if array.dtype == float16:
         _settle(halves=True)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
-
-
-def _holds_arrays(data: Any) -> bool:
-    return isinstance(data, list | tuple) and any(hasattr(item, "__array__") for item in data)
 
 
 def _holds_gradients(data: Any) -> bool:

@@ -1,16 +1,8 @@
-"""Errors that callers may want to catch, each also the built-in error that Python programmers expect.
-
-    TinyTorchError
-    ├── ShapeError (ValueError)        sizes that do not fit each other
-    ├── DTypeError (TypeError)         a kind of number that the operation is not defined for
-    └── FileFormatError (ValueError)   a file that is damaged, foreign, or does not fit what reads it
-
-Later stages add errors of their own below `TinyTorchError`.
-"""
+"""Errors that callers may want to catch, each also the built-in error that Python programmers expect."""
 
 
 class TinyTorchError(Exception):
-    """The base of every error that this project defines.
+    """The base of every error that this project defines, also in later stages.
 
     >>> from tinytorch.tensor import Tensor
     >>> try:

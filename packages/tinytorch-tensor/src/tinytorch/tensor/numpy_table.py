@@ -24,21 +24,9 @@ UFUNCS: dict[np.ufunc, Callable[..., Any]] = {getattr(np, name): getattr(ops, na
 UFUNCS |= {np.positive: ops.alias, np.rint: ops.round}
 
 REDUCTIONS: dict[np.ufunc, Callable[..., Any]] = {  # np.add.reduce and its like
-    np.add: ops.sum,
-    np.multiply: ops.prod,
-    np.maximum: ops.max,
-    np.minimum: ops.min,
-    np.logical_and: ops.all,
-    np.logical_or: ops.any,
-}
-
-
-def _var(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
-    return ops.var(x, axis=axis, correction=ddof, keepdims=keepdims)
-
-
-def _std(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
-    return ops.std(x, axis=axis, correction=ddof, keepdims=keepdims)
+    np.add: ops.sum, np.multiply: ops.prod, np.maximum: ops.max, np.minimum: ops.min,
+    np.logical_and: ops.all, np.logical_or: ops.any,
+}  # fmt: skip
 
 
 def _dot(x: Any, y: Any) -> Tensor:
@@ -132,17 +120,9 @@ def _hstack(tensors: Any) -> Tensor:
     return ops.concat(parts, axis=0 if np.ndim(parts[0]) == 1 else 1)
 
 
-def _where(condition: Any, *choices: Any) -> Any:
-    return ops.where(condition, *choices) if choices else ops.nonzero(condition)
-
-
 def _sort(x: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Tensor:
     """Every order here is stable, whatever kind is asked for."""
     return ops.sort(ops.flatten(x), axis=0)[0] if axis is None else ops.sort(x, axis=axis)[0]
-
-
-def _argsort(x: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Tensor:
-    return ops.argsort(x, axis=axis)
 
 
 SAME_FUNCTIONS = """
@@ -151,53 +131,36 @@ SAME_FUNCTIONS = """
 """
 FUNCTIONS: dict[Any, Callable[..., Any]] = {getattr(np, name): getattr(ops, name) for name in SAME_FUNCTIONS.split()}
 FUNCTIONS |= {
-    np.shape: lambda x: x.data.shape,
-    np.ndim: lambda x: x.data.ndim,
-    np.size: lambda x: x.data.size,
-    np.var: _var,
-    np.std: _std,
-    np.amax: ops.max,
-    np.amin: ops.min,
-    np.argsort: _argsort,
-    np.sort: _sort,
-    np.clip: _clip,
-    np.where: _where,
+    np.amax: ops.max, np.amin: ops.min, np.around: ops.round, np.sort: _sort, np.clip: _clip, np.pad: _pad,
+    np.transpose: _permute, np.permute_dims: _permute, np.expand_dims: _expand_dims, np.split: _split, np.diff: _diff,
+    np.broadcast_arrays: _broadcast_arrays, np.concatenate: ops.concat, np.vstack: _vstack, np.hstack: _hstack,
+    np.take_along_axis: _take_along, np.dot: _dot, np.linalg.norm: _norm, np.empty_like: creation.empty_like,
+    np.shape: lambda x: x.data.shape, np.ndim: lambda x: x.data.ndim, np.size: lambda x: x.data.size,
+    np.var: lambda x, axis=None, ddof=0, keepdims=False: ops.var(x, axis, keepdims, ddof),
+    np.std: lambda x, axis=None, ddof=0, keepdims=False: ops.std(x, axis, keepdims, ddof),
+    np.argsort: lambda x, axis=-1, kind=None, *, stable=None: ops.argsort(x, axis),
+    np.where: lambda condition, *choices: ops.where(condition, *choices) if choices else ops.nonzero(condition),
     np.count_nonzero: lambda x, axis=None, *, keepdims=False: ops.sum(ops.not_equal(x, 0), axis, keepdims),
     np.reshape: lambda x, shape: ops.reshape(x, shape=shape),
     np.ravel: lambda x: ops.reshape(x, shape=(-1,)),
-    np.transpose: _permute,
-    np.permute_dims: _permute,
     np.matrix_transpose: lambda x: ops.transpose(x, -2, -1),
     np.swapaxes: lambda x, axis1, axis2: ops.swapaxes(x, axis1, axis2),
-    np.expand_dims: _expand_dims,
     np.broadcast_to: lambda x, shape: ops.broadcast_to(x, shape=shape),
-    np.broadcast_arrays: _broadcast_arrays,
     np.flip: lambda x, axis=None: ops.flip(x, axis=axis),
-    np.pad: _pad,
     np.tril: lambda x, k=0: ops.tril(x, diagonal=k),
     np.triu: lambda x, k=0: ops.triu(x, diagonal=k),
     np.diag: lambda v, k=0: ops.diag(v, k),
-    np.concatenate: ops.concat,
-    np.vstack: _vstack,
-    np.hstack: _hstack,
-    np.split: _split,
-    np.take_along_axis: _take_along,
     np.tile: lambda x, reps: ops.tile(x, reps),
-    np.diff: _diff,
     np.einsum: lambda spec, *operands, optimize=True: ops.einsum(spec, *operands),
-    np.dot: _dot,
     np.outer: lambda a, b: ops.outer(a, b),
-    np.linalg.norm: _norm,
     np.linalg.vector_norm: lambda x, *, axis=None, keepdims=False, ord=2: ops.norm(x, ord, axis, keepdims),
-    np.around: ops.round,
     np.astype: lambda x, dtype: x.astype(dtype),
     np.zeros_like: lambda x, dtype=None: creation.zeros_like(x, dtype),
     np.ones_like: lambda x, dtype=None: creation.ones_like(x, dtype),
-    np.empty_like: creation.empty_like,
     np.full_like: lambda x, fill_value, dtype=None: creation.full_like(x, fill_value, dtype),
     np.isclose: lambda *args, **options: Tensor(on_arrays(np.isclose, args, options)),
     np.iscomplexobj: lambda x: False,
-}
+}  # fmt: skip
 
 CONSTANT = {
     np.result_type, np.array_equal, np.allclose, np.shares_memory, np.may_share_memory, np.save, np.savez,

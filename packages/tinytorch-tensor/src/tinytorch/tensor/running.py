@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from . import dtypes
 from .dtypes import Array, as_numbers, default_dtype
-from .tensor import Tensor
+from .tensor import Tensor, new
 from .words import unknown_argument, unknown_word
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ WEAK = frozenset({int, float, bool})
 
 
 # While no float16 was ever met, nothing has to be widened, and the forward as it was declared does.
-
-
 def run1(primitive: Primitive, args: Args, params: Params) -> Tensor:
     forward = primitive.forward if dtypes.settled is None else primitive.narrow
     x = args[0]
@@ -78,9 +76,6 @@ def finish(primitive: Primitive, out: Any, args: Args, params: Params) -> Tensor
     result._grad = result.node = result.hooks = None
     result.requires_grad = False
     return result
-
-
-new = object.__new__
 
 
 def inputs_of(primitive: Primitive, args: Args) -> list[Any]:

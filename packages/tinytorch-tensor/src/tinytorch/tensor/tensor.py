@@ -53,9 +53,7 @@ class Tensor(Methods):
                 f"Tensor: requires_grad with dtype {self._data.dtype}; only floating-point tensors have gradients, "
                 "give dtype=float32"
             )
-        self._grad = None
-        self.node = None
-        self.hooks = None
+        self._grad = self.node = self.hooks = None
         self.requires_grad = bool(requires_grad)
 
     if TYPE_CHECKING:  # later stages add names; at run time `extension` says which, and when
@@ -136,16 +134,14 @@ class Tensor(Methods):
 
 def wrap(array: Any) -> Tensor:
     """A tensor around `array` as it is, without the checks of the constructor: how results are returned."""
-    out: Tensor = _new(Tensor)
+    out: Tensor = new(Tensor)
     out._data = array if type(array) is ndarray else np.asarray(array)
-    out._grad = None
-    out.node = None
-    out.hooks = None
+    out._grad = out.node = out.hooks = None
     out.requires_grad = False
     return out
 
 
-_new = object.__new__
+new = object.__new__
 
 
 def rebind(tensor: Tensor, array: Any) -> None:

@@ -1,7 +1,4 @@
-"""PyTorch's words that are not ours: errors that mention them say what to write here.
-
-The tables hold names that people type by habit. There are no aliases, so code reads the same everywhere.
-"""
+"""PyTorch's words that people type by habit: there are no aliases, but errors that say what to write here."""
 
 from __future__ import annotations
 

@@ -51,9 +51,7 @@ def elementwise(ufunc: np.ufunc, name: str, meaning: str) -> Primitive:
 add = elementwise(np.add, "add", "x + y")
 subtract = elementwise(np.subtract, "subtract", "x - y")
 multiply = elementwise(np.multiply, "multiply", "x * y")
-divide = elementwise(
-    np.true_divide, "divide", "x / y; integers divide to floats, and by zero as in NumPy to infinity or NaN."
-)
+divide = elementwise(np.true_divide, "divide", "x / y, of integers too a float; by zero, as in NumPy, infinity or NaN.")
 floor_divide = elementwise(np.floor_divide, "floor_divide", "The largest integer not above x / y.")
 remainder = elementwise(np.remainder, "remainder", "x - y * floor(x / y): the sign is that of y.")
 maximum = elementwise(np.maximum, "maximum", "The larger of x and y; NaN where either is NaN.")
@@ -108,8 +106,6 @@ def clip(x: Any, /, low: float | None = None, high: float | None = None) -> Arra
 
 
 # One input
-
-
 negative = elementwise(np.negative, "negative", "-x")
 abs = elementwise(np.abs, "abs", "|x|")
 sign = elementwise(np.sign, "sign", "-1, 0 or 1: the sign of x.")
@@ -172,8 +168,6 @@ def alias(x: Array, /) -> Array:
 
 
 # Comparison and logic
-
-
 equal = elementwise(np.equal, "equal", "x == y")
 not_equal = elementwise(np.not_equal, "not_equal", "x != y")
 less = elementwise(np.less, "less", "x < y")
