@@ -23,8 +23,7 @@ class _Activation(Module):
 
     @lowers("forward", "_options")
     def lower(self) -> Lowered:
-        function, options = self.primitive.lower(), self._options()
-        return (lambda x: function(x, **options)) if options else function
+        return self.primitive.lower(**self._options())
 
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.options}

@@ -51,10 +51,7 @@ class Linear(Module):
 
     @lowers("forward")
     def lower(self) -> Lowered:
-        linear, weight, bias = F.linear.lower(), self.weight, self.bias
-        if bias is None:
-            return lambda x: linear(x, weight.data)
-        return lambda x: linear(x, weight.data, bias.data)
+        return F.linear.lower(self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")

@@ -52,13 +52,10 @@ class _Norm(Module):
         return norm(self._as_rows(x), *scales, eps=self.eps).reshape(*np.shape(x))
 
     def _lowered(self, primitive: Primitive, *scales: Parameter | None) -> Lowered:
-        norm, eps, present = primitive.lower(), self.eps, [scale for scale in scales if scale is not None]
-        if not present or present[0].ndim > 1:
-            return lambda x: self._normalize(norm, x, *(scale.data for scale in present))
-        weight, bias = present[0], present[1] if len(present) > 1 else None
-        if bias is None:
-            return lambda x: norm(x, weight.data, eps=eps)
-        return lambda x: norm(x, weight.data, bias.data, eps=eps)
+        if self.weight is not None and self.weight.ndim == 1:
+            return primitive.lower(*scales, eps=self.eps)
+        norm, present = primitive.lower(), [scale for scale in scales if scale is not None]
+        return lambda x: self._normalize(norm, x, *(scale.data for scale in present))
 
     def extra_repr(self) -> str:
         return (

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Protocol, overload
 
 import numpy as np
@@ -49,6 +50,9 @@ class Handler(Protocol):
     def __call__(
         self, next: Next, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any], /
     ) -> Result: ...
+
+
+_data_of = attrgetter("_data")
 
 
 @dataclass(eq=False, repr=False)
@@ -100,18 +104,22 @@ class Primitive:
         out = self.forward(*args, **params)
         return out[0] if self.fused else out
 
-    def lower(self) -> Callable[..., Array]:
+    def lower(self, *bound: Tensor | None, **options: Any) -> Callable[..., Array]:
         """What this computes as a function on arrays, with the dtypes and errors that tensors of them would give.
 
-        No handler sees it run, so nothing is recorded. Inputs and parameters are those of the forward.
+        No handler sees it run, so nothing is recorded. Inputs and parameters are those of the forward; `bound` are its
+        last inputs (None at the end leaves one out), read when it runs, and `options` parameters that are fixed.
 
         >>> from tinytorch.tensor import add
         >>> add.lower()(np.array([1, 2]), np.array([0.5, 0.5], np.float32)).dtype
         dtype('float32')
         """
         wide, narrow, fused = self.forward, self.narrow, self.fused
+        tensors = [tensor for tensor in bound if tensor is not None]
 
-        def lowered(*arrays: Any, **params: Any) -> Array:
+        def lowered(*given: Any, **params: Any) -> Array:
+            arrays = (*given, *map(_data_of, tensors)) if tensors else given
+            params = {**options, **params} if params else options
             try:
                 out = (wide if dtypes.settled is None else narrow)(*arrays, **params)
             except (ValueError, TypeError, IndexError) as error:
@@ -121,7 +129,7 @@ class Primitive:
             if out.dtype is not dtypes.settled:
                 if out.dtype is dtypes.float16 and dtypes.settled is not None:
                     dtypes.as_numbers(out)  # the first of float16, which is widened from now on
-                    return lowered(*arrays, **params)
+                    return lowered(*given, **params)
                 if out.dtype is not getattr(arrays[0], "dtype", None):
                     out = settle(self, out, tuple(wrap(x) if isinstance(x, ndarray) else x for x in arrays), params)
             return out if type(out) is ndarray else np.asarray(out)

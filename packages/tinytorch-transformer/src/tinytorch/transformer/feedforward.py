@@ -54,7 +54,13 @@ class FeedForward(Module):
             return None
         f, up, down, *gates = functions
         times = multiply.lower()
-        return (lambda x: down(times(f(gates[0](x)), up(x)))) if gates else (lambda x: down(f(up(x))))
+
+        def forward(x: Array) -> Array:
+            rows = x.reshape(-1, x.shape[-1])  # (..., D) -> (n, D): cut once for two products
+            hidden = times(f(gates[0](rows)), up(rows)) if gates else f(up(rows))  # (n, hidden)
+            return down(hidden).reshape(x.shape)  # (n, D) -> (..., D)
+
+        return forward
 
     def extra_repr(self) -> str:
         return self.activation

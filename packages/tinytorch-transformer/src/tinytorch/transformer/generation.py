@@ -129,9 +129,10 @@ def steps(next_logits: Callable[..., Any], prompt: Prompt, max_new_tokens: int, 
         if scores.shape != logits.shape:
             raise ShapeError(f"generate: processors made {scores.shape} of logits {logits.shape}; the shape must stay")
         chosen = choose(scores, sampling.temperature == 0, generator)  # (B, V) -> (B,)
-        chosen = np.where(ended, filler(sampling), chosen)
+        if stops.size:
+            chosen = np.where(ended, filler(sampling), chosen)
+            ended |= np.isin(chosen, stops)
         ids[:, length] = chosen
-        ended |= np.isin(chosen, stops)
         yield chosen
         if ended.all():
             return

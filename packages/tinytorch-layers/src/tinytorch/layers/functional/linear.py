@@ -35,7 +35,8 @@ def linear(x: Array, weight: Array, bias: Array | None = None, /) -> tuple[Array
     >>> linear(Tensor([[1.0, 2.0]]), Tensor([[1.0], [10.0]]), Tensor([100.0]))
     Tensor([[121.]])
     """
-    x = np.asarray(x)  # a Python number arrives as it is
+    if type(x) is not np.ndarray:
+        x = np.asarray(x)  # a Python number arrives as it is
     n, m = weight.shape
     if bias is not None and bias.shape != (m,):
         raise ValueError  # explained by what the primitive was declared with

@@ -33,17 +33,20 @@ def _explain(name: str) -> Any:
 
 def _rows(name: str, x: Array, *scales: Array | None) -> Array:
     """x as rows (n, D) of the dtype of the result. Raises ValueError for shapes that do not fit."""
-    shape = np.shape(x)
-    if not shape:
+    if type(x) is not np.ndarray:
+        x = np.asarray(x)
+    last = x.shape[-1:]
+    if not last:
         raise ValueError(f"{name}: x has no axes; there must be a last axis to normalize over")
     dtype = x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
     for scale in scales:
         if scale is not None:
-            if scale.shape != shape[-1:]:
+            if scale.shape != last:
                 raise ValueError  # explained by what the primitive was declared with
             if scale.dtype is not dtype:
                 dtype = np.result_type(dtype, scale.dtype)
-    return _as_rows(x if x.dtype is dtype else x.astype(dtype))
+    x = x if x.dtype is dtype else x.astype(dtype)
+    return x if x.ndim == 2 else _as_rows(x)
 
 
 def _as_rows(x: Array) -> Array:
@@ -63,14 +66,14 @@ def layer_norm(
     """
     rows = _rows("layer_norm", x, weight, bias)
     out, mean, rstd = by_rows(_layer_norm_rows, rows, weight, bias, eps)
-    return out if out.shape == x.shape else out.reshape(x.shape), (mean, rstd)
+    return out if x.ndim == 2 else out.reshape(x.shape), (mean, rstd)
 
 
 def _layer_norm_rows(
     x: Array, weight: Array | None, bias: Array | None, eps: float, out: Array | None = None
 ) -> tuple[Array, Array, Array]:
     mean = x.dot(_average(x.shape[1], x.dtype))  # (n, D) -> (n, 1)
-    out = np.subtract(x, mean, out=out)
+    out = np.subtract(x, mean, out)
     rstd = _reciprocal_rms(out, eps)
     out *= rstd
     if weight is not None:
