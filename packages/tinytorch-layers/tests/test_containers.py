@@ -68,7 +68,7 @@ def test_parts_go_and_the_later_ones_move_down() -> None:
     layers.extend([a, b])
     del layers[:2]
     assert (list(layers), names(layers)) == ([b], ["0"])
-    with pytest.raises(IndexError, match="index 3; there are 1 modules"):
+    with pytest.raises(IndexError, match="index 3; it holds 1 Modules"):
         del layers[3]
 
 

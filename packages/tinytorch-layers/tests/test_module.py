@@ -274,7 +274,7 @@ def test_a_list_is_a_list() -> None:
     assert [*layers[1:3]][1] is a
     layers[0] = b
     assert layers[0] is b
-    with pytest.raises(IndexError, match="index 4; there are 4"):
+    with pytest.raises(IndexError, match="index 4; it holds 4 Modules"):
         layers[4]
     with pytest.raises(TypeError, match="must be a Module"):
         layers.append(abs)  # type: ignore[arg-type]
@@ -356,7 +356,7 @@ def test_modes_dtypes_and_learning_are_said_clearly() -> None:
         layer.astype(None)
     model = Sequential(layer.requires_grad_(False))
     model.count = Parameter([1], requires_grad=False)  # type: ignore[attr-defined]
-    with pytest.raises(TypeError, match="count has dtype int64"):
+    with pytest.raises(TypeError, match="count is int64; only floating-point"):
         model.requires_grad_()
     assert not layer.weight.requires_grad
 

@@ -119,9 +119,7 @@ class _Row(_Parts):
     def _name(self, index: int) -> str:
         names = list(self._parts())
         if not -len(names) <= operator.index(index) < len(names):
-            raise IndexError(
-                f"{type(self).__name__}: index {index}; there are {len(names)} {self._kind.__name__.lower()}s"
-            )
+            raise IndexError(f"{type(self).__name__}: index {index}; it holds {len(names)} {self._kind.__name__}s")
         return names[index]
 
 

@@ -45,9 +45,7 @@ def _write(tensor: T, values: Array | float) -> T:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"initializer: got a {type(tensor).__name__}; it must be a Tensor or Parameter to write into")
     if not np.can_cast(np.asarray(values).dtype, tensor.dtype, "same_kind"):
-        raise TypeError(
-            f"initializer: a tensor of dtype {tensor.dtype} cannot hold these values; it must be floating point"
-        )
+        raise TypeError(f"initializer: dtype {tensor.dtype} cannot hold these values; it must be floating point")
     state.write(tensor, values)
     return tensor
 

@@ -202,9 +202,8 @@ class Module:
         owner, _, last = name.rpartition(".")
         found = dict(own(self.get_submodule(owner)))
         if last not in found:
-            raise AttributeError(
-                f"{function}: {owner or type(self).__name__} has no {last!r}; it has {', '.join(found) or 'none'}"
-            )
+            known = ", ".join(found) or "none"
+            raise AttributeError(f"{function}: {owner or type(self).__name__} has no {last!r}; it has {known}")
         return found[last]
 
     def set_submodule(self, name: str, module: Module) -> None:
@@ -257,9 +256,7 @@ class Module:
         parameters = dict(self.named_parameters())
         for name, parameter in parameters.items():
             if requires_grad and parameter.dtype.kind != "f":
-                raise TypeError(
-                    f"requires_grad_: {name} has dtype {parameter.dtype}; only floating-point ones can be learned"
-                )
+                raise TypeError(f"requires_grad_: {name} is {parameter.dtype}; only floating-point ones can be learned")
         for parameter in parameters.values():
             parameter.requires_grad = requires_grad
         return self

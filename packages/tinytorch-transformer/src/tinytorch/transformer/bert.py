@@ -70,8 +70,7 @@ class BERT(Module):
             x = self.positional(x, positions)
         if self.embedding_norm is not None:
             x = self.embedding_norm(x)
-        if self.training and self.config.dropout:
-            x = F.dropout(x, self.config.dropout, True, self.generator)
+        x = F.dropout(x, self.config.dropout, self.training, self.generator)
         for block in self.blocks:
             x = block(x, visible, positions)  # (B, T, D) -> (B, T, D)
         return x if self.norm is None else self.norm(x)

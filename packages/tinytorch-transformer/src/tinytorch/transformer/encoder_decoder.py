@@ -37,19 +37,16 @@ class EncoderDecoder(Module):
 
     def __init__(self, config: TransformerConfig, *, dtype: DType = None, generator: Generator = None) -> None:
         if check_config("EncoderDecoder", config).positions == "rotary":
-            raise ValueError(
-                "EncoderDecoder: rotary positions; attention between two sequences has none, choose others"
-            )
+            raise ValueError("EncoderDecoder: rotary positions mean nothing between two sequences; choose others")
         self.config = config
         self.generator = generator
         D = config.embed_dim
         drawn: dict[str, Any] = {"dtype": dtype, "generator": generator}
         self.token_embedding = Embedding(config.vocab_size, D, **drawn)
         self.positional = make_positional(config, **drawn)
-        self.encoder = ModuleList(TransformerBlock(config, **drawn) for _ in range(config.num_layers))
-        self.decoder = ModuleList(
-            TransformerBlock(config, causal=True, cross=True, **drawn) for _ in range(config.num_layers)
-        )
+        layers = range(config.num_layers)
+        self.encoder = ModuleList(TransformerBlock(config, **drawn) for _ in layers)
+        self.decoder = ModuleList(TransformerBlock(config, causal=True, cross=True, **drawn) for _ in layers)
         self.encoder_norm = make_norm(config, dtype) if config.norm_first else None
         self.decoder_norm = make_norm(config, dtype) if config.norm_first else None
         self.head = None if config.tied else Linear(D, config.vocab_size, False, **drawn)
@@ -99,4 +96,4 @@ class EncoderDecoder(Module):
     def _embed(self, ids: Any) -> Tensor:
         x = self.token_embedding(ids) * math.sqrt(self.config.embed_dim)
         x = x if self.positional is None else self.positional(x)
-        return F.dropout(x, self.config.dropout, True, self.generator) if self.training and self.config.dropout else x
+        return F.dropout(x, self.config.dropout, self.training, self.generator)

@@ -1,7 +1,4 @@
-"""Generation: ask for the logits that follow, choose a token, append it, and again.
-
-Works with anything that answers `next_logits(tokens, mask=None)`: tokens (B, T) -> logits (B, V).
-"""
+"""Generation: ask `next_logits(tokens (B, T), mask)` for the logits (B, V), choose a token, append it, and again."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What happens to logits before a token is drawn: functions (ids, logits) -> logits.
-
-`ids` (B, T) are the tokens so far and `logits` (B, V) the scores of the next one; both are arrays, and neither is
-changed. A token at minus infinity is never drawn.
-"""
+"""What happens to logits before a token is drawn; one at minus infinity never is."""
 
 from __future__ import annotations
 
@@ -10,13 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinytorch.layers.checks import real
+from tinytorch.layers.checks import probability, real
 from tinytorch.tensor import Array, check_int
 
 __all__ = ["Processor", "min_p", "repetition_penalty", "softmax", "temperature", "top_k", "top_p"]
 
 Processor = Callable[[Array, Array], Array]
-"""(ids (B, T) int64, logits (B, V)) -> logits (B, V), as new arrays; `generate` takes a list of them."""
+"""(tokens so far (B, T) int64, logits (B, V) of the next) -> logits (B, V), as new arrays; `generate` takes a list."""
 
 
 def temperature(value: float) -> Processor:
@@ -57,7 +53,7 @@ def top_p(p: float) -> Processor:
     >>> top_p(0.5)(np.array([[0]]), np.array([[2.0, 4.0]]))
     array([[-inf,   4.]])
     """
-    _probability("top_p", p)
+    probability("top_p", p)
 
     def keep(ids: Array, logits: Array) -> Array:
         if p == 1:  # rounded sums would reach it before the last token
@@ -81,7 +77,7 @@ def min_p(p: float) -> Processor:
     >>> min_p(0.5)(np.array([[0]]), np.array([[2.0, 4.0]]))
     array([[-inf,   4.]])
     """
-    _probability("min_p", p)
+    probability("min_p", p)
 
     def keep(ids: Array, logits: Array) -> Array:
         if p == 0:
@@ -123,8 +119,3 @@ def softmax(logits: Array) -> Array:
         exponentials = np.exp(shifted, out=shifted)
         exponentials /= exponentials.sum(axis=-1, keepdims=True)
     return exponentials
-
-
-def _probability(name: str, p: float) -> None:
-    if not 0 <= real(name, "p", p) <= 1:
-        raise ValueError(f"{name}: {p}; it must be a probability from 0 to 1")

@@ -68,15 +68,13 @@ def _are_probabilities(targets: Any, logits: Any) -> bool:
     return np.shape(targets) == np.shape(logits) and np.asarray(targets).dtype.kind == "f"
 
 
-def _soft_cross_entropy(
-    logits: Tensor, p: Any, label_smoothing: float, class_weight: Array | None, reduction: Reduction
-) -> Tensor:
+def _soft_cross_entropy(logits: Tensor, p: Any, smoothing: float, weight: Array | None, reduction: Reduction) -> Tensor:
     """-sum(w p log softmax(logits)) over the last axis, for probabilities p (..., C), which get gradients too."""
     log_probs = log_softmax(logits)
-    if label_smoothing:
-        p = p * (1 - label_smoothing) + label_smoothing / log_probs.shape[-1]
-    if class_weight is not None:
-        p = p * Tensor(class_weight, log_probs.dtype)
+    if smoothing:
+        p = p * (1 - smoothing) + smoothing / log_probs.shape[-1]
+    if weight is not None:
+        p = p * Tensor(weight, log_probs.dtype)
     losses = -(where(np.asarray(p) != 0, log_probs, 0.0) * p).sum(axis=-1)  # p = 0 adds nothing, also to -infinity
     return reduce_losses(losses, reduction)  # weights do not divide this mean
 

@@ -39,9 +39,7 @@ def _broadcastable(name: str, weight: Any, losses: Tensor) -> Tensor:
     weight = _as_tensor(weight, losses)
     sizes = zip(reversed(weight.shape), reversed(losses.shape), strict=False)
     if weight.ndim > losses.ndim or any(own not in (1, size) for own, size in sizes):
-        raise ValueError(
-            f"{name} of shape {weight.shape} for losses of shape {losses.shape}; it must broadcast to their shape"
-        )
+        raise ValueError(f"{name} of shape {weight.shape} for losses {losses.shape}; it must broadcast to their shape")
     return weight
 
 

@@ -86,12 +86,10 @@ class Weights:
             if source in copies:
                 target = wanted[copies[source]][0]
                 copy = target.of(self._read(source)).astype(target.parameter.dtype, copy=False)
-                right = np.array_equal(copy, target.parameter.data)
-            else:
-                right = self._constant(source)(self._read(source, "biuf"))  # type: ignore[misc]
-            if not right:
-                must = f"a copy of {copies[source]}" if source in copies else "what the model computes there"
-                raise self._misfit(f"{source} is not {must}")
+                if not np.array_equal(copy, target.parameter.data):
+                    raise self._misfit(f"{source} is not a copy of {copies[source]}")
+            elif not self._constant(source)(self._read(source, "biuf")):  # type: ignore[misc]
+                raise self._misfit(f"{source} is not what the model computes there")
         return model
 
     def _compare(self, wanted: dict[str, list[Target]], copies: Mapping[str, str]) -> None:
