@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from typing import Any, ClassVar, Self, overload
+from typing import Any, ClassVar, Self
 
 from .lowering import Lowered, lower, lowers
 from .module import Module
@@ -88,10 +88,6 @@ class _Row(_Parts):
     def __iter__(self) -> Iterator[Any]:
         return iter(self._parts().values())
 
-    @overload
-    def __getitem__(self, index: int) -> Any: ...
-    @overload
-    def __getitem__(self, index: slice) -> Self: ...
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return self._of(dict(list(self._parts().items())[index]))

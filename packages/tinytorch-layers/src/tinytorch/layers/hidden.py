@@ -16,11 +16,8 @@ DEEPEST = 4
 
 
 def refuse_hidden(modules: list[Module], kinds: tuple[type, ...]) -> None:
-    """Raise TypeError for an attribute of `modules` that holds parts, of these kinds, that no other attribute is.
-
-    Containers in containers count. Only the first few elements say whether a container holds parts, so that a long list
-    of something else costs nothing.
-    """
+    """Raise TypeError for an attribute of `modules` that holds parts, of these kinds, that no other attribute is."""
+    # the first few elements say whether a container holds parts: a long list of something else costs nothing
     held = [
         (module, name, value)
         for module in modules

@@ -78,9 +78,7 @@ class TensorFile(Mapping[str, Array]):
         stored = np.dtype(DTYPES[dtype])
         array = np.fromfile(self._raw, stored, (end - start) // stored.itemsize)
         if dtype == "BF16":
-            upper = array.astype(np.uint32)
-            upper <<= 16
-            array = upper.view(np.float32)
+            array = np.left_shift(array, 16, dtype=np.uint32).view(np.float32)
         return array.reshape(self.shapes[name])
 
     def __iter__(self) -> Iterator[str]:

@@ -108,10 +108,8 @@ def steps(next_logits: Callable[..., Any], prompt: Prompt, max_new_tokens: int, 
     B, start = prompt.ids.shape
     ids = np.empty((B, start + max_new_tokens), np.int64)
     ids[:, :start] = prompt.ids
-    valid = None
-    if prompt.valid is not None:
-        valid = np.ones(ids.shape, bool)
-        valid[:, :start] = prompt.valid
+    new = ((0, 0), (0, max_new_tokens))
+    valid = None if prompt.valid is None else np.pad(prompt.valid, new, constant_values=True)  # (B, start + new)
     ended = np.zeros(B, bool)
     for length in range(start, start + max_new_tokens):
         seen = slice(0 if sampling.window is None else max(length - sampling.window, 0), length)
@@ -137,9 +135,7 @@ def steps(next_logits: Callable[..., Any], prompt: Prompt, max_new_tokens: int, 
 
 def filler(sampling: Sampling) -> int:
     """The token that fills rows that ended early or started late."""
-    if sampling.pad_token is not None:
-        return sampling.pad_token
-    return int(next(iter(sampling.stops()), 0))
+    return int(next(iter(sampling.stops()), 0)) if sampling.pad_token is None else sampling.pad_token
 
 
 def generate(next_logits: Callable[..., Any], prompt: Prompt, max_new_tokens: int, sampling: Sampling) -> Tensor:

@@ -108,7 +108,8 @@ def softmax_cross_entropy(
         losses *= rows.weight
     if label_smoothing:
         losses *= 1 - label_smoothing
-        losses += label_smoothing / x.shape[1] * _losses_of_all_classes(x, log_sums, weight)
+        total = log_sums * x.shape[1] - _sum(x, axis=1) if weight is None else log_sums * _sum(weight) - x @ weight
+        losses += label_smoothing / x.shape[1] * total  # (n,), over all classes
     if rows.valid is not None:
         losses[~rows.valid] = 0  # also where the logits of an ignored row are infinite
     divisor = rows.total_weight if reduction == "mean" else 1.0
@@ -122,13 +123,6 @@ def _target_places(rows: Targets, shape: tuple[int, ...]) -> Array:
     """Where the number of each row's target is in a flattened matrix of this shape."""
     n, classes = shape
     return np.add(rows.target, np.arange(0, n * classes, classes), dtype=np.int64)  # of uint64 they would be floats
-
-
-def _losses_of_all_classes(x: Array, log_sums: Array, weight: Array | None) -> Array:
-    """The sum over c of w_c (-log p_c): (n, C) -> (n,)."""
-    if weight is None:
-        return x.shape[1] * log_sums - _sum(x, axis=1)
-    return _sum(weight) * log_sums - x @ weight
 
 
 def _backward(

@@ -1,7 +1,4 @@
-"""Models that others have trained, in Hugging Face's layout: a folder with `config.json` and safetensors files.
-
-Each family is one file: what its configuration means here, and what its weights are called.
-"""
+"""Models that others have trained, in Hugging Face's layout. Each family is one file: its configuration and names."""
 
 from __future__ import annotations
 

@@ -76,9 +76,7 @@ class Checkpoint(ExitStack):
             raise FileFormatError(f"load_pretrained: {index} has no weight_map; it says which file holds which weight")
         for name in named.values():
             if not isinstance(name, str) or PurePath(name).name != name or not name.endswith(".safetensors"):
-                raise FileFormatError(
-                    f"load_pretrained: {index} names the file {name!r}; it must be a *.safetensors in the same folder"
-                )
+                raise FileFormatError(f"load_pretrained: {index}: {name!r} is not a *.safetensors in the same folder")
         return [self.folder / name for name in sorted(set(named.values()))]
 
 

@@ -14,19 +14,12 @@ ACTIVATIONS: dict[str, Activation] = {
 }  # fmt: skip
 
 MODULES = {
-    "token_embedding": "wte",
-    "positional": "wpe",
-    "blocks.{i}.norm1": "h.{i}.ln_1",
-    "blocks.{i}.attention.q_proj": "h.{i}.attn.c_attn@0/3",
-    "blocks.{i}.attention.k_proj": "h.{i}.attn.c_attn@1/3",
-    "blocks.{i}.attention.v_proj": "h.{i}.attn.c_attn@2/3",
-    "blocks.{i}.attention.out_proj": "h.{i}.attn.c_proj",
-    "blocks.{i}.norm2": "h.{i}.ln_2",
-    "blocks.{i}.feed_forward.up": "h.{i}.mlp.c_fc",
-    "blocks.{i}.feed_forward.down": "h.{i}.mlp.c_proj",
-    "norm": "ln_f",
-    "head": "lm_head",
-}
+    "token_embedding": "wte", "positional": "wpe", "norm": "ln_f", "head": "lm_head",
+    "blocks.{i}.norm1": "h.{i}.ln_1", "blocks.{i}.norm2": "h.{i}.ln_2",
+    "blocks.{i}.attention.q_proj": "h.{i}.attn.c_attn@0/3", "blocks.{i}.attention.k_proj": "h.{i}.attn.c_attn@1/3",
+    "blocks.{i}.attention.v_proj": "h.{i}.attn.c_attn@2/3", "blocks.{i}.attention.out_proj": "h.{i}.attn.c_proj",
+    "blocks.{i}.feed_forward.up": "h.{i}.mlp.c_fc", "blocks.{i}.feed_forward.down": "h.{i}.mlp.c_proj",
+}  # fmt: skip
 
 
 def describe(checkpoint: Checkpoint) -> Family:
@@ -48,15 +41,10 @@ def describe(checkpoint: Checkpoint) -> Family:
         tied=tied,
         stop_tokens=checkpoint.stop_tokens(50256, vocab_size),
     )
-    return Family(
-        config,
-        lambda dtype: GPT.from_config(config, dtype=dtype),
-        MODULES,
-        prefix="transformer.",
-        copies={"lm_head.weight": "wte.weight"} if tied else {},
-        constants={
-            r"h\.\d+\.attn\.bias": lambda mask: np.array_equal(np.squeeze(mask), np.tri(mask.shape[-1])),
-            r"h\.\d+\.attn\.masked_bias": lambda low: bool((low <= -1e4).all()),
-        },
-        ours=r"h\..*",
-    )
+    copies = {"lm_head.weight": "wte.weight"} if tied else {}
+    constants = {
+        r"h\.\d+\.attn\.bias": lambda mask: np.array_equal(np.squeeze(mask), np.tri(mask.shape[-1])),
+        r"h\.\d+\.attn\.masked_bias": lambda low: bool((low <= -1e4).all()),
+    }
+    prefix, ours = "transformer.", r"h\..*"
+    return Family(config, lambda dtype: GPT.from_config(config, dtype=dtype), MODULES, prefix, copies, constants, ours)

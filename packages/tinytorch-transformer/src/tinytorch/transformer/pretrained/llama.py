@@ -18,19 +18,16 @@ ROPE = (
 )  # fmt: skip
 
 MODULES = {
-    "token_embedding": "embed_tokens",
-    "blocks.{i}.norm1": "layers.{i}.input_layernorm",
+    "token_embedding": "embed_tokens", "norm": "norm", "head": "lm_head",
+    "blocks.{i}.norm1": "layers.{i}.input_layernorm", "blocks.{i}.norm2": "layers.{i}.post_attention_layernorm",
     "blocks.{i}.attention.q_proj": "layers.{i}.self_attn.q_proj",
     "blocks.{i}.attention.k_proj": "layers.{i}.self_attn.k_proj",
     "blocks.{i}.attention.v_proj": "layers.{i}.self_attn.v_proj",
     "blocks.{i}.attention.out_proj": "layers.{i}.self_attn.o_proj",
-    "blocks.{i}.norm2": "layers.{i}.post_attention_layernorm",
     "blocks.{i}.feed_forward.gate": "layers.{i}.mlp.gate_proj",
     "blocks.{i}.feed_forward.up": "layers.{i}.mlp.up_proj",
     "blocks.{i}.feed_forward.down": "layers.{i}.mlp.down_proj",
-    "norm": "norm",
-    "head": "lm_head",
-}
+}  # fmt: skip
 
 
 def describe(checkpoint: Checkpoint) -> Family:

@@ -60,11 +60,7 @@ class Weights:
                 self.found[source] = name, file
 
     def load(self, dtype: DType) -> GPT | BERT:
-        """The model with these weights. Its names and shapes are compared with the files before any array is read.
-
-        Raises FileFormatError that lists what is missing, left over, there twice or of the wrong shape, and for arrays
-        that are not what the model has in their place.
-        """
+        """The model with these weights, or FileFormatError. Names and shapes are compared before any array is read."""
         before = re.escape(next(each for each in self.family.modules.values() if "{i}" in each).partition("{i}")[0])
         blocks = {match[1] for source in self.found if (match := re.match(before + r"(\d+)\.", source))}
         if len(blocks) != self.family.config.num_layers:  # else a billion could be made before that is seen
