@@ -76,9 +76,7 @@ class ArrayLike:
 
     def __bool__(self) -> bool:
         if self._data.size != 1:
-            raise ShapeError(
-                f"bool: the truth of a tensor of shape {self.shape} is ambiguous; use .any() or .all(), or .item()"
-            )
+            raise ShapeError(f"bool: the truth of shape {self.shape} is ambiguous; use .any() or .all(), or .item()")
         return bool(self._data)
 
     def __float__(self) -> float:

@@ -8,7 +8,6 @@ from typing import Any
 
 def check_int(owner: str, name: str, value: Any, minimum: int | None = 0) -> int:
     """`value` as an int, NumPy's integers included and booleans not; `owner` and `name` say whose argument it is.
-
     Raises TypeError when it is not an integer, ValueError when it is below `minimum` (None for no bound).
 
     >>> check_int("topk", "k", 3), check_int("roll", "shift", -1, minimum=None)

@@ -44,7 +44,6 @@ def ones(*shape: Any, dtype: DType = None, requires_grad: bool = False) -> Tenso
 
 def full(shape: Any, value: float, dtype: DType = None, requires_grad: bool = False) -> Tensor:
     """`value` everywhere; its kind (float, int, bool) decides the dtype unless one is given.
-
     Raises TypeError for a fraction in an integer dtype, OverflowError for a value beyond it.
 
     >>> full(2, 7), full((1, 2), 7.0)
@@ -65,9 +64,8 @@ def empty(*shape: Any, dtype: DType = None) -> Tensor:
 def eye(n: int, m: int | None = None, dtype: DType = None, requires_grad: bool = False) -> Tensor:
     """The n x m matrix with ones on its diagonal (m = n unless given).
 
-    >>> eye(2, 3)
-    Tensor([[1., 0., 0.],
-            [0., 1., 0.]])
+    >>> eye(2, 3).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     """
     dtype = dtype or default_dtype()
     rows, columns = _shape("eye", (n, n if m is None else m))
@@ -139,7 +137,6 @@ def from_dlpack(x: Any) -> Tensor:
 
 
 # Randomness: one default generator for all, and a `generator` argument wherever a number is drawn.
-
 _generator = np.random.default_rng()
 
 

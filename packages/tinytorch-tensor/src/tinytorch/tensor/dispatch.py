@@ -1,7 +1,6 @@
 """The one function that every operation on tensors goes through, and the handlers stacked around it.
 
-A `Primitive` is a forward on arrays with a name. Calling it runs the handlers that are installed, from the outermost
-level to the innermost, and then the forward. With no handler installed that is the forward and little else.
+Calling a `Primitive` runs the installed handlers, from the outermost level to the innermost, and then its forward.
 """
 
 from __future__ import annotations
@@ -193,23 +192,16 @@ def primitive(
         return functools.partial(primitive, fused=fused, upcast=upcast, explain=explain)
     parameters = inspect.signature(forward).parameters.values()
     inputs = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL)]
+    params = tuple(p.name for p in parameters if p not in inputs)
+    defaults = tuple(p.default for p in inputs if p.default is not p.empty)
+    variadic = any(p.kind is p.VAR_POSITIONAL for p in inputs)
     if not inputs:
         raise TypeError(f"primitive: {forward.__name__} has no inputs; write `/` behind those that are tensors")
-    return declare(
-        Primitive(
-            forward,
-            forward.__name__,
-            forward.__doc__,
-            tuple(p.name for p in inputs),
-            defaults=tuple(p.default for p in inputs if p.default is not p.empty),
-            params=tuple(p.name for p in parameters if p not in inputs),
-            variadic=any(p.kind is p.VAR_POSITIONAL for p in inputs),
-            fused=fused,
-            upcast=upcast,
-            explain=explain,
-            module=forward.__module__,
-        )
-    )
+    made = Primitive(
+        forward, forward.__name__, forward.__doc__, tuple(p.name for p in inputs), defaults, params, variadic,
+        fused=fused, upcast=upcast, explain=explain, module=forward.__module__,
+    )  # fmt: skip
+    return declare(made)
 
 
 def declare(primitive: Primitive) -> Primitive:
@@ -232,7 +224,6 @@ _changing = threading.Lock()
 
 def push(handler: Handler) -> None:
     """Install `handler` around every primitive; its `level` decides its place, later ones of a level stand outside.
-
     Raises TypeError when it has no level, ValueError when it is installed already.
     """
     if not isinstance(getattr(handler, "level", None), int):

@@ -58,7 +58,6 @@ def as_array(data: Any, dtype: npt.DTypeLike | None = None) -> Array:
 
     Without one, Python floats and float64 arrays get the default dtype, Python integers int64; arrays of other dtypes
     keep theirs. Shares memory with `data` where the dtype allows it.
-
     Raises TypeError for strings, objects and dates, ValueError for ragged lists, OverflowError for integers that int64,
     or an integer `dtype`, does not hold.
 
@@ -82,7 +81,7 @@ def as_array(data: Any, dtype: npt.DTypeLike | None = None) -> Array:
 
 def as_numbers(data: Any) -> Array:
     """`data` as an array of numbers or booleans, with the digits it has. Raises as `as_array` does."""
-    if _holds_gradients(data):
+    if holds_gradients(data):
         raise TypeError(
             "Tensor: a tensor that requires gradients, or a list of such, would lose them as an array; "
             "stack() makes one tensor of several, x.data leaves gradients out"
@@ -105,15 +104,16 @@ def as_numbers(data: Any) -> Array:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def _holds_gradients(data: Any) -> bool:
+def holds_gradients(data: Any) -> bool:
+    """Whether a tensor in `data`, however deep in lists and dicts, requires gradients."""
+    if isinstance(data, dict):
+        data = list(data.values())
     if not isinstance(data, list | tuple):
         return getattr(data, "requires_grad", False)
     kinds = set(map(type, data))  # few, where the elements may be many
-    return any(map(_holds_gradients, data)) if any(map(_may_hold_gradients, kinds)) else False
-
-
-def _may_hold_gradients(kind: type) -> bool:
-    return issubclass(kind, list | tuple) or hasattr(kind, "requires_grad")
+    if not any(issubclass(kind, list | tuple | dict) or hasattr(kind, "requires_grad") for kind in kinds):
+        return False
+    return any(map(holds_gradients, data))
 
 
 def check_dtype(name: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
@@ -132,7 +132,6 @@ def check_dtype(name: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
 
 def check_kept(name: str, value: Any, dtype: np.dtype[Any]) -> None:
     """Refuse to write `value`, a number or an array, to integers that cannot hold it.
-
     Raises TypeError for a fraction, OverflowError for what is beyond the range of `dtype`.
     """
     array = np.asarray(value)

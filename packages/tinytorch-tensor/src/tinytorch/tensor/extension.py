@@ -38,7 +38,6 @@ def announce(provider: str, names: Iterable[str]) -> None:
 
 def extend(provider: str, members: dict[str, Any]) -> None:
     """Give every tensor new methods and properties; `provider` says how to switch them on (`"enable_autograd()"`).
-
     Raises ValueError when a name is taken: an extension adds, it never replaces.
 
     >>> extend("doctest", {"twice": lambda self: self + self})
@@ -56,14 +55,11 @@ def extend(provider: str, members: dict[str, Any]) -> None:
 
 def retract(names: set[str]) -> None:
     """Take names away that `extend` added; a tensor that is asked for one says from then on how to switch it on.
-
     Raises ValueError for any other name.
     """
     foreign = sorted(names - _providers.keys())
     if foreign:
-        raise ValueError(
-            f"retract: {', '.join(foreign)} was not added by extend; only what was added can be taken away"
-        )
+        raise ValueError(f"retract: {', '.join(foreign)} was not added by extend; only what was can be taken away")
     for name in names:
         delattr(Tensor, name)
         announce(_providers.pop(name), [name])

@@ -22,7 +22,6 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     A symbolic link stays and the file that it points to is replaced; an existing file keeps its mode. After an error
     the old content is still there. Drafts that killed processes left in the folder are removed.
-
     Raises FileNotFoundError when the folder does not exist, IsADirectoryError for a folder, FileExistsError for a
     device or pipe, OSError when the file cannot be written.
 

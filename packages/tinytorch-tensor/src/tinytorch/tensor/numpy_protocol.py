@@ -1,7 +1,6 @@
 """NumPy's own functions on tensors: `np.exp(t)` is `exp(t)`, goes through dispatch and is a tensor.
 
 A function that has no counterpart is computed on the arrays, and refused by name where that would lose a gradient.
-`numpy_table.py` says what stands for what.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .dtypes import holds_gradients
 from .numpy_table import CONSTANT, FUNCTIONS, REDUCTIONS, UFUNCS, on_arrays
 from .tensor import Tensor
 
@@ -20,16 +20,14 @@ def ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: An
     if method == "__call__" and ufunc in UFUNCS:
         if not kwargs:
             return UFUNCS[ufunc](*inputs)
-        if kwargs.keys() == {"out"} and not _requires_grad((inputs, kwargs)) and type(kwargs["out"][0]) is np.ndarray:
+        if kwargs.keys() == {"out"} and not holds_gradients([inputs, kwargs]) and type(kwargs["out"][0]) is np.ndarray:
             return on_arrays(ufunc, inputs, kwargs)
     if method == "reduce" and ufunc in REDUCTIONS and kwargs.keys() <= {"axis", "keepdims"}:
         axis = inputs[1] if len(inputs) > 1 else kwargs.get("axis", 0)
         return REDUCTIONS[ufunc](inputs[0], axis=axis, keepdims=kwargs.get("keepdims", False))
     what = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
     if "out" in kwargs:
-        raise TypeError(
-            f"{what}: out= with a tensor; operations on tensors make new ones, use t.data to write in place"
-        )
+        raise TypeError(f"{what}: out= with a tensor; operations make new tensors, use t.data to write in place")
     extra = f" with {', '.join(kwargs)}" if kwargs else ""
     raise TypeError(f"{what}{extra} has no form for tensors; compute on t.data if no gradient is wanted")
 
@@ -37,7 +35,7 @@ def ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: An
 def function(self: Tensor, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
     """Answer `np.sum(t)`, `np.concatenate([t, u])` and the like."""
     if function not in FUNCTIONS:
-        if function in CONSTANT or not _requires_grad((args, kwargs)):
+        if function in CONSTANT or not holds_gradients([args, kwargs]):
             return on_arrays(function, args, kwargs)
         name = f"{getattr(function, '__module__', 'numpy')}.{function.__name__}".replace("numpy", "np", 1)
         raise TypeError(f"{name} has no form for tensors that require gradients; compute on t.data if none is wanted")
@@ -50,13 +48,6 @@ def function(self: Tensor, function: Callable[..., Any], types: Any, args: Any, 
         raise TypeError(
             f"np.{function.__name__}: {wrong} for tensors; compute on t.data if no gradient is wanted"
         ) from None
-
-
-def _requires_grad(x: Any) -> bool:
-    """Whether a tensor in x, however deep, requires gradients."""
-    if isinstance(x, list | tuple | dict):
-        return any(map(_requires_grad, x.values() if isinstance(x, dict) else x))
-    return isinstance(x, Tensor) and x.requires_grad
 
 
 Tensor.__array_ufunc__ = ufunc  # type: ignore[attr-defined]

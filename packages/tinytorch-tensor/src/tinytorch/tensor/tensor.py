@@ -28,7 +28,6 @@ class Tensor(Methods):
     unless `dtype` is given, arrays of other dtypes keep theirs. An array that needs no change is shared, not copied.
     `requires_grad` is kept, and has no effect until differentiation is enabled; only floating-point tensors
     may have it.
-
     Raises TypeError for strings and objects, ValueError for ragged lists.
 
     >>> Tensor([[1, 2], [3, 4]]) @ Tensor([1, 1])

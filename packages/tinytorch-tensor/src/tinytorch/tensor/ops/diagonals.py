@@ -46,9 +46,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     check_int("diagonal", "offset", offset, minimum=None)
     first, second = normalize_axis("diagonal", x, axis1), normalize_axis("diagonal", x, axis2)
     if first == second:
-        raise ValueError(
-            f"diagonal: axis {axis1} and {axis2} of shape {np.shape(x)}; a diagonal needs two different axes"
-        )
+        raise ValueError(f"diagonal: axis {axis1} and {axis2} of shape {np.shape(x)}; it needs two different axes")
     rows, columns = places(np.shape(x)[first], np.shape(x)[second], offset)
     return getitem(moveaxis(x, (first, second), (-2, -1)), index=(..., rows, columns))
 
@@ -62,9 +60,8 @@ def places(n: int, m: int, offset: int) -> tuple[Array, Array]:
 def diag(x: Any, diagonal: int = 0) -> Tensor:
     """Of a vector, the square matrix that has it on a diagonal and zeros elsewhere; of a matrix, its diagonal.
 
-    >>> diag(Tensor([1, 2]))
-    Tensor([[1, 0],
-            [0, 2]])
+    >>> diag(Tensor([1, 2])).tolist()
+    [[1, 0], [0, 2]]
     """
     check_int("diag", "diagonal", diagonal, minimum=None)
     if np.ndim(x) == 2:

@@ -66,16 +66,11 @@ def _explain_power(error: Exception, x: Any, y: Any) -> Exception | None:
 
 
 SHORT: dict[float, Callable[[Array], Array]] = {
-    -2: lambda x: np.square(np.reciprocal(x)),
-    -1.5: lambda x: np.divide(np.reciprocal(x), np.sqrt(x)),
-    -1: np.reciprocal,
-    -0.5: lambda x: np.reciprocal(np.sqrt(x)),
-    0.5: np.sqrt,
-    1.5: lambda x: np.multiply(np.sqrt(x), x),
-    2: np.square,
-    3: lambda x: np.multiply(np.square(x), x),
-    4: lambda x: np.square(np.square(x)),
-}
+    -2: lambda x: np.square(np.reciprocal(x)), -1.5: lambda x: np.divide(np.reciprocal(x), np.sqrt(x)),
+    -1: np.reciprocal, -0.5: lambda x: np.reciprocal(np.sqrt(x)),
+    0.5: np.sqrt, 1.5: lambda x: np.multiply(np.sqrt(x), x),
+    2: np.square, 3: lambda x: np.multiply(np.square(x), x), 4: lambda x: np.square(np.square(x)),
+}  # fmt: skip
 """Powers that most are, and those of their slopes: np.power takes up to a hundred times as long for them."""
 
 

@@ -12,7 +12,7 @@ from ..errors import DTypeError, ShapeError
 from ..mutation import note_write
 from ..tensor import Tensor, unwrap
 from .elementwise import where
-from .reductions import axis_error, normalize_axis
+from .reductions import normalize_axis
 from .shaping import flatten
 
 __all__ = ["argwhere", "gather", "getitem", "index_grad", "masked_fill", "nonzero", "scatter_add", "setitem", "take"]
@@ -92,9 +92,8 @@ def add_rows(out: Array, index: Array, rows: Array) -> Array:
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
     """The elements of `axis` at `indices`; their shape replaces that axis. Without `axis`, x counts as one row.
 
-    >>> take(Tensor([[1, 2], [3, 4]]), [1, 1, 0], axis=1)
-    Tensor([[2, 2, 1],
-            [4, 4, 3]])
+    >>> take(Tensor([[1, 2], [3, 4]]), [1, 1, 0], axis=1).tolist()
+    [[2, 2, 1], [4, 4, 3]]
     """
     if axis is None:
         x, axis = flatten(x), 0
@@ -110,7 +109,6 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
 
 def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
     """`value`, in the dtype of x, where the mask is true, x elsewhere; the mask is broadcast against x.
-
     Raises TypeError for a mask of floating-point numbers, and for a fraction in an x of integers, OverflowError for an
     integer beyond them.
 
@@ -133,9 +131,8 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
 def argwhere(x: Array, /) -> Array:
     """Where x is not 0 or False: a row of indices for each such element.
 
-    >>> argwhere(Tensor([[0, 5], [7, 0]]))
-    Tensor([[0, 1],
-            [1, 0]])
+    >>> argwhere(Tensor([[0, 5], [7, 0]])).tolist()
+    [[0, 1], [1, 0]]
     """
     return np.argwhere(x)
 
@@ -172,18 +169,16 @@ def setitem(x: Array, value: Any, /, index: Any) -> Array:
 def _places(name: str, x: Array, index: Array, axis: int) -> tuple[Array, ...]:
     """The index of x that names, for every place of `index`, the element of `axis` that stands there."""
     x, index = np.asarray(x), np.asarray(index)
-    if isinstance(axis, bool) or not hasattr(axis, "__index__") or not -x.ndim <= axis < x.ndim:
-        raise axis_error(name, x, axis)
+    place = normalize_axis(name, x, axis)
     if index.dtype.kind not in "iu":
         raise DTypeError(f"{name}: indices of dtype {index.dtype}; they must be integers, use astype(int64)")
     if index.ndim != x.ndim:
         raise ShapeError(f"{name}: index of shape {index.shape} for shape {x.shape}; both need the same number of axes")
-    _check_range(name, index, x.shape[axis], axis)
-    axis = axis % x.ndim
-    if any(have > n for i, (have, n) in enumerate(zip(index.shape, x.shape, strict=True)) if i != axis):
-        raise ShapeError(f"{name}: index of shape {index.shape} for shape {x.shape}; only axis {axis} may be longer")
+    _check_range(name, index, x.shape[place], axis)
+    if any(have > n for i, (have, n) in enumerate(zip(index.shape, x.shape, strict=True)) if i != place):
+        raise ShapeError(f"{name}: index of shape {index.shape} for shape {x.shape}; only axis {place} may be longer")
     places: list[Array] = list(np.indices(index.shape, sparse=True))
-    places[axis] = index
+    places[place] = index
     return tuple(places)
 
 
@@ -198,9 +193,8 @@ def gather(x: Array, index: Array, /, axis: int) -> Array:
 
     `index` may be shorter than x along the other axes.
 
-    >>> gather(Tensor([[1, 2], [3, 4]]), Tensor([[0], [1]]), axis=1)
-    Tensor([[1],
-            [4]])
+    >>> gather(Tensor([[1, 2], [3, 4]]), Tensor([[0], [1]]), axis=1).tolist()
+    [[1], [4]]
     """
     return np.asarray(x)[_places("gather", x, index, axis)]
 

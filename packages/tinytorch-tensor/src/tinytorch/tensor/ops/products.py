@@ -45,9 +45,8 @@ def _matmul_error(x: Any, y: Any) -> Exception:
 def outer(x: Any, y: Any) -> Tensor:
     """The product of every element of x with every one of y: (n,), (m,) -> (n, m); other shapes are flattened.
 
-    >>> outer(Tensor([1, 2]), Tensor([3, 4]))
-    Tensor([[3, 4],
-            [6, 8]])
+    >>> outer(Tensor([1, 2]), Tensor([3, 4])).tolist()
+    [[3, 4], [6, 8]]
     """
     return multiply(reshape(x, shape=(-1, 1)), reshape(y, shape=(1, -1)))
 
@@ -69,9 +68,7 @@ def einsum(spec: str, *operands: Any) -> Tensor:
     Tensor([3, 7])
     """
     if not isinstance(spec, str):
-        raise TypeError(
-            f"einsum: the first argument is a {type(spec).__name__}; it names the axes, such as 'ij,jk->ik'"
-        )
+        raise TypeError(f"einsum: the first argument is a {type(spec).__name__}; it names the axes, as 'ij,jk->ik'")
     spec = name_axes(spec, [np.ndim(operand) for operand in operands])
     return contract(*stretch(spec, operands), spec=spec)
 

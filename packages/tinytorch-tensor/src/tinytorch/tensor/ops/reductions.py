@@ -41,10 +41,8 @@ def axis_error(name: str, x: Any, axis: Any, extra: int = 0) -> Exception:
         return ValueError(f"{name}: axis {axis} for shape {shape}; name one axis, or different ones to reduce several")
     if not ndim:
         return AxisError(f"{name}: axis {axis} is out of range for shape (); a 0-dimensional tensor has no axes")
-    where = "a new one goes in at" if extra else "it has axes"
-    return AxisError(
-        f"{name}: axis {axis} is out of range for shape {shape}; {where} 0 to {ndim - 1}, or -{ndim} to -1"
-    )
+    lead = "a new one goes in at" if extra else "it has axes"
+    return AxisError(f"{name}: axis {axis} is out of range for shape {shape}; {lead} 0 to {ndim - 1}, or -{ndim} to -1")
 
 
 def normalize_axis(name: str, x: Any, axis: int, extra: int = 0) -> int:

@@ -57,9 +57,7 @@ def permute(x: Array, /, axes: tuple[int, ...]) -> Array:
     try:
         return x.transpose(axes)
     except (ValueError, TypeError):
-        raise ValueError(
-            f"permute: axes {axes} for shape {x.shape}; every axis from 0 to {x.ndim - 1} must be named once"
-        ) from None
+        raise ValueError(f"permute: axes {axes} of {x.shape}; name every axis from 0 to {x.ndim - 1} once") from None
 
 
 def transpose(x: Any, d0: int = -2, d1: int = -1) -> Tensor:
@@ -68,9 +66,8 @@ def transpose(x: Any, d0: int = -2, d1: int = -1) -> Tensor:
     >>> transpose(Tensor([[1, 2, 3]]), 0, 1).shape
     (3, 1)
     """
-    ndim = np.ndim(x)
     d0, d1 = normalize_axis("transpose", x, d0), normalize_axis("transpose", x, d1)
-    axes = list(range(ndim))
+    axes = list(range(np.ndim(x)))
     axes[d0], axes[d1] = d1, d0
     return permute(x, axes=tuple(axes))
 
@@ -135,9 +132,7 @@ def broadcast_to(x: Array, /, shape: tuple[int, ...]) -> Array:
         return np.broadcast_to(x, shape)
     except (ValueError, TypeError):
         sizes = as_shape("broadcast_to", shape)
-        raise ShapeError(
-            f"broadcast_to: {x.shape} to {sizes}; aligned from the right, every size must be 1 or already right"
-        ) from None
+        raise ShapeError(f"broadcast_to: {x.shape} to {sizes}; from the right, sizes must be 1 or equal") from None
 
 
 def expand(x: Any, *shape: Any) -> Tensor:
@@ -171,6 +166,4 @@ def pad(x: Array, /, width: Any, value: float = 0.0) -> Array:
     try:
         return np.pad(x, width, constant_values=value)
     except (ValueError, TypeError):
-        raise ValueError(
-            f"pad: width {width} for shape {x.shape}; give one (before, after) pair of sizes from 0 for each axis"
-        ) from None
+        raise ValueError(f"pad: width {width} for shape {x.shape}; give (before, after) from 0 for each axis") from None

@@ -45,7 +45,6 @@ def sort(x: Any, axis: int = -1, descending: bool = False) -> tuple[Tensor, Tens
 
 def topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, Tensor]:
     """The `k` largest (or smallest) elements of `axis`, best first, and their indices.
-
     Raises ValueError when the axis has fewer than `k` elements.
 
     >>> topk(Tensor([1, 5, 3]), 2)
