@@ -1,6 +1,7 @@
 """How the reference reads the packages: examples as code, primitives with their words, bases that a user can import."""
 
 import re
+import sys
 from typing import Any
 
 from griffe import Attribute, Class, Docstring, Extension, Module, Object
@@ -20,6 +21,11 @@ def fence(text: str) -> str:
 
 class Reference(Extension):
     """Completes what is read from the source with what only running it, or a reader, would know."""
+
+    def on_module_members(self, *, mod: Module, **_: Any) -> None:
+        """A module exports what it says when it runs; sums of the lists of others are not followed where it is read."""
+        if mod.exports is not None and hasattr(sys.modules.get(mod.path), "__all__"):
+            mod.exports = list(sys.modules[mod.path].__all__)
 
     def on_attribute(self, *, attr: Attribute, **_: Any) -> None:
         """A primitive that is made by a call has its words in the registry."""

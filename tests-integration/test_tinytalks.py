@@ -73,7 +73,7 @@ def test_the_default_run_keeps_its_claim(tmp_path: Path) -> None:
     done = run("--folder", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The claims are kept." in done.stdout
-    scores = dict(re.findall(r"│ ([a-z][^│]*?) +│ +([\d.]+)% │ at least", done.stdout))
+    scores = dict(re.findall(r"│ ([a-z][^│]*?) +│ +([\d.]+)% +│ at least", done.stdout))
     assert {words: float(score) >= CLAIMED[words] for words, score in scores.items()} == dict.fromkeys(CLAIMED, True)
     asked = run("--chat", "--folder", tmp_path, typed="what color is the sky\nWHAT DAY COMES AFTER MONDAY?\n")
     assert asked.stdout.splitlines() == ["The sky is blue.", "Tuesday comes after Monday."]
