@@ -35,10 +35,8 @@ class _Parts(Module):
         for name, part in parts.items():
             free = isinstance(name, str) and name and "." not in name and (name in own or not hasattr(self, name))
             if not free or not isinstance(part, self._kind):
-                raise TypeError(
-                    f"{type(self).__name__}: {name!r} names a {type(part).__name__}; "
-                    f"it needs a free name without dots, a {self._kind.__name__}"
-                )
+                what = f"{type(self).__name__}: {name!r} names a {type(part).__name__}"
+                raise TypeError(f"{what}; it needs a free name without dots, a {self._kind.__name__}")
         for name, part in parts.items():
             setattr(self, name, part)
 
@@ -110,7 +108,8 @@ class _Row(_Parts):
         return self.extend(parts)
 
     def _of(self, parts: dict[str, Any]) -> Any:
-        raise NotImplementedError
+        """A list of these parts; not of this class, because a subclass may be made of something else."""
+        return ParameterList(parts.values()) if self._kind is Parameter else ModuleList(parts.values())
 
     def _name(self, index: int) -> str:
         names = list(self._parts())
@@ -130,9 +129,6 @@ class ModuleList(_Row):
     (3, ['0.weight', '0.bias', '1.weight', '1.bias'])
     """
 
-    def _of(self, parts: dict[str, Any]) -> ModuleList:
-        return ModuleList(parts.values())
-
 
 class ParameterList(_Row):
     """Parameters in a list, named by their places. Raises TypeError for a part that is not one.
@@ -143,9 +139,6 @@ class ParameterList(_Row):
     """
 
     _kind = Parameter
-
-    def _of(self, parts: dict[str, Any]) -> ParameterList:
-        return ParameterList(parts.values())
 
 
 class Sequential(_Row):

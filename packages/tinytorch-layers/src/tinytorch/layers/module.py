@@ -58,18 +58,14 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         was = self.__dict__.get(name)
         if isinstance(was, Parameter) and not (value is None or isinstance(value, Parameter)):
-            raise TypeError(
-                f"{type(self).__name__}.{name} is a parameter and a {type(value).__name__} is not; "
-                f"assign Parameter(...) or None, or change its values through .{name}.data"
-            )
+            what = f"{type(self).__name__}.{name} is a parameter and a {type(value).__name__} is not"
+            raise TypeError(f"{what}; assign Parameter(...) or None, or change its values through .{name}.data")
         if name in self._buffers:
             if isinstance(value, Parameter):
                 self._forget_buffer(name)
             elif not (value is None or isinstance(value, Tensor)):
-                raise TypeError(
-                    f"{type(self).__name__}.{name} is a buffer and a {type(value).__name__} is not; "
-                    "assign Tensor(...) or None"
-                )
+                what = f"{type(self).__name__}.{name} is a buffer and a {type(value).__name__} is not"
+                raise TypeError(f"{what}; assign Tensor(...) or None")
         count_change()
         object.__setattr__(self, name, value)
 

@@ -35,10 +35,8 @@ def load(owner: str, own: dict[str, Tensor], values: Mapping[str, Any], strict: 
     if strict:
         wrong = [f"missing: {name}" for name in missing] + [f"unexpected: {name}" for name in unexpected] + wrong
     if wrong:
-        raise StateError(
-            f"load_state_dict: {owner} was left as it was, "
-            f"{len(wrong)} {'entry does' if len(wrong) == 1 else 'entries do'} not fit\n  " + "\n  ".join(wrong)
-        )
+        count = f"{len(wrong)} {'entry does' if len(wrong) == 1 else 'entries do'}"
+        raise StateError("\n  ".join([f"load_state_dict: {owner} was left as it was, {count} not fit", *wrong]))
     for name, tensor in own.items():
         if name in arrays:
             write(tensor, arrays[name])

@@ -69,12 +69,9 @@ class TensorFile(Mapping[str, Array]):
     def __getitem__(self, name: str) -> Array:
         dtype, (start, end) = self._header[name]["dtype"], self._header[name]["data_offsets"]
         if dtype not in DTYPES:
-            raise FileFormatError(
-                f"load: {self.path}: {name} has dtype {dtype}, which NumPy does not have; convert the file to float32"
-            )
-        self._raw.seek(
-            self._numbers + start
-        )  # read, because what the library maps into memory stays there until the file is closed
+            what = f"{name} has dtype {dtype}, which NumPy does not have"
+            raise FileFormatError(f"load: {self.path}: {what}; convert the file to float32")
+        self._raw.seek(self._numbers + start)  # a map, which the library makes, would stay in memory
         stored = np.dtype(DTYPES[dtype])
         array = np.fromfile(self._raw, stored, (end - start) // stored.itemsize)
         if dtype == "BF16":
@@ -104,11 +101,9 @@ def _open(path: Path) -> BinaryIO:
             with safe_open(path, framework="numpy"):
                 pass
         except SafetensorError as error:
-            size = os.fstat(raw.fileno()).st_size
+            what = f"{path} ({os.fstat(raw.fileno()).st_size:,} bytes) is truncated or not a safetensors file"
             raw.close()
-            raise FileFormatError(
-                f"load: {path} ({size:,} bytes) is truncated or not a safetensors file: {error}"
-            ) from None
+            raise FileFormatError(f"load: {what}: {error}") from None
         if os.path.samestat(os.fstat(raw.fileno()), os.stat(path)):
             return raw
         raw.close()  # another file was moved to the path between the two

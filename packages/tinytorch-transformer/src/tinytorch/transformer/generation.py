@@ -106,9 +106,8 @@ def steps(next_logits: Callable[..., Any], prompt: Prompt, max_new_tokens: int, 
     processors, stops = sampling.chain(), sampling.stops()
     generator = generator_for("generate", sampling.generator)
     B, start = prompt.ids.shape
-    ids = np.empty((B, start + max_new_tokens), np.int64)
-    ids[:, :start] = prompt.ids
     new = ((0, 0), (0, max_new_tokens))
+    ids = np.pad(prompt.ids.astype(np.int64), new)  # (B, start + new)
     valid = None if prompt.valid is None else np.pad(prompt.valid, new, constant_values=True)  # (B, start + new)
     ended = np.zeros(B, bool)
     for length in range(start, start + max_new_tokens):

@@ -25,10 +25,8 @@ def visible_keys(name: str, mask: Any, ids: Array) -> Array | None:
         return None
     valid = array_of(mask)
     if valid.dtype.kind not in "biu" or valid.ndim != 2 or len(valid) != len(ids) or valid.shape[1] < ids.shape[1]:
-        raise ShapeError(
-            f"{name}: a mask of shape {valid.shape} and dtype {valid.dtype} for tokens of shape {ids.shape}; "
-            "it is (B, T), 1 or true for a token and 0 or false for padding"
-        )
+        what = f"{name}: a mask of shape {valid.shape} and dtype {valid.dtype} for tokens of shape {ids.shape}"
+        raise ShapeError(f"{what}; it is (B, T), 1 or true for a token and 0 or false for padding")
     return valid.astype(bool)[:, None, None]
 
 

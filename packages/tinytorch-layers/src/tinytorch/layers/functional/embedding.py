@@ -35,10 +35,8 @@ def embedding(weight: Array, indices: Array, /, padding_idx: int | None = None) 
     if indices.size:
         low, high = np.minimum.reduce(indices, axis=None), np.maximum.reduce(indices, axis=None)
         if low < 0 or high >= count:
-            raise IndexError(
-                f"embedding: index {low if low < 0 else high} in a table of {count} rows; "
-                f"indices must lie between 0 and {count - 1}"
-            )
+            what = f"embedding: index {low if low < 0 else high} in a table of {count} rows"
+            raise IndexError(f"{what}; indices must lie between 0 and {count - 1}")
     return weight.take(indices, axis=0), None
 
 

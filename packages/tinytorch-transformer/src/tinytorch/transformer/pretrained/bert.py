@@ -12,10 +12,8 @@ from .weights import Family
 ACTIVATIONS: dict[str, Activation] = {"gelu": "gelu_exact", "gelu_new": "gelu", "relu": "relu", "silu": "silu"}
 
 MODULES = {
-    "token_embedding": "embeddings.word_embeddings",
-    "positional": "embeddings.position_embeddings",
-    "segment_embedding": "embeddings.token_type_embeddings",
-    "embedding_norm": "embeddings.LayerNorm",
+    "token_embedding": "embeddings.word_embeddings", "positional": "embeddings.position_embeddings",
+    "segment_embedding": "embeddings.token_type_embeddings", "embedding_norm": "embeddings.LayerNorm",
     "blocks.{i}.attention.q_proj": "encoder.layer.{i}.attention.self.query",
     "blocks.{i}.attention.k_proj": "encoder.layer.{i}.attention.self.key",
     "blocks.{i}.attention.v_proj": "encoder.layer.{i}.attention.self.value",
@@ -24,12 +22,11 @@ MODULES = {
     "blocks.{i}.feed_forward.up": "encoder.layer.{i}.intermediate.dense",
     "blocks.{i}.feed_forward.down": "encoder.layer.{i}.output.dense",
     "blocks.{i}.norm2": "encoder.layer.{i}.output.LayerNorm",
-    "pooler": "pooler.dense",
+    "pooler": "pooler.dense", "next_sentence": "cls.seq_relationship",
     "masked_lm.dense": "cls.predictions.transform.dense",
     "masked_lm.norm": "cls.predictions.transform.LayerNorm",
     "masked_lm.bias": "cls.predictions.bias",
-    "next_sentence": "cls.seq_relationship",
-}
+}  # fmt: skip
 
 
 def describe(checkpoint: Checkpoint) -> Family:

@@ -50,17 +50,14 @@ class Checkpoint(ExitStack):
         return known[value]
 
     def stop_tokens(self, default: int, vocab_size: int) -> tuple[int, ...]:
-        """The tokens that end a text: `eos_token_id` of `generation_config.json` if it is there, or of `config.json`.
-
-        Those that are not in the vocabulary, as small models leave them in their configuration, are left out.
-        """
+        """The tokens that end a text: `eos_token_id` of `generation_config.json` if that is there, or `config.json`."""
         path = self.folder / "generation_config.json"
         said = _json(path) if path.is_file() else {"eos_token_id": self.config.get("eos_token_id", default)}
         eos = said.get("eos_token_id")
         tokens = eos if isinstance(eos, list) else [] if eos is None else [eos]
         if not all(type(token) is int for token in tokens):
             raise self.wrong(f"eos_token_id is {eos!r}; it is a token or a list of tokens")
-        return tuple(token for token in tokens if token < vocab_size)
+        return tuple(token for token in tokens if token < vocab_size)  # small models name some that they do not have
 
     def _paths(self) -> list[Path]:
         single, index = self.folder / "model.safetensors", self.folder / "model.safetensors.index.json"

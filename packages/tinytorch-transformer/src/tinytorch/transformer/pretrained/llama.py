@@ -66,10 +66,7 @@ def describe(checkpoint: Checkpoint) -> Family:
 
 
 def rope(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The settings of rotary positions: `rope_parameters` of transformers 5, `rope_theta` and `rope_scaling` before it.
-
-    Raises FileFormatError when both are there and contradict each other.
-    """
+    """The settings of rotary positions: `rope_parameters`, or `rope_theta` and `rope_scaling` before transformers 5."""
     said = checkpoint.config
     current, before = ({**(said.get(name) or {})} for name in ("rope_parameters", "rope_scaling"))
     for each in filter(None, (current, before)):
