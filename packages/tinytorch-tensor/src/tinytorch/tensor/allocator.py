@@ -5,8 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-# <malloc.h>
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
 
 
 def keep_freed_memory(keep: bool = True) -> bool:

@@ -14,10 +14,8 @@ class ArrayLike:
     """Something that holds an ndarray, and is read like one."""
 
     __slots__ = ()
-
-    _data: Array
-
     __array_priority__ = 1000.0
+    _data: Array
 
     @property
     def shape(self) -> tuple[int, ...]:

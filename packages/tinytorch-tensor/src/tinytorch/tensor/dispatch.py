@@ -19,7 +19,7 @@ from numpy import ndarray
 
 from . import dtypes, precision
 from .dtypes import Array
-from .running import Result, Run, improve, run1, run2, run_any, run_fused, settle
+from .running import Args, Params, Result, Run, improve, run1, run2, run_any, run_fused, settle
 from .tensor import Tensor, wrap
 from .words import unknown_argument
 
@@ -33,22 +33,18 @@ OBSERVE = 2
 """The outermost level of handlers, for those that only observe: they time, count or print."""
 
 Explain = Callable[..., Exception | None]
-Next = Callable[["Primitive", tuple[Any, ...], dict[str, Any]], Result]
 
 
 class Handler(Protocol):
     """Wraps every primitive: calls `next(primitive, args, params)`, usually once, and returns the result.
 
-    The result is a tensor, or for a fused primitive the pair (tensor, saved). Any callable with an integer `level`
-    works; see `handling` for one.
+    The result is a tensor, or for a fused primitive the pair (tensor, saved). A callable with an integer `level` works.
     """
 
     @property
     def level(self) -> int: ...
 
-    def __call__(
-        self, next: Next, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any], /
-    ) -> Result: ...
+    def __call__(self, next: Run, primitive: Primitive, args: Args, params: Params, /) -> Result: ...
 
 
 _data_of = attrgetter("_data")
@@ -85,6 +81,7 @@ class Primitive:
         self.narrow = self.forward  # for inputs that need no widening
         if self.upcast:
             self.forward = precision.upcast(self.forward)
+        registry[f"{self.module}.{self.name}"] = self
 
     def __call__(self, *args: Any, **params: Any) -> Tensor:
         if len(args) != self.arity or (params and not self.params):
@@ -135,7 +132,7 @@ class Primitive:
 
         return lowered
 
-    def _bind(self, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def _bind(self, args: Args, params: Params) -> tuple[Args, Params]:
         """Positional arguments beyond the inputs are parameters; missing optional inputs get their default."""
         if self.arity == UNBOUNDED:
             return args, params
@@ -197,20 +194,13 @@ def primitive(
     variadic = any(p.kind is p.VAR_POSITIONAL for p in inputs)
     if not inputs:
         raise TypeError(f"primitive: {forward.__name__} has no inputs; write `/` behind those that are tensors")
-    made = Primitive(
+    return Primitive(
         forward, forward.__name__, forward.__doc__, tuple(p.name for p in inputs), defaults, params, variadic,
         fused=fused, upcast=upcast, explain=explain, module=forward.__module__,
     )  # fmt: skip
-    return declare(made)
 
 
-def declare(primitive: Primitive) -> Primitive:
-    """Enter `primitive` in the registry."""
-    registry[f"{primitive.__module__}.{primitive.name}"] = primitive
-    return primitive
-
-
-def run(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Result:
+def run(primitive: Primitive, args: Args, params: Params) -> Result:
     """What the innermost handler calls."""
     return primitive.run(primitive, args, params)
 
@@ -218,7 +208,7 @@ def run(primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> 
 # Handlers are process-wide. Both names are only ever rebound, never changed in place, so a computing thread sees
 # either all the old handlers or all the new ones.
 _handlers: tuple[Handler, ...] = ()
-_outermost: Next | None = None
+_outermost: Run | None = None
 _changing = threading.Lock()
 
 
@@ -244,7 +234,7 @@ def pop(handler: Handler) -> None:
 
 def _install(*installed: Handler) -> None:
     global _handlers, _outermost
-    outermost: Next | None = None
+    outermost: Run | None = None
     for handler in installed:  # each `__call__` is looked up once, here, instead of at every operation
         outermost = functools.partial(handler.__call__, outermost or run)
     _handlers, _outermost = installed, outermost

@@ -131,9 +131,7 @@ def check_dtype(name: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
 
 
 def check_kept(name: str, value: Any, dtype: np.dtype[Any]) -> None:
-    """Refuse to write `value`, a number or an array, to integers that cannot hold it.
-    Raises TypeError for a fraction, OverflowError for what is beyond the range of `dtype`.
-    """
+    """Refuse a `value` that `dtype` cannot hold: TypeError for a fraction, OverflowError beyond its range."""
     array = np.asarray(value)
     if dtype.kind == "f" or array.dtype == dtype:
         return

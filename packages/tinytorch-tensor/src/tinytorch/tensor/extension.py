@@ -54,9 +54,7 @@ def extend(provider: str, members: dict[str, Any]) -> None:
 
 
 def retract(names: set[str]) -> None:
-    """Take names away that `extend` added; a tensor that is asked for one says from then on how to switch it on.
-    Raises ValueError for any other name.
-    """
+    """Take away names that `extend` added; tensors then say how to switch them on. Raises ValueError for others."""
     foreign = sorted(names - _providers.keys())
     if foreign:
         raise ValueError(f"retract: {', '.join(foreign)} was not added by extend; only what was can be taken away")

@@ -45,9 +45,7 @@ def function(self: Tensor, function: Callable[..., Any], types: Any, args: Any, 
         _, called, wrong = str(error).partition("() ")
         if not called or "argument" not in wrong:
             raise
-        raise TypeError(
-            f"np.{function.__name__}: {wrong} for tensors; compute on t.data if no gradient is wanted"
-        ) from None
+        raise TypeError(f"np.{function.__name__}: {wrong} for tensors; use t.data if no gradient is wanted") from None
 
 
 Tensor.__array_ufunc__ = ufunc  # type: ignore[attr-defined]

@@ -48,11 +48,8 @@ BLOCK, FEW = 32, 512
 
 
 def adds_rows(x: Array, axis: int | tuple[int, ...] | None) -> bool:
-    """Whether `np.add.reduce` might add more than `FEW` numbers of x one after the other.
-
-    It adds contiguous numbers pairwise, but the rows of a matrix in their order: a million times 0.1 is 100,958 in
-    float32.
-    """
+    """Whether `np.add.reduce` might add more than `FEW` numbers of x one after the other."""
+    # it adds contiguous numbers pairwise, but the rows of a matrix in their order: a million float32 0.1 are 100,958
     if axis is None or isinstance(axis, tuple):
         return x.dtype.kind == "f" and axis != () and not (axis is None and x.flags.forc)
     rows = -x.ndim <= axis < x.ndim and x.shape[axis] > FEW and x.strides[axis] != x.itemsize and axis is not True

@@ -129,10 +129,8 @@ def settle(primitive: Primitive, out: Array, args: Args, params: Params) -> Arra
 
 
 def improve(primitive: Primitive, error: Exception, args: Args, params: Params) -> Exception:
-    """An error of a forward as its user should see it: the primitive's own words, or a note of what was computed.
-
-    It is returned, not raised: in its traceback this frame would hold it, and it the tensors, until garbage collection.
-    """
+    """An error of a forward as its user should see it: the primitive's own words, or a note of what was computed."""
+    # returned, not raised: in its traceback this frame would hold it, and it the tensors, until garbage collection
     if str(error).startswith(f"{primitive.name}: "):
         return error
     if word := unknown_word(error):

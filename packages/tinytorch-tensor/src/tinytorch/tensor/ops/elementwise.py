@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..checks import check_int
-from ..dispatch import Primitive, declare, primitive
+from ..dispatch import Primitive, primitive
 from ..dtypes import Array, check_dtype
 from ..errors import DTypeError, ShapeError
 from ..tensor import Tensor
@@ -45,7 +45,7 @@ def explain(name: str) -> Callable[..., Exception | None]:
 
 def elementwise(ufunc: np.ufunc, name: str, meaning: str) -> Primitive:
     """A primitive whose forward is one of NumPy's universal functions, as it is."""
-    return declare(Primitive(ufunc, name, meaning, ("x", "y")[: ufunc.nin], explain=explain(name), module=__name__))
+    return Primitive(ufunc, name, meaning, ("x", "y")[: ufunc.nin], explain=explain(name), module=__name__)
 
 
 add = elementwise(np.add, "add", "x + y")

@@ -75,7 +75,6 @@ def _all_of(index: list[Any]) -> bool:
 
 def add_rows(out: Array, index: Array, rows: Array) -> Array:
     """Add `rows` (index.shape + out.shape[1:]) to those rows of `out` that `index` names, in place; repeats are summed.
-
     Sorting brings equal indices together, and `reduceat` sums each run: `np.add.at` takes many times as long.
     """
     flat = index.reshape(-1) % out.shape[0]
@@ -204,8 +203,7 @@ def scatter_add(x: Array, index: Array, source: Array, /, axis: int) -> Array:
     """x with `out[index[i, j], j] += source[i, j]` for axis 0, and so on; places named twice get the sum."""
     places = _places("scatter_add", x, index, axis)
     if np.shape(index) != np.shape(source):
-        shapes = f"index {np.shape(index)} and source {np.shape(source)}"
-        raise ShapeError(f"scatter_add: {shapes}; the shapes must be equal")
+        raise ShapeError(f"scatter_add: index {np.shape(index)}, source {np.shape(source)}; the shapes must be equal")
     out = np.array(x, np.result_type(x, source))
     np.add.at(out, places, source)
     return out

@@ -58,8 +58,7 @@ def _to_list(name: str, tensors: Any) -> list[Any]:
     try:
         return list(tensors)
     except TypeError:
-        kind = type(tensors).__name__
-        raise TypeError(f"{name}: the tensors are a {kind}; give several in a list or tuple") from None
+        raise TypeError(f"{name}: the tensors are a {type(tensors).__name__}; give several in a list") from None
 
 
 def split(x: Any, sizes: Any, axis: int = 0) -> tuple[Tensor, ...]:
