@@ -35,16 +35,10 @@ class DataLoader:
     """
 
     def __init__(
-        self,
-        dataset: Dataset[Any] | Sequence[Any],
-        batch_size: int = 1,
-        shuffle: bool = False,
-        drop_last: bool = False,
-        generator: np.random.Generator | int | None = None,
-        prefetch: int = 0,
-        collate: Callable[[list[Any]], Any] | None = None,
-        transform: Transform | None = None,
-    ) -> None:
+        self, dataset: Dataset[Any] | Sequence[Any], batch_size: int = 1, shuffle: bool = False,
+        drop_last: bool = False, generator: np.random.Generator | int | None = None, prefetch: int = 0,
+        collate: Callable[[list[Any]], Any] | None = None, transform: Transform | None = None,
+    ) -> None:  # fmt: skip
         if isinstance(generator, int | np.integer):
             generator = np.random.default_rng(check_int("DataLoader", "generator", generator))
         self._generator = None if generator is None else generator_for("DataLoader", generator)

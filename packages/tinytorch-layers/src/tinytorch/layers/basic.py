@@ -27,14 +27,9 @@ class Linear(Module):
     """
 
     def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        bias: bool = True,
-        *,
-        dtype: DType = None,
+        self, in_features: int, out_features: int, bias: bool = True, *, dtype: DType = None,
         generator: Generator = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         positive("Linear", in_features=in_features, out_features=out_features)
         self.in_features = in_features
         self.out_features = out_features
@@ -68,14 +63,9 @@ class Embedding(Module):
     """
 
     def __init__(
-        self,
-        num_embeddings: int,
-        embedding_dim: int,
-        padding_idx: int | None = None,
-        *,
-        dtype: DType = None,
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, *, dtype: DType = None,
         generator: Generator = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         positive("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         if padding_idx is not None:
             row("Embedding", "padding_idx", padding_idx, num_embeddings)

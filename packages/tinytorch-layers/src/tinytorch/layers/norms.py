@@ -78,14 +78,9 @@ class LayerNorm(_Norm):
     """
 
     def __init__(
-        self,
-        features: Features,
-        eps: float = 1e-5,
-        elementwise_affine: bool = True,
-        bias: bool = True,
-        *,
+        self, features: Features, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True, *,
         dtype: DType = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(features, eps, elementwise_affine, dtype)
         self.bias = Parameter(zeros(*self.weight.shape, dtype=dtype)) if bias and self.weight is not None else None
 

@@ -16,15 +16,9 @@ from .strides import Pair, Size, Stencil, images, pair, pooling
 
 @primitive(fused=True, upcast=True)
 def avg_pool2d(
-    x: Array,
-    /,
-    kernel_size: Size,
-    stride: Size | None = None,
-    padding: Size = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: float | None = None,
-) -> tuple[Array, None]:
+    x: Array, /, kernel_size: Size, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True, divisor_override: float | None = None,
+) -> tuple[Array, None]:  # fmt: skip
     """The mean under each window: (N, C, H, W) -> (N, C, H', W').
 
     H' = (H + 2 padding - kh) // stride + 1, rounded up with `ceil_mode`; `stride` is `kernel_size` unless given. The
@@ -65,18 +59,10 @@ def _divisor(
 
 
 def _avg_backward(
-    g: Array,
-    out: Array,
-    saved: None,
-    needs: tuple[bool, ...],
-    x: Array,
-    kernel_size: Size,
-    stride: Size | None = None,
-    padding: Size = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
+    g: Array, out: Array, saved: None, needs: tuple[bool, ...], x: Array, kernel_size: Size,
+    stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False, count_include_pad: bool = True,
     divisor_override: float | None = None,
-) -> tuple[Array]:
+) -> tuple[Array]:  # fmt: skip
     stencil = pooling("avg_pool2d", x.shape[2:], kernel_size, stride, padding, ceil_mode=ceil_mode)
     divisor = _divisor(stencil, x.shape[2:], padding, count_include_pad, divisor_override)
     shares = batch_last(g) / divisor.astype(g.dtype)[..., None]
@@ -90,14 +76,9 @@ def _avg_backward(
 
 
 def _avg_by_parts(
-    x: Any,
-    kernel_size: Size,
-    stride: Size | None = None,
-    padding: Size = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: float | None = None,
-) -> Tensor:
+    x: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True, divisor_override: float | None = None,
+) -> Tensor:  # fmt: skip
     stencil = pooling("avg_pool2d", x.shape[2:], kernel_size, stride, padding, ceil_mode=ceil_mode)
     total: Any = np.sum(np.stack(list(stencil.moved(x))), axis=0)
     divisor = _divisor(stencil, x.shape[2:], padding, count_include_pad, divisor_override)

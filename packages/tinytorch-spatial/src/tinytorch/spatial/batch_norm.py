@@ -43,16 +43,9 @@ def _check(x: Array, scales: dict[str, Any], training: bool, eps: float) -> None
 
 @primitive(fused=True, upcast=True)
 def batch_norm(
-    x: Array,
-    weight: Array | None = None,
-    bias: Array | None = None,
-    /,
-    running_mean: Tensor | None = None,
-    running_var: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> tuple[Array, tuple[Array, Array]]:
+    x: Array, weight: Array | None = None, bias: Array | None = None, /, running_mean: Tensor | None = None,
+    running_var: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+) -> tuple[Array, tuple[Array, Array]]:  # fmt: skip
     """(x - mean) / sqrt(var + eps) * weight + bias, channel by channel: (N, C, ...), (C,), (C,) -> (N, C, ...).
 
     With `training` mean and variance are those of the batch, over all axes but the channels, and the running ones, if
@@ -102,16 +95,9 @@ def _follow(running: Any, value: Array, momentum: float) -> None:
 
 
 def _backward(
-    g: Array,
-    out: Array,
-    saved: tuple[Array, Array],
-    needs: tuple[bool, ...],
-    x: Array,
-    weight: Array | None,
-    bias: Array | None,
-    training: bool = False,
-    **params: Any,
-) -> tuple[Array | None, ...]:
+    g: Array, out: Array, saved: tuple[Array, Array], needs: tuple[bool, ...], x: Array, weight: Array | None,
+    bias: Array | None, training: bool = False, **params: Any,
+) -> tuple[Array | None, ...]:  # fmt: skip
     """With n = (x - mean) rstd: dweight = sum(g n), dbias = sum(g), and dx = weight rstd g, or with the statistics of
     the batch, which x moves too, dx = weight rstd (g - mean(g) - n mean(g n)).
     """
@@ -138,15 +124,9 @@ def _backward(
 
 
 def _by_parts(
-    x: Any,
-    weight: Any = None,
-    bias: Any = None,
-    running_mean: Any = None,
-    running_var: Any = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
+    x: Any, weight: Any = None, bias: Any = None, running_mean: Any = None, running_var: Any = None,
+    training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
     """The running values are not moved: that has happened."""
     wide = (1, -1, *[1] * (x.ndim - 2))
     if training:
@@ -182,15 +162,9 @@ class BatchNorm2d(Module):
     """
 
     def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        *,
-        dtype: npt.DTypeLike | None = None,
-    ) -> None:
+        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
+        track_running_stats: bool = True, *, dtype: npt.DTypeLike | None = None,
+    ) -> None:  # fmt: skip
         positive("BatchNorm2d", num_features=num_features)
         if momentum is not None and not 0 <= momentum <= 1:
             raise ValueError(f"BatchNorm2d: momentum is {momentum}; it must lie between 0 and 1, or be None")

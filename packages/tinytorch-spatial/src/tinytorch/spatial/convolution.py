@@ -78,15 +78,9 @@ def _rows(images: Array, tile: tuple[slice, slice], groups: int) -> Array:
 
 @primitive(fused=True, upcast=True)
 def conv2d(
-    x: Array,
-    weight: Array,
-    bias: Array | None = None,
-    /,
-    stride: Size = 1,
-    padding: Size | str = 0,
-    dilation: Size = 1,
-    groups: int = 1,
-) -> tuple[Array, Array]:
+    x: Array, weight: Array, bias: Array | None = None, /, stride: Size = 1, padding: Size | str = 0,
+    dilation: Size = 1, groups: int = 1,
+) -> tuple[Array, Array]:  # fmt: skip
     """Slide kernels over images: (N, C, H, W), (O, C/groups, kh, kw), (O,) -> (N, O, H', W').
 
     H' = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1, and W' likewise. `stride`, `padding` and `dilation` are
@@ -116,18 +110,9 @@ def conv2d(
 
 
 def _backward(
-    g: Array,
-    out: Array,
-    padded: Array,
-    needs: tuple[bool, ...],
-    x: Array,
-    weight: Array,
-    bias: Array | None,
-    stride: Size = 1,
-    padding: Size | str = 0,
-    dilation: Size = 1,
-    groups: int = 1,
-) -> tuple[Array | None, ...]:
+    g: Array, out: Array, padded: Array, needs: tuple[bool, ...], x: Array, weight: Array, bias: Array | None,
+    stride: Size = 1, padding: Size | str = 0, dilation: Size = 1, groups: int = 1,
+) -> tuple[Array | None, ...]:  # fmt: skip
     """Kernels: gradients times windows. Input: each gradient spread over its window, weighted by the kernel."""
     stencil = _stencil(weight, stride, padding, dilation)
     windows = stencil.windows(padded)
@@ -153,14 +138,9 @@ def _backward(
 
 
 def _by_parts(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Size = 1,
-    padding: Size | str = 0,
-    dilation: Size = 1,
+    x: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Size | str = 0, dilation: Size = 1,
     groups: int = 1,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """A sum over the taps of the kernel: at each, the image is moved, and its channels are mixed by a matrix."""
     stencil = _stencil(weight, stride, padding, dilation)
     kernels = weight.reshape(groups, weight.shape[0] // groups, weight.shape[1], *stencil.kernel)

@@ -25,14 +25,9 @@ def _lowest(dtype: np.dtype[Any]) -> Any:
 
 @primitive(fused=True)
 def max_pool2d(
-    x: Array,
-    /,
-    kernel_size: Size,
-    stride: Size | None = None,
-    padding: Size = 0,
-    dilation: Size = 1,
+    x: Array, /, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1,
     ceil_mode: bool = False,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array]:  # fmt: skip
     """The largest number under each window: (N, C, H, W) -> (N, C, H', W').
 
     H' = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1, rounded up with `ceil_mode`; `stride` is `kernel_size`

@@ -32,19 +32,10 @@ class Conv2d(Module):
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size | str = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        bias: bool = True,
-        *,
-        dtype: npt.DTypeLike | None = None,
+        self, in_channels: int, out_channels: int, kernel_size: Size, stride: Size = 1, padding: Size | str = 0,
+        dilation: Size = 1, groups: int = 1, bias: bool = True, *, dtype: npt.DTypeLike | None = None,
         generator: np.random.Generator | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         positive("Conv2d", in_channels=in_channels, out_channels=out_channels, groups=groups)
         if in_channels % groups or out_channels % groups:
             raise ValueError(
@@ -98,13 +89,9 @@ class MaxPool2d(Module):
     """
 
     def __init__(
-        self,
-        kernel_size: Size,
-        stride: Size | None = None,
-        padding: Size = 0,
-        dilation: Size = 1,
+        self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1,
         ceil_mode: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.kernel_size, self.stride, self.dilation, around = pool_window(
             "MaxPool2d", kernel_size, stride, padding, dilation
         )
@@ -139,14 +126,9 @@ class AvgPool2d(Module):
     """
 
     def __init__(
-        self,
-        kernel_size: Size,
-        stride: Size | None = None,
-        padding: Size = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-        divisor_override: float | None = None,
-    ) -> None:
+        self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False,
+        count_include_pad: bool = True, divisor_override: float | None = None,
+    ) -> None:  # fmt: skip
         self.kernel_size, self.stride, _, around = pool_window("AvgPool2d", kernel_size, stride, padding)
         self.padding = around[0][0], around[1][0]
         self.ceil_mode = ceil_mode

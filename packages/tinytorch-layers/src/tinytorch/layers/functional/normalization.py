@@ -132,15 +132,9 @@ def _norm_backward(
 
 
 def _layer_norm_backward(
-    g: Array,
-    out: Array,
-    saved: tuple[Array, Array],
-    needs: tuple[bool, ...],
-    x: Array,
-    weight: Array | None,
-    *_: Any,
-    **__: Any,
-) -> tuple[Array | None, ...]:
+    g: Array, out: Array, saved: tuple[Array, Array], needs: tuple[bool, ...], x: Array, weight: Array | None,
+    *_: Any, **__: Any,
+) -> tuple[Array | None, ...]:  # fmt: skip
     return _norm_backward(g, x, weight, *saved, needs)
 
 
