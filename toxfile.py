@@ -48,7 +48,7 @@ def environments(arguments: Sequence[str] = ()) -> dict[str, dict[str, object]]:
     found["floor"] = {
         "description": "tests of every stage with the oldest releases it declares",
         "base_python": PYTHONS[:2],  # NumPy 2.0 has no wheels for later ones
-        "commands_pre": [install("all", "--test", "--quiet", "--resolution", "lowest-direct")],
+        "commands_pre": [install("all", "--test", "--quiet", "--resolution=lowest-direct")],
         "commands": [command for stage in ORDER for command in test(stage, "lean")],
     }
     modules = [argument for stage in ORDER for argument in ("-p", f"tinytorch.{stage}")]
