@@ -220,7 +220,7 @@ def put_on() -> None:
     for family in (Elementwise, Reduce, Movement):
         stubs = {name: stub for name, stub in vars(family).items() if inspect.isfunction(stub)}
         members |= {name: as_method(getattr(ops, name), stub) for name, stub in stubs.items()}
-    members |= {f"__{name}__": as_method(operation, operation) for name, operation in UNARY.items()}
+    members |= {f"__{name}__": as_method(operation, Elementwise.abs) for name, operation in UNARY.items()}
     members |= {f"__{name}__": equality(operation) for name, operation in EQUALITIES.items()}
     members |= {f"__{name}__": operator(operation) for name, operation in (BINARY | COMPARISONS).items()}
     members |= {f"__r{name}__": reflected(operation) for name, operation in BINARY.items()}
