@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+import numpy as np
+
 
 def check_int(owner: str, name: str, value: Any, minimum: int | None = 0) -> int:
     """`value` as an int, NumPy's integers included and booleans not; `owner` and `name` say whose argument it is.
@@ -14,7 +16,7 @@ def check_int(owner: str, name: str, value: Any, minimum: int | None = 0) -> int
     (3, -1)
     """
     rule = f"{owner}: {name} is {value!r}; it must be an int" + ("" if minimum is None else f", at least {minimum}")
-    if isinstance(value, bool):
+    if isinstance(value, bool | np.bool_):
         raise TypeError(rule)
     try:
         number = operator.index(value)
