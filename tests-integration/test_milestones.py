@@ -105,13 +105,12 @@ def test_two_layers_learn_xor(seed: int) -> None:
     assert (percent, points) == (100, 200)
 
 
-@pytest.mark.parametrize(("program", "at_least", "seconds"), [("mlp_digits", 97, 10), ("cnn_digits", 98.5, 40)])
-def test_digits_are_read_in_time(program: str, at_least: float, seconds: float) -> None:
-    claim, (right, images, percent, taken) = kept(program)
+@pytest.mark.parametrize(("program", "at_least"), [("mlp_digits", 97), ("cnn_digits", 98.5)])
+def test_digits_are_read(program: str, at_least: float) -> None:
+    claim, (right, images, percent, _) = kept(program)
     assert numbers(claim) == [at_least]
     assert images == 355
     assert right / images * 100 >= percent >= at_least
-    assert taken < seconds
 
 
 def test_convolution_makes_less_than_two_thirds_of_the_mistakes_of_the_perceptron() -> None:
