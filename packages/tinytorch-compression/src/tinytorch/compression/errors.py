@@ -1,0 +1,7 @@
+"""Errors of this stage, below `TinyTorchError`."""
+
+from tinytorch.tensor import TinyTorchError
+
+
+class CompressionError(TinyTorchError, ValueError):
+    """A model that cannot be made smaller in the way that was asked for; it is left as it was."""
