@@ -10,14 +10,18 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import subprocess
+import signal
 import sys
 import tempfile
 import time
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import coverage
+import hypothesis  # noqa: F401, for the forks
+import numpy  # noqa: F401, for the forks
+import pytest
 
 from .mutations import Mutation, mutations
 
@@ -40,50 +44,51 @@ class Trial:
         for name, content in self.sources.items():
             (self.copy / name).parent.mkdir(parents=True, exist_ok=True)
             (self.copy / name).write_bytes(content)
+        self.limit = 0
         began = time.monotonic()
         data = folder / "coverage"
         call = ["--cov", str(self.copy), "--cov-context=test", "--cov-report="]
         if self.run(self.tests, *call, COVERAGE_FILE=str(data)) != 0:
             raise SystemExit(f"{stage}: the tests fail before anything is changed")
-        self.limit = 30 + 5 * (time.monotonic() - began)
-        self.reached = coverage.CoverageData(str(data))
-        self.reached.read()
+        self.limit = int(30 + 2 * (time.monotonic() - began))
+        reached = coverage.CoverageData(str(data))
+        reached.read()
+        self.reached = {name: reached.contexts_by_lineno(str(self.copy / name)) for name in self.sources}
+        self.breadth = Counter(test for lines in self.reached.values() for tests in lines.values() for test in tests)
 
     def run(self, *arguments: str, **environment: str) -> int:
-        """pytest's exit code; 1 when it takes too long, as it does where a mistake makes a loop endless."""
-        call = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider"]
-        call += [
-            "-c",
-            "pyproject.toml",
-            "--rootdir",
-            ".",
-            "--hypothesis-profile=lean",
-            f"--hypothesis-seed={self.seed}",
-        ]
-        path = os.pathsep.join([str(self.folder / "src"), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-        settings = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **environment}
-        try:
-            done = subprocess.run(
-                [*call, *arguments], cwd=ROOT, env=settings, capture_output=True, timeout=getattr(self, "limit", None)
-            )
-        except subprocess.TimeoutExpired:
-            return 1
-        return done.returncode
+        """0 when pytest passes, in a fork that has pytest and NumPy imported but nothing of the project. It is ended
+        when it takes too long, as it does where a mistake makes a loop endless."""
+        child = os.fork()
+        if child == 0:
+            signal.alarm(self.limit)
+            os.chdir(ROOT)
+            sys.path.insert(0, str(self.folder / "src"))
+            path = os.pathsep.join([sys.path[0], os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+            os.environ.update(environment, PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1")
+            sys.dont_write_bytecode = True
+            for output in (1, 2):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+            call = ["-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "-c", "pyproject.toml", "--rootdir", "."]
+            call += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what is imported already
+            call += ["--hypothesis-profile=lean", f"--hypothesis-seed={self.seed}"]
+            os._exit(pytest.main([*call, *arguments]))
+        return os.waitpid(child, 0)[1]
 
     def is_noticed(self, mutation: Mutation) -> bool:
+        """Whether the tests that reach the line, fewest lines first, or the examples notice a mistake. All tests run
+        where it is on a line that runs on import, or in another process."""
         name = mutation.path.relative_to(stages.source(self.stage))
         target = self.copy / name
-        contexts = self.reached.contexts_by_lineno(str(target)).get(mutation.line, [])
-        tests = sorted({context.split("|")[0] for context in contexts if context})
+        contexts = {context for line in mutation.lines for context in self.reached[name].get(line, [""])}
+        tests = [context.split("|")[0] for context in sorted(contexts, key=lambda each: (self.breadth[each], each))]
+        (self.folder / "tests.txt").write_text("\n".join(dict.fromkeys(filter(None, tests))))
+        runs = [[f"@{self.folder / 'tests.txt'}"]] * any(tests) + [[self.tests]] * ("" in contexts)
+        examples = ["--doctest-modules", "--pyargs", f"tinytorch.{self.stage}"]
+        runs.append([*examples, f"packages/tinytorch-{self.stage}/README.md"])
         target.write_bytes(mutation.apply(self.sources[name]))
         try:
-            if tests:
-                (self.folder / "tests.txt").write_text("\n".join(tests))
-                if self.run(f"@{self.folder / 'tests.txt'}") != 0:
-                    return True
-            examples = ["--doctest-modules", "--pyargs", f"tinytorch.{self.stage}"]
-            readme = f"packages/tinytorch-{self.stage}/README.md"
-            return self.run(self.tests) != 0 or self.run(*examples, readme) != 0
+            return any(self.run(*arguments) != 0 for arguments in runs)
         finally:
             target.write_bytes(self.sources[name])
 
@@ -99,10 +104,11 @@ EQUIVALENT = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text
 
 
 def is_equivalent(stage: str, mutation: Mutation) -> bool:
-    """Whether `equivalent.toml` says why nothing can notice this mistake: by file and by the line's code."""
+    """Whether `equivalent.toml` says why nothing can notice this mistake: by file and by a part of the line's code,
+    or of what the mistake makes of it."""
     lines = EQUIVALENT.get(stage, {}).get(mutation.path.name, {})
     code = mutation.path.read_text(encoding="utf-8").splitlines()[mutation.line - 1]
-    return any(part in code for part in lines)
+    return any(part in code or part in mutation.after for part in lines)
 
 
 def main() -> int:
@@ -110,6 +116,7 @@ def main() -> int:
     parser.add_argument("stages", nargs="*", metavar="STAGE", help="which stages (default: all)")
     parser.add_argument("--count", type=int, default=25, help="mistakes per stage (default 25)")
     parser.add_argument("--seed", type=int, default=0, help="which sample (default 0)")
+    parser.add_argument("--verbose", action="store_true", help="name each mistake before it is tried")
     arguments = parser.parse_args()
     unknown = set(arguments.stages) - set(stages.order())
     if unknown:
@@ -121,6 +128,8 @@ def main() -> int:
             unnoticed = []
             for mutation in sample(stage, arguments.count, arguments.seed):
                 tried += 1
+                if arguments.verbose:
+                    print(f"try {stage}/{mutation}", flush=True)
                 if not trial.is_noticed(mutation):
                     unnoticed.append(mutation)
                     print(f"  {stage}/{mutation}", flush=True)

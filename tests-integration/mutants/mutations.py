@@ -27,6 +27,10 @@ class Mutation:
     before: str
     after: str
 
+    @property
+    def lines(self) -> range:
+        return range(self.line, self.line + 1 + self.before.count("\n"))
+
     def apply(self, source: bytes) -> bytes:
         return source[: self.start] + self.after.encode() + source[self.end :]
 

@@ -151,6 +151,7 @@ FUSED = {  # operations per element read, forward and backward
 
 
 FUNCTIONS = {
+    "sign": (1, 0), "floor": (1, 0), "ceil": (1, 0), "round": (1, 0), "sinh": (1, 2), "cosh": (1, 2), "log10": (1, 2),
     "negative": (1, 1), "exp": (1, 1), "log": (1, 1), "abs": (1, 2), "sqrt": (1, 2), "sin": (1, 2), "square": (1, 2),
     "expm1": (1, 2), "log1p": (1, 2), "log2": (1, 2), "tanh": (1, 3), "cos": (1, 3), "tan": (1, 3), "arctan": (1, 3),
     "arcsin": (1, 5), "arccos": (1, 6),
@@ -166,6 +167,30 @@ def test_a_function_of_one_tensor_is_counted_by_its_elements(name: str) -> None:
     found = {event.label: event.work.elementwise for event in prof.events}
     forward, backward = {**FUSED, **FUNCTIONS}[name]
     assert (found[name], found[f"{name} backward"]) == (12 * forward, 12 * backward)
+
+
+FUNCTIONS_OF_TWO = {  # operations per element of the result: forward, and backward for each of the two
+    "add": (1, 0, 0), "subtract": (1, 0, 1), "multiply": (1, 1, 1), "divide": (1, 1, 3), "power": (1, 3, 3),
+    "maximum": (1, 1, 1), "minimum": (1, 1, 1), "arctan2": (1, 5, 6), "floor_divide": (1, 0, 0), "remainder": (1, 0, 3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("needs", [(True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("name", FUNCTIONS_OF_TWO)
+def test_a_function_of_two_tensors_is_counted_by_the_elements_of_its_result(
+    name: str, needs: tuple[bool, bool]
+) -> None:
+    x, y = (
+        Tensor(np.full((3, 4), value), requires_grad=needed) for value, needed in zip((0.5, 2.0), needs, strict=True)
+    )
+    with Profiler() as prof:
+        out = getattr(tt, name)(x, y)
+        if out.requires_grad:
+            out.backward(np.ones(out.shape, out.dtype))
+    found = {event.label: event.work.elementwise for event in prof.events}
+    forward, *backward = FUNCTIONS_OF_TWO[name]
+    assert found[name] == 12 * forward
+    assert found.get(f"{name} backward", 0) == 12 * sum(n for n, needed in zip(backward, needs, strict=True) if needed)
 
 
 def test_moving_comparing_and_converting_are_no_work() -> None:

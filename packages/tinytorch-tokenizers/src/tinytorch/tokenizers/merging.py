@@ -19,9 +19,7 @@ class Merger:
     ValueError when a merge names or makes a token that the vocabulary lacks.
     """
 
-    def __init__(
-        self, vocab: Mapping[str, int], merges: Sequence[tuple[str, str]], ignore_merges: bool = False
-    ) -> None:
+    def __init__(self, vocab: Mapping[str, int], merges: Sequence[tuple[str, str]], ignore_merges: bool) -> None:
         self._byte_ids = [vocab.get(char) for char in BYTE_TO_CHAR]
         self._whole = vocab if ignore_merges else {}
         self._ranks: dict[tuple[int, int], int] = {}
@@ -78,7 +76,7 @@ class Merger:
         return ids
 
     def _merge_long(self, ids: list[int]) -> list[int]:
-        """The same rank by rank, all places of one rank in a pass over a linked list: linear but for sorting places."""
+        """The same rank by rank, all places of one rank in a pass over a linked list: linear."""
         get, made, end = self._ranks.get, self._made, len(ids)
         after = [*range(1, end), -1]
         before = [*range(-1, end - 1)]
@@ -93,8 +91,7 @@ class Merger:
         heapify(heap)
         while heap:
             rank = heappop(heap)
-            positions = places.pop(rank)
-            positions.sort()
+            positions = places.pop(rank)  # from left to right, as equal tokens are made
             for number, position in enumerate(positions, start=1):
                 right = after[position]
                 if right < 0 or get((ids[position], ids[right])) != rank:  # one of the two has merged otherwise
