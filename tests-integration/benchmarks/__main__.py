@@ -3,73 +3,79 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from tinytorch.benchmarking import Result, machine, save
+from tinytorch.benchmarking.units import shown
 
 from .catalogue import entries
-from .harness import measure
+from .entry import Entry
 
 
 def main() -> None:
     known = entries()
-    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "names", nargs="*", help=f"which, or the beginning of several: {', '.join(known)} (default: all)"
     )
-    parser.add_argument("--turns", type=int, default=9, help="turns of each side (default 9)")
-    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--turns", type=int, default=9, help="turns of each side, at least 2 (default 9)")
+    parser.add_argument("--json", type=Path, help="also write what was measured here")
     arguments = parser.parse_args()
-    chosen = [name for name in known if not arguments.names or name.startswith(tuple(arguments.names))]
+    chosen = [entry for name, entry in known.items() if name.startswith(tuple(arguments.names) or "")]
     if not chosen:
         parser.error(f"no benchmark begins with {' or '.join(arguments.names)}; there are {', '.join(known)}")
-    machine = {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load_before": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "settings": settings() or "none",
-    }
+    if arguments.turns < 2:
+        parser.error(f"--turns is {arguments.turns}; at least 2 are needed for an interval")
     console = Console()
-    console.print(", ".join(f"{key} {value}" for key, value in machine.items()))
+    console.print(about(), markup=False)
     results = []
-    for name in chosen:
-        results.append(measure(known[name], arguments.turns))
-        console.print(line(results[-1]))
-    Console(width=max(console.width, 150)).print(table(results))
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": machine, "results": results}, indent=1) + "\n")
+    for entry in chosen:
+        results.append(entry.benchmark(arguments.turns).run())
+        console.print(line(entry, results[-1]), markup=False)
+        if arguments.json:
+            save(arguments.json, *results)  # after each: a long run that is ended keeps what it measured
+    Console(width=max(console.width, 170)).print(table(list(zip(chosen, results, strict=True))))
 
 
-def settings() -> str:
-    """What the environment tells the numerical libraries besides the number of threads: it may force older kernels."""
-    told = {name: value for name, value in os.environ.items() if name.startswith(("OPENBLAS_", "MKL_", "NPY_"))}
-    return " ".join(f"{name}={value}" for name, value in sorted(told.items()) if not name.endswith("_NUM_THREADS"))
+def about() -> str:
+    """The machine, and what the environment tells numerical libraries: it may force older kernels."""
+    found = machine()
+    told = " ".join(f"{name}={value}" for name, value in found["settings"].items() if not name.endswith("_NUM_THREADS"))
+    cores = f"{found['usable_cores']} of {found['cores']} cores"
+    return f"{found['processor']}, {cores}, {found['python']}, NumPy {found['numpy']}, settings {told or 'none'}"
 
 
-def line(result: dict[str, Any]) -> str:
-    return f"{result['name']}: {result['figure']:.2f} {result['unit']} ({result['verdict']})"
+def line(entry: Entry, result: Result) -> str:
+    figure = entry.figure(result)
+    return "; ".join([f"{entry.name}: {figure} {entry.unit} ({entry.verdict(figure.value)})", *result.notes])
 
 
-def table(results: list[dict[str, Any]]) -> Table:
-    """One row a benchmark: medians, and the lowest and highest turn."""
-    shown = Table("benchmark", "ours", "peer", "peer is", "threads", "figure", "target", "")
-    for r in results:
-        target = f"{r['target']:g}" + (f" (at worst {r['worst']:g})" if r["worst"] else "")
-        sides = [
-            f"{s['median']:.4g} {r['scale']} ({s['low']:.3g} to {s['high']:.3g})" for s in (r["ours"], r["theirs"])
-        ]
-        shown.add_row(
-            r["name"], *sides, r["peer"], str(r["threads"]), f"{r['figure']:.2f} {r['unit']}", target, r["verdict"]
-        )
-    return shown
+def table(measured: list[tuple[Entry, Result]]) -> Table:
+    """One row a benchmark: medians, the lowest and highest turn, and the figure with its interval."""
+    shown_table = Table("benchmark", "ours", "peer", "peer is", "threads", "figure", "target", "")
+    for entry, result in measured:
+        target = f"{entry.target:g}" + (f" (at worst {entry.worst:g})" if entry.worst else "")
+        figure = entry.figure(result)
+        shown_table.add_row(
+            entry.name, side(result, "ours"), side(result, "peer"), entry.peer_name, str(entry.threads),
+            Text(f"{figure} {entry.unit}"), target, entry.verdict(figure.value),
+        )  # fmt: skip
+    return shown_table
+
+
+def side(result: Result, name: str) -> str:
+    quantity = result.quantities[0]
+    values = result.series[name].of(quantity)
+    middle, low, high = (
+        shown(each, result.unit(quantity)) for each in (result.series[name].median(quantity), min(values), max(values))
+    )
+    return f"{middle} ({low} to {high})"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import adam, allocator, decode, dispatch, gpt, loader, mlp, spatial
-from .entry import Entry
+from .entry import Entry, Step
 
 MODULES = (dispatch, mlp, gpt, spatial, decode, adam, loader, allocator)
 
@@ -12,5 +12,7 @@ def entries() -> dict[str, Entry]:
     return {entry.name: entry for module in MODULES for entry in module.ENTRIES}
 
 
-def find(name: str) -> Entry:
-    return entries()[name]
+def step(name: str, side: str) -> Step:
+    """What the process of one side runs."""
+    entry = entries()[name]
+    return entry.ours() if side == "ours" else entry.peer()
