@@ -17,6 +17,7 @@ import stages
 from tinytorch.attention import attention
 from tinytorch.autograd import Node, Step, defvjp, observe_backward, rules
 from tinytorch.layers import functional as F
+from tinytorch.quantization import Scheme, quantized_linear
 from tinytorch.spatial import adaptive_avg_pool2d, avg_pool2d, batch_norm, conv2d, max_pool2d
 from tinytorch.tensor import Tensor, primitive
 
@@ -73,6 +74,11 @@ CASES: dict[str, list[Case]] = {
         (lambda x, w, b: batch_norm(x, w, b, training=True), [(4, 2, 3, 3), (2,), (2,)]),
         (lambda x, w, b: batch_norm(x, w, b, Tensor([0.0]), Tensor([1.0])), [(1, 1, 1, 1), (1,), (1,)]),
         (lambda x: batch_norm(x, None, None, Tensor([0.0]), Tensor([1.0]), eps=0.0), [(1, 1, 1, 1)]),
+    ],
+    "quantized_linear": [
+        (lambda x, b, c=c: quantized_linear(x, *c, b), [(*n, 4), (3,)])
+        for c in (Scheme(8).quantize(np.ones((3, 4))), Scheme(4, 2, False).quantize(np.ones((3, 4))))
+        for n in ((), (1,), (2, 3))
     ],
     "attention": [
         (lambda q, k, v: attention(q, k, v, causal=True), [(1, 2, 3, 4), (1, 1, 3, 4), (1, 1, 3, 4)]),

@@ -246,6 +246,22 @@ def test_a_method_called_lower_means_nothing_in_a_module_unless_it_is_declared()
     assert lower(Both()) is None
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_other_methods_are_lowered_by_name(dtype: str) -> None:
+    table, x = Embedding(5, 4, dtype=dtype), np.linspace(-1, 1, 8, dtype=dtype).reshape(2, 4)
+    function = lower(table, "unembed")
+    assert function is not None
+    expected, found = table.unembed(tt.Tensor(x, dtype)).data, function(x)
+    assert (found.dtype, found.tobytes()) == (expected.dtype, expected.tobytes())
+    assert np.array_equal(expected, F.linear(tt.Tensor(x, dtype), table.weight.T).data)
+    table.weight.data[:] = 0
+    assert not function(x).any()  # the numbers are read when it runs
+    assert lower(table, "extra_repr") is None
+    table.unembed = lambda x: x  # type: ignore[method-assign, assignment]
+    assert lower(table, "unembed") is None
+    assert lower(table) is not None
+
+
 def test_any_object_may_offer_a_lowered_function() -> None:
     class Core:
         def lower(self) -> Callable[[Any], Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tinytorch.layers as nn
-from tinytorch.layers import Linear, Module, ModuleList, Parameter, Sequential
+from tinytorch.layers import Embedding, Linear, Module, ModuleList, Parameter, Sequential
 from tinytorch.tensor import Tensor, ones, zeros
 
 
@@ -391,3 +391,22 @@ def test_importing_enables_autograd() -> None:
     from tinytorch.autograd import is_grad_enabled
 
     assert is_grad_enabled()
+
+
+def test_bytes_of_shared_parts_count_once() -> None:
+    part = Linear(3, 2, dtype="float64")
+    model = Sequential(part, part)
+    model.register_buffer("codes", Tensor(np.zeros(5, np.int8), "int8"), persistent=False)
+    assert part.nbytes == 8 * (3 * 2 + 2)
+    assert model.nbytes == part.nbytes + 5
+
+
+def test_unembedding_adds_a_bias_and_is_differentiated() -> None:
+    table = Embedding(5, 4, dtype="float64")
+    bias = Parameter(np.arange(5.0), "float64")
+    x = Tensor(np.ones((2, 4)), "float64", requires_grad=True)
+    out = table.unembed(x, bias)
+    assert np.allclose(out.data, x.data @ table.weight.data.T + bias.data)
+    out.sum().backward()
+    assert np.allclose(table.weight.grad.data, 2.0) and np.allclose(bias.grad.data, 2.0)
+    assert np.allclose(x.grad.data, table.weight.data.sum(0))

@@ -85,6 +85,21 @@ class Embedding(Module):
         embedding, weight, padding_idx = F.embedding.lower(), self.weight, self.padding_idx
         return lambda indices: embedding(weight.data, indices, padding_idx=padding_idx)
 
+    def unembed(self, x: Any, bias: Any = None) -> Tensor:
+        """The product of x with every row, which is what a head that is tied to the table computes.
+
+        (..., embedding_dim) -> (..., num_embeddings), to which `bias` (num_embeddings,) is added.
+
+        >>> Embedding(10, 4).unembed(zeros(2, 4)).shape
+        (2, 10)
+        """
+        return F.linear(x, self.weight.T, bias)
+
+    @lowers("unembed")
+    def lower_unembed(self) -> Lowered:
+        linear, weight = F.linear.lower(), self.weight
+        return lambda x: linear(x, weight.data.T)
+
     def extra_repr(self) -> str:
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
         return f"{self.num_embeddings}, {self.embedding_dim}{padding}"

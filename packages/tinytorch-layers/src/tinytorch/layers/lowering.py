@@ -15,14 +15,15 @@ from .module import Module
 Lowered: TypeAlias = Callable[..., Any]
 
 
-def lower(x: Any) -> Lowered | None:
+def lower(x: Any, method: str = "forward") -> Lowered | None:
     """The function on arrays that computes what `x` computes, or None where that cannot be promised.
 
     `x` is a module, a primitive, or any object with a method `lower` that returns such a function. The function takes
     the positional arguments of `forward` as arrays and returns an array of the same numbers and dtype. It reads the
     numbers of parameters when it runs, records nothing, and no hook or handler sees it run. It holds until `changes()`
     moves. It is None for a module with hooks, with a forward of its own, or with active dropout, and for anything that
-    contains one.
+    contains one. Another `method` than forward is asked for by its name, where the class says what it is lowered to:
+    `lower(embedding, "unembed")` calls its `lower_unembed`.
 
     >>> import numpy as np
     >>> from tinytorch.layers import LayerNorm, Linear, Sequential
@@ -31,14 +32,16 @@ def lower(x: Any) -> Lowered | None:
     >>> bool((lower(model)(x) == model(x).data).all())
     True
     """
-    method = getattr(type(x), "lower", None)
-    if isinstance(method, lowers):
-        return method.of(x)
-    return None if method is None or isinstance(x, Module) else method(x)
+    declared = getattr(type(x), "lower" if method == "forward" else f"lower_{method}", None)
+    if isinstance(declared, lowers):
+        return declared.of(x)
+    return None if declared is None or isinstance(x, Module) else declared(x)
 
 
 class lowers:
     """Declares that a module's method `lower` returns a function on arrays that stands for the methods named here.
+
+    So does a method `lower_unembed` for `unembed`, and any other with such a name.
 
     `lower(module)` asks it only while they are those of the class that it was written in, neither overridden in a
     subclass nor replaced on the class or the instance. It may return None.

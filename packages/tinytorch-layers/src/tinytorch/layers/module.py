@@ -174,6 +174,11 @@ class Module:
         """How many numbers the parameters hold; with `trainable`, those that require gradients."""
         return sum(p.size for p in self.parameters() if p.requires_grad or not trainable)
 
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the parameters and buffers here and below take, each once."""
+        return sum(tensor.nbytes for tensor in (*self.parameters(), *self.buffers()))
+
     def get_submodule(self, name: str) -> Module:
         """The module of a dotted name (`"blocks.0.attention"`; `""` is this one). Raises AttributeError for none."""
         module = self

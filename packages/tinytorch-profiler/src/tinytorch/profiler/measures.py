@@ -82,9 +82,9 @@ def count_flops(
 def measure_memory(model: Module, input_shape: Sequence[int], dtype: DType = None) -> dict[str, float]:
     """Memory of one forward that records gradients, in MiB (2**20 bytes), for zeros of `input_shape`.
 
-    `parameter_memory_mb`: the parameters. `activation_memory_mb`: what the forward leaves alive for the backward.
-    `peak_memory_mb`: the parameters and the most that Python and NumPy held at once during the forward, temporaries
-    included (by tracemalloc, which slows the forward down).
+    `parameter_memory_mb`: the parameters; `buffer_memory_mb`: the buffers. `activation_memory_mb`: what the forward
+    leaves alive for the backward. `peak_memory_mb`: parameters, buffers, and the most that Python and NumPy held at
+    once during the forward, temporaries included (by tracemalloc, which slows the forward down).
 
     >>> from tinytorch.layers import Linear
     >>> measure_memory(Linear(256, 1024, bias=False), (256, 256))["parameter_memory_mb"]
@@ -103,8 +103,9 @@ def measure_memory(model: Module, input_shape: Sequence[int], dtype: DType = Non
         peak = _traced_peak(lambda: tried(x))
     return {
         "parameter_memory_mb": parameters / MIB,
+        "buffer_memory_mb": (model.nbytes - parameters) / MIB,
         "activation_memory_mb": activations / MIB,
-        "peak_memory_mb": (parameters + peak) / MIB,
+        "peak_memory_mb": (model.nbytes + peak) / MIB,
     }
 
 
@@ -167,6 +168,7 @@ def example(model: Any, input_shape: Sequence[int], dtype: DType) -> Tensor:
 
 
 def _looks_up(model: Any) -> bool:
-    """Whether the first parameter of `model` is a table of rows that integers name."""
-    named = model.named_parameters() if isinstance(model, Module) else []
-    return bool(named) and isinstance(model.get_submodule(named[0][0].rpartition(".")[0]), Embedding)
+    """Whether the first part of `model` that holds numbers is a table of rows that integers name."""
+    parts = model.modules() if isinstance(model, Module) else []
+    first = next((each for each in parts if each.parameters(recurse=False) or each.buffers(recurse=False)), None)
+    return isinstance(first, Embedding) or hasattr(first, "num_embeddings")  # a later stage has tables of its own

@@ -42,6 +42,7 @@ class Summary:
     parameters: int
     trainable: int
     parameter_bytes: int
+    buffer_bytes: int
     flops: int
     not_counted: dict[str, int]
 
@@ -60,9 +61,10 @@ class Summary:
                 )
             )
         lines = align(cells, left=3)
+        buffers = f"{size(self.buffer_bytes)} of buffers, " if self.buffer_bytes else ""
         lines.append(
             f"{self.parameters:,} parameters ({self.trainable:,} trainable, {size(self.parameter_bytes)}), "
-            f"{short(self.flops, 'FLOP')} in products"
+            f"{buffers}{short(self.flops, 'FLOP')} in products"
         )
         if self.not_counted:
             lines.append(f"not counted: {', '.join(sorted(self.not_counted))}")
@@ -95,11 +97,13 @@ def summary(model: Module, input_size: Sequence[int], dtype: DType = None) -> Su
     rows = prof.rows("module")
     for layer in layers.values():
         layer.flops = sum(row.flops for row in rows if inside(row.name, layer.name))
+    parameter_bytes = sum(parameter.nbytes for parameter in model.parameters())
     return Summary(
         list(layers.values()),
         model.num_parameters(),
         model.num_parameters(trainable=True),
-        sum(parameter.nbytes for parameter in model.parameters()),
+        parameter_bytes,
+        model.nbytes - parameter_bytes,
         prof.flops,
         prof.not_counted,
     )

@@ -27,6 +27,9 @@ def traffic(
     if not allocated:
         return 0, 0
     sizes = [x.nbytes for x in inputs if isinstance(x, Shaped)]
+    if getattr(primitive, "name", primitive) == "quantized_embedding":
+        indices, table = inputs[:2]  # of the table, its scales and zero points it reads the rows that are asked for
+        sizes = [sizes[0], *(size * indices.size // table.shape[0] for size in sizes[1:])]
     if primitive in LOOKUPS:
         sizes[0] = 0 if backward else output.nbytes
     return sum(sizes) + (output.nbytes if backward else 0), allocated

@@ -81,7 +81,7 @@ class BERT(Module):
 
     def token_logits(self, hidden: Tensor) -> Tensor:
         """Scores of the token at each place: (..., D) -> (..., vocab_size)."""
-        return _present("masked_lm", self.masked_lm)(hidden, self.token_embedding.weight)
+        return _present("masked_lm", self.masked_lm)(hidden, self.token_embedding)
 
     def next_sentence_logits(self, hidden: Tensor) -> Tensor:
         """Scores that the second segment follows the first (0) or does not (1): (B, T, D) -> (B, 2)."""
@@ -96,8 +96,8 @@ class MaskedLM(Module):
         self.norm = LayerNorm(config.embed_dim, config.norm_eps, dtype=dtype)
         self.bias = Parameter(zeros(config.vocab_size, dtype=dtype))
 
-    def forward(self, hidden: Tensor, table: Tensor) -> Tensor:
-        return F.linear(self.norm(F.gelu(self.dense(hidden), approximate="none")), table.T, self.bias)
+    def forward(self, hidden: Tensor, embedding: Embedding) -> Tensor:
+        return embedding.unembed(self.norm(F.gelu(self.dense(hidden), approximate="none")), self.bias)
 
 
 def _present(name: str, module: Module | None) -> Module:

@@ -75,7 +75,7 @@ class EncoderDecoder(Module):
         for block in self.decoder:
             x = block(x, visible, memory=memory, memory_mask=visible_memory)  # (B, T, D), (B, S, D) -> (B, T, D)
         x = x if self.decoder_norm is None else self.decoder_norm(x)
-        return F.linear(x, self.token_embedding.weight.T) if self.head is None else self.head(x)  # -> (B, T, V)
+        return self.token_embedding.unembed(x) if self.head is None else self.head(x)  # -> (B, T, V)
 
     def generate(self, source: Any, max_new_tokens: int, start: int, source_mask: Any = None, **options: Any) -> Tensor:
         """The target that is written for each source, beginning with `start`: (B, S) -> (B, 1 + new).

@@ -85,7 +85,7 @@ class GPT(Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of the next token: (..., D) -> (..., vocab_size)."""
-        return F.linear(hidden, self.token_embedding.weight.T) if self.head is None else self.head(hidden)
+        return self.token_embedding.unembed(hidden) if self.head is None else self.head(hidden)
 
     def _inputs(self, tokens: Any, mask: Any, positions: Any) -> tuple[Array, Array | None, Array | None]:
         """Tokens (B, T), which keys they may see (B, 1, 1, S), and positions, as arrays; None where nothing is said."""
@@ -103,16 +103,12 @@ class GPT(Module):
         def unchanged(x: Array, *others: Any) -> Array:
             return x
 
-        def tied(x: Array) -> Array:
-            return linear(x, table.data.T)
-
-        parts = (self.token_embedding, self.positional, self.norm, self.head, *self.blocks)
+        parts = (self.token_embedding, self.positional, self.norm, *self.blocks)
         functions: list[Any] = [unchanged if part is None else lower(part) for part in parts]
-        if None in functions or (self.training and self.config.dropout):
+        head: Any = lower(self.token_embedding, "unembed") if self.head is None else lower(self.head)
+        if None in (head, *functions) or (self.training and self.config.dropout):
             return None
-        embed, positional, norm, head, *blocks = functions
-        linear, table = F.linear.lower(), self.token_embedding.weight
-        head = tied if self.head is None else head
+        embed, positional, norm, *blocks = functions
 
         def forward(tokens: Any, mask: Any = None, positions: Any = None, last_only: bool = False) -> Array:
             ids, visible, positions = self._inputs(tokens, mask, positions)

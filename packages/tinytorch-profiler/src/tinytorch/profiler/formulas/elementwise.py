@@ -101,6 +101,21 @@ for biased in (F.linear, "conv2d"):
     flops_of(biased, _bias_backward, elementwise=True)(_bias)
 
 
+def _numbers_of_codes(out: Shaped, x: Shaped, weight: Shaped, scale: Shaped, *rest: Shaped | None) -> int:
+    """Each code times its scale, and the bias."""
+    return scale.shape[0] * x.shape[-1] + (out.size if len(rest) > 1 and rest[1] is not None else 0)
+
+
+def _numbers_backward(needs: tuple[bool, ...], out: Shaped, x: Shaped, weight: Shaped, *rest: Shaped | None) -> int:
+    scale = rest[0]
+    numbers = scale.shape[0] * x.shape[-1] if needs[0] and scale is not None else 0
+    return numbers + (out.size if len(needs) > 4 and needs[4] else 0)
+
+
+flops_of("quantized_linear", _numbers_backward, elementwise=True)(_numbers_of_codes)
+flops_of("quantized_embedding", elementwise=True)(lambda out, *rest, **params: out.size)
+
+
 for reading in (tt.getitem, tt.gather, tt.repeat, F.embedding):  # backward adds the gradients up where they came from
     flops_of(reading, lambda needs, out, *rest, **params: out.size, elementwise=True)(lambda out, *rest, **params: 0)
 flops_of(tt.index_grad, lambda needs, out, g, **params: 0, elementwise=True)(lambda out, g, **params: g.size)

@@ -26,6 +26,13 @@ flops_of(tt.matmul, per_gradient(_matmul, 0, 1))(_matmul)
 flops_of(F.linear, per_gradient(_linear, 0, 1))(_linear)
 
 
+def _quantized_linear(out: Shaped, x: Shaped, *codes: Shaped | None) -> int:
+    return 2 * out.size * x.shape[-1]
+
+
+flops_of("quantized_linear", per_gradient(_quantized_linear, 0))(_quantized_linear)
+
+
 def _einsum(out: Shaped, *operands: Shaped, spec: str) -> int:
     sources, result = spec.split("->")
     return _contraction(sources.split(","), result, _sizes(sources, operands))

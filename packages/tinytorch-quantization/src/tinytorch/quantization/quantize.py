@@ -1,0 +1,94 @@
+"""`quantize` and `dequantize`: layers of integers in the places of layers of floating-point numbers, and back."""
+
+from __future__ import annotations
+
+from typing import Any, TypeGuard
+
+from tinytorch.layers import Embedding, Linear, Module
+
+from .embedding import QuantizedEmbedding
+from .errors import QuantizationError
+from .linear import QuantizedLinear
+from .module import QuantizedModule
+from .scheme import Scheme
+from .selecting import Choice, replace, select
+
+KINDS: dict[type[Module], type[QuantizedModule]] = {Linear: QuantizedLinear, Embedding: QuantizedEmbedding}
+"""What takes the place of each kind of layer."""
+
+
+def quantize(
+    model: Module, bits: int = 8, group_size: int | None = None, *, symmetric: bool = True,
+    include: Choice = None, exclude: Choice = None,
+) -> Module:  # fmt: skip
+    """Replace the layers of `model`, in place, by such that hold their weights as integers; return the model.
+
+    Every `Linear` and `Embedding` gets `bits` from 2 to 8 per weight (those of up to 4 bits take half a byte),
+    with one scale for each `group_size` weights of an output, or for all of them; `symmetric` or not as `Scheme` says.
+    `include` and `exclude` are names, in which * stands for any text, or classes of layers. Biases, norms and positions
+    stay as they are. A model that is itself such a layer is not changed: what is returned takes its place.
+
+    Raises QuantizationError, with the model as it was, where there is nothing to quantize, where layers are quantized
+    already, where groups do not divide the weights, for infinite weights and NaN, and for layers with hooks.
+
+    >>> from tinytorch.layers import ReLU, Sequential
+    >>> model = Sequential(Linear(8, 16), ReLU(), Linear(16, 4))
+    >>> before = model.nbytes
+    >>> quantize(model, bits=4, group_size=8)
+    Sequential                                        20 parameters
+    ├─ 0: QuantizedLinear(8, 16, int4, group_size=8)  16
+    ├─ 1: ReLU()
+    └─ 2: QuantizedLinear(16, 4, int4, group_size=8)  4
+    >>> before, model.nbytes
+    (848, 272)
+    """
+    scheme = Scheme(bits, group_size, symmetric)
+    _refuse_quantized(model, include)
+    layers = select("quantize", model, KINDS, include, exclude)
+    made: dict[int, QuantizedModule] = {}  # a layer that has several names keeps them
+    first: dict[int, QuantizedModule] = {}  # and layers that share a weight share its codes
+    for name, layer in layers.items():
+        kind, weight = KINDS[type(layer)], id(vars(layer)["weight"])
+        if id(layer) in made:
+            continue
+        if weight in first:
+            made[id(layer)] = kind.from_float(layer, scheme, first[weight].codes).share(first[weight])
+        else:
+            codes = scheme.quantize(kind.rows_of(layer), f"quantize: {name or type(layer).__name__}")
+            made[id(layer)] = first[weight] = kind.from_float(layer, scheme, codes)
+    return replace(model, {name: made[id(layer)] for name, layer in layers.items()})
+
+
+def dequantize(model: Module, *, include: Choice = None, exclude: Choice = None) -> Module:
+    """Put layers of floating-point weights in the places of the quantized ones, in place; return the model.
+
+    The weights are the numbers that the codes stood for, in the dtype of their scales: what was lost by rounding stays
+    lost. Arguments and errors are those of `quantize`.
+
+    >>> model = Linear(4, 2)
+    >>> layer = dequantize(quantize(model))
+    >>> bool(abs(layer.weight.data - model.weight.data).max() < 0.003)
+    True
+    """
+    layers = select("dequantize", model, KINDS.values(), include, exclude)
+    made: dict[int, Any] = {}
+    first: dict[int, Any] = {}
+    for layer in filter(_is_quantized, layers.values()):
+        if id(layer) not in made:
+            made[id(layer)] = layer.to_float()
+            made[id(layer)].weight = first.setdefault(id(layer.weight), made[id(layer)]).weight
+    return replace(model, {name: made[id(layer)] for name, layer in layers.items()})
+
+
+def _refuse_quantized(model: Any, include: Choice) -> None:
+    """Raise QuantizationError for a model of which parts are quantized, unless others were asked for by name."""
+    if include is None and isinstance(model, Module):
+        for name, layer in model.named_modules():
+            if isinstance(layer, QuantizedModule):
+                raise QuantizationError(
+                    f"quantize: {name or 'the model'} is quantized already; dequantize(model) first, or include= others"
+                )
+
+
+def _is_quantized(layer: Module) -> TypeGuard[QuantizedModule]:
+    return isinstance(layer, QuantizedModule)

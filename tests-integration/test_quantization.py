@@ -1,0 +1,167 @@
+"""Quantized models with the stages that the package itself does not need: caches, training, the profiler."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinytorch.autograd import no_grad
+from tinytorch.kvcache import (
+    BlockPool,
+    GrowingCache,
+    Int8Cache,
+    KVCache,
+    PagedCache,
+    SlidingWindowCache,
+    beam_search,
+    disable_kv_cache,
+    enable_kv_cache,
+    speculative_generate,
+)
+from tinytorch.layers import Linear, lower
+from tinytorch.profiler import Profiler, summary
+from tinytorch.profiler.units import size
+from tinytorch.quantization import quantize
+from tinytorch.tensor import manual_seed
+from tinytorch.transformer import GPT, TransformerConfig
+
+SIZES: dict[str, Any] = {"vocab_size": 20, "embed_dim": 16, "num_layers": 2, "num_heads": 2, "max_seq_len": 40}
+PROMPT = np.array([[3, 1, 4, 1, 5, 9, 2, 6]])
+FAMILIES: dict[str, Callable[..., GPT]] = {
+    "gpt2": lambda **options: GPT(**SIZES, **options),
+    "untied": lambda **options: GPT(**SIZES, tied=False, **options),
+    "llama": lambda **options: GPT.from_config(TransformerConfig.llama(**SIZES, num_kv_heads=1), **options),
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "int8": {"bits": 8},
+    "int4 in groups": {"bits": 4, "group_size": 8},
+    "asymmetric": {"bits": 4, "group_size": 16, "symmetric": False},
+}
+every_family = pytest.mark.parametrize("family", FAMILIES)
+every_option = pytest.mark.parametrize("option", OPTIONS)
+
+
+def make(family: str, option: str, **options: Any) -> GPT:
+    manual_seed(0)
+    model = FAMILIES[family](**options).eval()
+    for parameter in model.parameters():  # no two tokens have nearly the same score
+        parameter.data *= 3
+    quantize(model, **OPTIONS[option])
+    return model
+
+
+@every_family
+@every_option
+def test_cached_logits_are_uncached_logits(family: str, option: str) -> None:
+    model = make(family, option, dtype="float64")
+    with no_grad():
+        expected = model(PROMPT).data
+        enable_kv_cache(model)
+        found = [model(PROMPT[:, :3]).data, *(model(PROMPT[:, i : i + 1]).data for i in range(3, 8))]
+    np.testing.assert_allclose(np.concatenate(found, 1), expected, rtol=0, atol=1e-10)
+
+
+@every_family
+@every_option
+def test_fast_step_gives_the_same_bits(family: str, option: str) -> None:
+    model = make(family, option)
+    function = lower(model)
+    assert function is not None
+    assert function(PROMPT).tobytes() == model(PROMPT).data.tobytes()
+    enable_kv_cache(model)
+    fast = model.generate(PROMPT, 10, temperature=0).data
+    model.next_logits(PROMPT)
+    assert model._kv_session._fast_step is not None
+    disable_kv_cache(model)
+    assert np.array_equal(model.generate(PROMPT, 10, temperature=0).data, fast)
+
+
+@every_family
+def test_single_tokens_have_the_same_bits_with_and_without_the_fast_step(family: str) -> None:
+    model, other = make(family, "int4 in groups"), make(family, "int4 in groups")
+    other.blocks[0].register_forward_hook(lambda *_: None)  # what has a hook has no fast step
+    enable_kv_cache(model), enable_kv_cache(other)
+    ids = PROMPT
+    for _ in range(5):
+        with no_grad():
+            fast, slow = model.next_logits(ids).data, other.next_logits(ids).data
+        assert fast.tobytes() == slow.tobytes()
+        ids = np.concatenate([ids, fast.argmax(-1, keepdims=True)], 1)
+    assert model._kv_session._fast_step is not None and other._kv_session._fast_step is None
+
+
+CACHES: dict[str, Callable[[], Any]] = {
+    "preallocated": lambda: KVCache(1, 40, 2, 2, 8),
+    "growing": lambda: GrowingCache(1, 2, 2, 8),
+    "paged": lambda: PagedCache(BlockPool(16, 4, 2, 2, 8)),
+    "window": lambda: SlidingWindowCache(1, 2, 2, 8, window=64),
+    "int8": lambda: Int8Cache(1, 40, 2, 2, 8),
+}
+
+
+@pytest.mark.parametrize("kind", CACHES)
+def test_every_cache_serves(kind: str) -> None:
+    model = make("gpt2", "int8")
+    expected = model.generate(PROMPT, 12, temperature=0).data
+    enable_kv_cache(model, CACHES[kind]())
+    found = model.generate(PROMPT, 12, temperature=0).data
+    agreeing = int((found == expected).cumprod(1).sum())
+    assert agreeing == expected.size or (kind == "int8" and agreeing > PROMPT.size)
+    disable_kv_cache(model)
+    enable_kv_cache(model, CACHES[kind]())
+    assert [*model.stream(PROMPT[0], 12, temperature=0)] == found[0, 8:].tolist()
+
+
+def test_beams_and_speculation() -> None:
+    model = make("gpt2", "int8")
+    greedy = model.generate(PROMPT, 8, temperature=0).data
+    uncached = beam_search(model, PROMPT, num_beams=1, max_new_tokens=8).data
+    assert np.array_equal(uncached, greedy)
+    draft = quantize(copy.deepcopy(FAMILIES["gpt2"]()).eval(), bits=4)
+    enable_kv_cache(model), enable_kv_cache(draft)
+    assert np.array_equal(speculative_generate(model, draft, PROMPT, 8).data, greedy)
+
+
+def test_cache_notices_that_the_model_was_quantized() -> None:
+    manual_seed(0)
+    model = FAMILIES["gpt2"]().eval()
+    enable_kv_cache(model)
+    model.generate(PROMPT, 4, temperature=0)
+    quantize(model, bits=4)
+    found = model.generate(PROMPT, 8, temperature=0).data
+    disable_kv_cache(model)
+    assert np.array_equal(found, model.generate(PROMPT, 8, temperature=0).data)
+
+
+def test_profiler_counts_products_and_bytes() -> None:
+    model = FAMILIES["untied"]().eval()
+    prof = Profiler()
+    expected = prof.count_flops(model, (1, 8))
+    before = summary(model, (1, 8))
+    quantize(model, bits=4, group_size=8)
+    assert prof.count_flops(model, (1, 8)) == expected
+    memory = prof.measure_memory(model, (1, 8))
+    assert memory["parameter_memory_mb"] + memory["buffer_memory_mb"] == model.nbytes / 2**20
+    after = summary(model, (1, 8))
+    assert after.flops == before.flops and not after.not_counted
+    assert after.parameter_bytes + after.buffer_bytes == model.nbytes < before.parameter_bytes / 2
+    assert f"{size(after.buffer_bytes)} of buffers" in str(after)
+
+
+def test_what_a_lookup_and_a_product_read(tmp_path: Path) -> None:
+    model = FAMILIES["gpt2"]().eval()
+    quantize(model, bits=4, group_size=8)
+    with no_grad(), Profiler(model) as prof:
+        model(PROMPT)
+        quantize(Linear(8, 4))(np.ones((2, 8), np.float32))
+    events = {event.name: event for event in prof.events}
+    read, _ = events["quantized_embedding"].traffic
+    assert read == 8 * 8 + 8 * (16 // 2) + 8 * 2 * 4  # indices, then codes and scales of 8 rows
+    read, _ = events["quantized_linear"].traffic
+    assert read == 2 * 8 * 4 + 8 * 4 + 4 * 4 + 4 * 4  # x, codes, scales, bias
+    assert not prof.not_counted
