@@ -13,7 +13,8 @@ from tinytorch.autograd import no_grad
 from tinytorch.kvcache import BlockPool, GrowingCache, PagedCache, SlidingWindowCache, disable_kv_cache, enable_kv_cache
 from tinytorch.kvcache.fast_step import observed
 from tinytorch.layers import Dropout, LayerNorm, Linear, Parameter, RMSNorm, lower
-from tinytorch.tensor import KERNEL, Tensor, handling, primitive
+from tinytorch.layers import functional as F
+from tinytorch.tensor import KERNEL, Kernels, Tensor, handling, primitive
 from tinytorch.transformer import GPT, FeedForward, PositionalEncoding, TransformerBlock
 
 from .models import FAMILIES, Spy, make, tokens
@@ -120,6 +121,20 @@ def test_handlers_see_the_modules_run() -> None:
         model.next_logits(ids)
     assert watching.seen > 30
     assert is_fast(model)
+
+
+def test_kernels_leave_the_step_straight_and_are_part_of_it() -> None:
+    model, ids = make(), tokens(1, 6)
+    enable_kv_cache(model)
+    plain = logits_by_next(model, ids)
+    asked = []
+    with handling(Kernels({F.layer_norm: lambda *_, **__: asked.append(1) or NotImplemented})):
+        assert is_fast(model)
+        assert_allclose(logits_by_next(model, ids), plain, rtol=1e-10)
+    assert len(asked) > 5
+    seen = len(asked)
+    assert_allclose(logits_by_next(model, ids), plain, rtol=1e-10)
+    assert len(asked) == seen and is_fast(model)
 
 
 def subclassed(model: GPT) -> None:

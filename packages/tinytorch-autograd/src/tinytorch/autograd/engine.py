@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch.tensor import Array, Tensor, alias, mutation, note_write
+from tinytorch.tensor import Array, Tensor, alias, kernels, mutation, note_write, substitute
 from tinytorch.tensor.precision import widen
 from tinytorch.tensor.running import as_input
 from tinytorch.tensor.tensor import wrap
@@ -164,14 +164,15 @@ class Arrays:
 
     @staticmethod
     def through(node: Node, gradient: Array, needs: Sequence[bool]) -> Sequence[Gradient]:
-        """The gradients of a node's inputs, by its rule."""
+        """The gradients of a node's inputs, by its rule, or by what is installed to compute it: see `kernels`."""
         inputs: list[Any] = []
         for arg in node.args or ():  # lists and foreign arrays too, as the forward saw them
             inputs.append(arg._data if isinstance(arg, Tensor) else arg if type(arg) is Node else as_input(arg))
         out = node.out if node.rule.keeps_out else node
         if node.dtype.itemsize == 2 and node.primitive.upcast:
             gradient, out, *inputs = map(widen, (gradient, out, *inputs))
-        return node.rule(gradient, out, node.saved, needs, inputs, node.params)
+        rule = substitute(node.rule, node.rule) if kernels() else node.rule
+        return rule(gradient, out, node.saved, needs, inputs, node.params)
 
     @staticmethod
     def fit(gradient: Gradient, home: Any) -> Array:

@@ -11,7 +11,7 @@ from typing import Any
 from tinytorch.autograd.recording import recorder
 from tinytorch.layers import lower
 from tinytorch.layers.changes import rely_on
-from tinytorch.tensor import handlers
+from tinytorch.tensor import handlers, kernels
 from tinytorch.transformer import GPT
 
 USUAL = GPT.next_logits
@@ -25,5 +25,8 @@ def lower_next_logits(model: Any) -> Callable[..., Any] | None:
 
 
 def observed() -> bool:
-    """Whether a handler other than the recorder wants to see operations, so that modules must run."""
-    return handlers() != (recorder,)
+    """Whether a handler other than the recorder wants to see operations, so that modules must run.
+
+    Kernels need not: lowered functions are made of them.
+    """
+    return handlers() != (*kernels(), recorder)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinytorch.tensor import kernels
+
 _count = 0
+_kernels = kernels()
 _owners: list[type] = []
 _names: list[str] = []
 _methods: list[Any] = []  # what each owner had under each name when `lower` relied on it
@@ -14,7 +17,7 @@ def changes() -> int:
     """How often a module has changed: an attribute was set or deleted, or a method that `lower` relied on replaced.
 
     While it stands still, what was derived from modules holds. Hooks count (the first that is registered, the last that
-    is removed), numbers inside a parameter do not.
+    is removed), and so do the `kernels()` that are installed or taken out; numbers inside a parameter do not.
 
     >>> from tinytorch.layers import Module
     >>> part, before = Module(), changes()
@@ -22,6 +25,10 @@ def changes() -> int:
     >>> changes() - before
     1
     """
+    global _kernels
+    if (installed := kernels()) is not _kernels:
+        _kernels = installed
+        count_change()
     now = list(map(getattr, _owners, _names))  # before each token of a generation, so it is quick
     if now != _methods:
         _methods[:] = now

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinytorch.autograd import enable_grad
 from tinytorch.layers import Module
-from tinytorch.tensor import Array, ShapeError, Tensor, note_write
+from tinytorch.tensor import Array, ShapeError, Tensor, kernels, note_write, substitute
 
 from . import state
 from .buckets import Group, Memory, State
@@ -143,6 +143,19 @@ class Optimizer:
 
     def _apply(self, group: Group, memory: Memory, arrays: list[Array | None], gradients: list[Array]) -> None:
         memory.keep(self.states(group))
+        update = Optimizer.update_group
+        if kernels():
+            update = substitute(getattr(self.update, "__func__", self.update), update)
+        update(self, group, memory, arrays, gradients)
+        memory.advance(arrays)
+        note_write(*[array for array in arrays if array is not None])
+
+    def update_group(self, group: Group, memory: Memory, arrays: list[Array | None], gradients: list[Array]) -> None:
+        """Update the parameters of one group, whose numbers are `arrays` (None without gradient), bucket by bucket.
+
+        An installed handler may compute this differently: its `kernel_for(update)`, by the function that `update` of
+        the optimizer is, takes the same arguments, the optimizer first (see `tinytorch.tensor.substitute`).
+        """
         decay, keep = group.get("weight_decay", 0.0), 1.0
         if self.decoupled:
             decay, keep = 0.0, 1 - group["lr"] * decay
@@ -150,8 +163,6 @@ class Optimizer:
             g = bucket.gradient(gradients, decay)
             self.update(bucket.change, g, bucket.state, bucket.extra, memory.steps[bucket.members[0]] + 1, group)
             bucket.apply(keep)
-        memory.advance(arrays)
-        note_write(*[array for array in arrays if array is not None])
 
     def _gradients(self, memory: Memory) -> Gathered:
         arrays: list[Array | None] = []

@@ -103,14 +103,16 @@ class Primitive:
     def lower(self, *bound: Tensor | None, **options: Any) -> Callable[..., Array]:
         """What this computes as a function on arrays, with the dtypes and errors that tensors of them would give.
 
-        No handler sees it run, so nothing is recorded. Inputs and parameters are those of the forward; `bound` are its
-        last inputs (None at the end leaves one out), read when it runs, and `options` parameters that are fixed.
+        No handler sees it run, so nothing is recorded; it asks the `kernels()` that are installed when it is made.
+        Inputs and parameters are those of the forward; `bound` are its last inputs (None at the end leaves one out),
+        read when it runs, and `options` parameters that are fixed.
 
         >>> from tinytorch.tensor import add
         >>> add.lower()(np.array([1, 2]), np.array([0.5, 0.5], np.float32)).dtype
         dtype('float32')
         """
-        wide, narrow, fused = self.forward, self.narrow, self.fused
+        wide, narrow = (substitute(self, forward) for forward in (self.forward, self.narrow))
+        fused = self.fused
         tensors = [tensor for tensor in bound if tensor is not None]
 
         def lowered(*given: Any, **params: Any) -> Array:
@@ -209,6 +211,7 @@ def run(primitive: Primitive, args: Args, params: Params) -> Result:
 # either all the old handlers or all the new ones.
 _handlers: tuple[Handler, ...] = ()
 _outermost: Run | None = None
+_kernels: tuple[Any, ...] = ()
 _changing = threading.Lock()
 
 
@@ -233,16 +236,55 @@ def pop(handler: Handler) -> None:
 
 
 def _install(*installed: Handler) -> None:
-    global _handlers, _outermost
+    global _handlers, _outermost, _kernels
     outermost: Run | None = None
     for handler in installed:  # each `__call__` is looked up once, here, instead of at every operation
         outermost = functools.partial(handler.__call__, outermost or run)
     _handlers, _outermost = installed, outermost
+    knowing = tuple([handler for handler in installed if hasattr(handler, "kernel_for")])
+    if knowing != _kernels:  # it stays the same object while they stay the same
+        _kernels = knowing
 
 
 def handlers() -> tuple[Handler, ...]:
     """The installed handlers, innermost first."""
     return _handlers
+
+
+def kernels() -> tuple[Any, ...]:
+    """The installed handlers with a method `kernel_for`, innermost first: the same tuple while they are the same.
+
+    `kernel_for(original)` returns the function on arrays that stands for `original`, or None; see `substitute`.
+    """
+    return _kernels
+
+
+def substitute(original: Any, usual: Callable[..., Any]) -> Callable[..., Any]:
+    """What computes `original` now: the kernels that installed handlers have for it, and `usual` behind them.
+
+    A kernel takes the arguments of `usual` and returns what `usual` would, or NotImplemented where it does not serve
+    the call; then the next one is asked, `usual` at the end. `original` is what the kernels are known by: a primitive
+    for its forward, and any object that a later stage names for functions on arrays of its own.
+
+    >>> from tinytorch.tensor import Kernels
+    >>> def halve(x):
+    ...     return x / 2
+    >>> kernel = lambda x: x >> 1 if type(x) is int else NotImplemented
+    >>> with handling(Kernels({halve: kernel})):
+    ...     function = substitute(halve, halve)
+    >>> function(4), function(1.0)
+    (2, 0.5)
+    """
+    found = usual
+    for handler in _kernels:
+        if (kernel := handler.kernel_for(original)) is not None:
+            found = functools.partial(_first, kernel, found)
+    return found
+
+
+def _first(kernel: Callable[..., Any], usual: Callable[..., Any], /, *args: Any, **params: Any) -> Any:
+    out = kernel(*args, **params)
+    return usual(*args, **params) if out is NotImplemented else out
 
 
 @contextmanager

@@ -1,0 +1,16 @@
+"""Stage 13: compiled kernels for what the earlier stages compute, forward and backward, on all cores."""
+
+from .compiling import Compiled, cache_folder, compiled
+from .errors import AccelerationError
+from .reporting import Count, Report, report, reset_report
+from .serving import Unserved, serves, serves_gradient, serves_update
+from .switch import accelerating, disable_acceleration, enable_acceleration, is_accelerated
+from .team import share, usable_cores
+
+__version__ = "0.3.0"
+
+__all__ = [
+    "AccelerationError", "Compiled", "Count", "Report", "Unserved", "accelerating", "cache_folder", "compiled",
+    "disable_acceleration", "enable_acceleration", "is_accelerated", "report", "reset_report", "serves",
+    "serves_gradient", "serves_update", "share", "usable_cores",
+]  # fmt: skip

@@ -1,0 +1,1 @@
+"""The kernels, registered when their modules are imported."""
