@@ -1,12 +1,17 @@
 """Stage 15: pruning, distillation, low-rank factors and adapters."""
 
-from .errors import CompressionError
+from .adapter_files import LLAMA_NAMES, load_lora, save_lora
+from .adapters import add_lora, lora_parameters, merge_lora, remove_lora
+from .errors import AdapterError, CompressionError
 from .gradual import GradualPruning
+from .lora import LoRALinear
 from .magnitude import n_m_prune, prune
 from .masks import add_masks, make_permanent, masks, sparsity
 
 __version__ = "0.3.0"
 
 __all__ = [
-    "CompressionError", "GradualPruning", "add_masks", "make_permanent", "masks", "n_m_prune", "prune", "sparsity",
+    "AdapterError", "CompressionError", "GradualPruning", "LLAMA_NAMES", "LoRALinear", "add_lora", "add_masks",
+    "load_lora", "lora_parameters", "make_permanent", "masks", "merge_lora", "n_m_prune", "prune", "remove_lora",
+    "save_lora", "sparsity",
 ]  # fmt: skip

@@ -1,0 +1,95 @@
+"""Models that were made smaller generate with caches what they generate without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from tinytorch.autograd import no_grad
+from tinytorch.compression import add_lora, lora_parameters, merge_lora, n_m_prune, prune, remove_lora
+from tinytorch.kvcache import disable_kv_cache, enable_kv_cache
+from tinytorch.kvcache.fast_step import lower_next_logits
+from tinytorch.transformer import GPT, TransformerConfig
+
+SIZES: dict[str, Any] = {"vocab_size": 23, "embed_dim": 16, "num_layers": 2, "num_heads": 4, "max_seq_len": 24}
+
+
+def lively(model: GPT) -> GPT:
+    """With weights so large that what comes next depends on what came before."""
+    for parameter in model.blocks.parameters():
+        if parameter.ndim == 2:
+            parameter.data *= 12
+    return model.eval()
+
+
+def gpt2() -> GPT:
+    return lively(GPT(**SIZES, dtype=np.float64, generator=np.random.default_rng(0)))
+
+
+def llama() -> GPT:
+    config = TransformerConfig.llama(**SIZES, num_kv_heads=2, tied=False)
+    return lively(GPT.from_config(config, dtype=np.float64, generator=np.random.default_rng(0)))
+
+
+def adapt(model: GPT) -> None:
+    add_lora(model, 2)
+    draw = np.random.default_rng(1)
+    for _, parameter in lora_parameters(model):
+        parameter.data[...] = draw.normal(size=parameter.shape)
+
+
+def adapt_and_merge(model: GPT) -> None:
+    adapt(model)
+    merge_lora(model)
+
+
+CHANGES: dict[str, Callable[[GPT], Any]] = {
+    "pruned": lambda model: prune(model, 0.5),
+    "2:4": lambda model: n_m_prune(model, 2, 4),
+    "adapted": adapt,
+    "merged": adapt_and_merge,
+}
+
+
+@pytest.mark.parametrize("make", [gpt2, llama])
+@pytest.mark.parametrize("name", CHANGES)
+def test_cached_generation_equals_uncached(name: str, make: Callable[[], GPT]) -> None:
+    model, prompt = make(), [[1, 2, 3], [4, 5, 6]]
+    before = model.generate(prompt, 12, temperature=0).data
+    CHANGES[name](model)
+    slow = model.generate(prompt, 12, temperature=0).data
+    assert lower_next_logits(model) is not None
+    with no_grad():
+        wanted = model(slow).data
+        enable_kv_cache(model, batch_size=2)
+        assert np.array_equal(model.generate(prompt, 12, temperature=0).data, slow)
+        model._kv_cache.reset()
+        steps = [model(slow[:, :5]).data, *(model(slow[:, i : i + 1]).data for i in range(5, slow.shape[1]))]
+    assert_allclose(np.concatenate(steps, axis=1), wanted, atol=1e-10)
+    disable_kv_cache(model)
+    assert not np.array_equal(before, slow)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_is_noticed_while_the_cache_is_enabled(name: str) -> None:
+    model, twin = llama(), llama()
+    enable_kv_cache(model)
+    model.generate([1, 2, 3], 4, temperature=0)
+    CHANGES[name](model)
+    CHANGES[name](twin)
+    cached = model.next_logits([[1, 2, 3, 4]]).data
+    assert_allclose(cached, twin.next_logits([[1, 2, 3, 4]]).data, atol=1e-10)
+
+
+def test_removing_adapters_restores_what_is_generated() -> None:
+    model = gpt2()
+    enable_kv_cache(model)
+    before = model.generate([1, 2, 3], 12, temperature=0).tolist()
+    adapt(model)
+    assert model.generate([1, 2, 3], 12, temperature=0).tolist() != before
+    remove_lora(model)
+    assert model.generate([1, 2, 3], 12, temperature=0).tolist() == before
