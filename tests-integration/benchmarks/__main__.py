@@ -1,4 +1,7 @@
-"""`python -m benchmarks NAME …`: measure, print a table, and write JSON where asked."""
+"""`python -m benchmarks NAME …`: measure, print a table, and write JSON where asked.
+
+`python -m tinytorch.benchmarking compare OLD.json NEW.json` says what became slower between two such files.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tinytorch.benchmarking import Result, documents, load, save
+from tinytorch.benchmarking import Result, ScenarioResult, SimulatedClock, documents, load, save, server
 from tinytorch.tensor import FileFormatError
 
 Change = Callable[[dict[str, Any]], Any]
@@ -50,7 +50,7 @@ def first(document: dict[str, Any]) -> dict[str, Any]:
 LIES: dict[str, tuple[Change, str]] = {
     "another format": (lambda d: d.update(format="other"), "'tinytorch-benchmark' was expected"),
     "later version": (lambda d: d.update(version=2), "1 was expected"),
-    "no results": (lambda d: d.update(results=[]), "results"),
+    "no results": (lambda d: d.pop("results"), "results"),
     "unknown key": (lambda d: first(d).update(extra=1), "extra"),
     "missing key": (lambda d: first(d).pop("machine"), "'machine' is a required property"),
     "no baseline": (lambda d: first(d).update(baseline="none"), "baseline 'none' is none of its 2 functions"),
@@ -157,3 +157,42 @@ def test_failed_write_leaves_the_old_file(result: Result, tmp_path: Path) -> Non
     with pytest.raises(FileFormatError, match="save: "):
         save(path, Result(**{**vars_of(result), "name": "a\x1b"}))
     assert path.read_bytes() == before
+
+
+SCENARIO_LIES: dict[str, tuple[Change, str]] = {
+    "higher rate": (lambda s: s["settings"].update(rate=900.0), "summary says"),
+    "smaller bound": (lambda s: s["settings"].update(bound=0.001), "'holds': True"),
+    "faster queries": (lambda s: s.update(latencies=[0.3] * 1000), "'holds': True"),
+    "other figure": (lambda s: s["summary"].update(figure=100.0), "summary says"),
+    "longer than the run": (lambda s: s.update(seconds=0.001), "in a run of 0.001 s"),
+    "no share": (lambda s: s["settings"].pop("share"), "'share' is a required property"),
+    "no such scenario": (lambda s: s.update(scenario="quantum"), "quantum"),
+    "negative latency": (lambda s: s["latencies"].__setitem__(0, -0.1), "latencies"),
+    "no latencies": (lambda s: s.update(latencies=[]), "latencies"),
+}
+
+
+@pytest.fixture
+def served(clock: SimulatedClock) -> ScenarioResult:
+    def system(batch: list[int]) -> list[int]:
+        clock.sleep(0.01)
+        return batch
+
+    return server(system, [0], rate=20.0, bound=0.2, queries=1000, clock=clock)
+
+
+def test_scenario_is_read_as_it_was_written(served: ScenarioResult, result: Result, tmp_path: Path) -> None:
+    save(tmp_path / "r.json", served, result)
+    assert load(tmp_path / "r.json") == [result, served]
+
+
+@pytest.mark.parametrize("lie", SCENARIO_LIES)
+def test_scenario_that_lies_is_refused(lie: str, served: ScenarioResult, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    save(path, served)
+    document = json.loads(path.read_text())
+    change, says = SCENARIO_LIES[lie]
+    change(document["scenarios"][0])
+    path.write_text(json.dumps(document))
+    with pytest.raises(FileFormatError, match=says):
+        load(path)

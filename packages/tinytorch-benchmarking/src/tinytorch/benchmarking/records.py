@@ -11,29 +11,39 @@ from tinytorch.tensor import FileFormatError
 
 from . import documents
 from .result import Result, Series
+from .served import ScenarioResult
 
 __all__ = ["load", "save"]
 
 
-def save(path: str | os.PathLike[str], *results: Result) -> None:
+Measured = Result | ScenarioResult
+
+
+def save(path: str | os.PathLike[str], *results: Measured) -> None:
     """Write results to a JSON file, which is replaced in one step. The schema is in the package's folder `schemas`.
 
-    Raises ValueError when two results have one name, FileFormatError when a name cannot stand in a file, OSError when
-    the file cannot be written. Then the file is as it was.
+    Raises FileFormatError when two results have one name or a name cannot stand in a file, OSError when the file
+    cannot be written. Then the file is as it was.
     """
     _check_names("save", results)
-    document = {"format": "tinytorch-benchmark", "version": 1, "results": [encoded(result) for result in results]}
+    document = {
+        "format": "tinytorch-benchmark",
+        "version": 1,
+        "results": [encoded(each) for each in results if isinstance(each, Result)],
+        "scenarios": [encoded_scenario(each) for each in results if isinstance(each, ScenarioResult)],
+    }
     documents.write(path, document, "results")
 
 
-def load(path: str | os.PathLike[str]) -> list[Result]:
-    """The results in a file that `save` wrote.
+def load(path: str | os.PathLike[str]) -> list[Measured]:
+    """The results in a file that `save` wrote: comparisons, then scenarios.
 
     Raises FileFormatError for a file that is something else, is damaged, or contradicts itself: medians that are not
     those of its times, turns that are missing, a baseline that was not measured.
     """
     document = documents.read(path, "results")
-    results = [decoded(each, str(path)) for each in document["results"]]
+    results: list[Measured] = [decoded(each, str(path)) for each in document["results"]]
+    results += [decoded_scenario(each, str(path)) for each in document["scenarios"]]
     _check_names(str(path), results)
     return results
 
@@ -81,6 +91,33 @@ def decoded(document: Mapping[str, Any], owner: str) -> Result:
     return Result(series=series, **rest)
 
 
+def encoded_scenario(result: ScenarioResult) -> dict[str, Any]:
+    """A scenario's result as JSON holds it."""
+    names = ("name", "scenario", "samples", "seconds", "others", "when")
+    return {name: getattr(result, name) for name in names} | {
+        "latencies": list(result.latencies),
+        "settings": dict(result.settings),
+        "machine": dict(result.machine),
+        "summary": {"figure": result.figure, "unit": result.unit, "holds": result.holds},
+    }
+
+
+def decoded_scenario(document: Mapping[str, Any], owner: str) -> ScenarioResult:
+    """The scenario's result in a document that fits the schema, unless it contradicts itself: FileFormatError."""
+    fields = {name: value for name, value in document.items() if name != "summary"}
+    made = ScenarioResult(**fields | {"latencies": tuple(document["latencies"])})
+    head, written = f"{owner}: {made.name!r}", document["summary"]
+    if made.scenario != "offline" and max(made.latencies) > made.seconds * (1 + 1e-9):
+        raise FileFormatError(f"{head}: a latency of {max(made.latencies):g} s in a run of {made.seconds:g} s")
+    if made.scenario == "offline" and not made.seconds:
+        raise FileFormatError(f"{head}: {made.samples} samples in no time")
+    true = {"figure": made.figure, "unit": made.unit, "holds": made.holds}
+    alike = math.isclose(written["figure"], made.figure, rel_tol=1e-9)
+    if not alike or any(written[key] != true[key] for key in ("unit", "holds")):
+        raise FileFormatError(f"{head}: the summary says {written}, but what was measured gives {true}")
+    return made
+
+
 def _summary(series: Series) -> dict[str, float]:
     found = {}
     if series.times:
@@ -101,7 +138,7 @@ def _check_summary(head: str, written: Mapping[str, float], true: Mapping[str, f
             )
 
 
-def _check_names(owner: str, results: Sequence[Result]) -> None:
+def _check_names(owner: str, results: Sequence[Measured]) -> None:
     seen: set[str] = set()
     for result in results:
         if result.name in seen:

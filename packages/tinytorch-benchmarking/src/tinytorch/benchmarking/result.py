@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from .estimates import Estimate, Outliers, bootstrap, outliers
-from .terminal import text, titled
+from .terminal import columns, framed, text
 from .units import shown
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
 __all__ = ["Result", "Series"]
 
@@ -120,36 +120,33 @@ class Result:
             found.append("the results were not compared")
         return found
 
-    def table(self) -> Table:
+    def table(self) -> RenderableType:
         """A table for `rich.print`, which also prints the result itself."""
         return _table(self)
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> RenderableType:
         return self.table()
 
     def __str__(self) -> str:
         return text(self.table())
 
 
-def _table(result: Result) -> Table:
+def _table(result: Result) -> RenderableType:
     """One row for each function: median, range, outliers, and the ratio to the baseline with its interval."""
-    from rich.text import Text  # imported where it is drawn: measuring does not need it
+    from rich.text import Text
 
-    columns = ["function"]
-    for quantity in result.quantities:
-        columns += {"time": ["time", "lowest to highest", "outliers"], "memory": ["peak memory"]}[quantity]
-        columns.append("ratio")
-    shown_table = titled(result.name, _caption(result), columns)
+    titles = {"time": ("time", "lowest to highest", "outliers", "ratio"), "memory": ("peak memory", "ratio")}
+    made = columns("function", *(title for quantity in result.quantities for title in titles[quantity]))
     for name, series in result.series.items():
-        cells = [Text(name)]
+        cells = [name]
         for quantity in result.quantities:
-            cells.append(Text(shown(series.median(quantity), UNITS[quantity])))
+            cells.append(shown(series.median(quantity), UNITS[quantity]))
             if quantity == "time":
                 low, high = (shown(limit(series.times), "s") for limit in (min, max))
-                cells += [Text(f"{low} to {high}"), Text(str(series.outliers.total or ""))]
-            cells.append(Text(_ratio(result, name, quantity)))
-        shown_table.add_row(*cells)
-    return shown_table
+                cells += [f"{low} to {high}", str(series.outliers.total or "")]
+            cells.append(_ratio(result, name, quantity))
+        made.add_row(*map(Text, cells))
+    return framed(result.name, made, _caption(result))
 
 
 def _ratio(result: Result, name: str, quantity: Quantity) -> str:
