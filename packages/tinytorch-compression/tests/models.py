@@ -69,7 +69,10 @@ def numbers(model: Module) -> dict[str, Any]:
     """A copy of everything that a model holds: to see that nothing is left of a change."""
     return {
         "state": {name: tensor.data.tobytes() for name, tensor in model.state_dict().items()},
-        "attributes": {name: list(vars(module)) for name, module in model.named_modules()},
+        "attributes": {
+            name: [attribute for attribute, value in vars(module).items() if (attribute, value) != ("_hooks", None)]
+            for name, module in model.named_modules()
+        },
         "kinds": {name: type(module) for name, module in model.named_modules()},
         "learned": {name: parameter.requires_grad for name, parameter in model.named_parameters()},
         "modes": {name: module.training for name, module in model.named_modules()},

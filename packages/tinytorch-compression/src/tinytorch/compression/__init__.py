@@ -2,6 +2,8 @@
 
 from .adapter_files import LLAMA_NAMES, load_lora, save_lora
 from .adapters import add_lora, lora_parameters, merge_lora, remove_lora
+from .distil import distil
+from .distillation import DistillationLoss
 from .errors import AdapterError, CompressionError
 from .gradual import GradualPruning
 from .lora import LoRALinear
@@ -11,7 +13,7 @@ from .masks import add_masks, make_permanent, masks, sparsity
 __version__ = "0.3.0"
 
 __all__ = [
-    "AdapterError", "CompressionError", "GradualPruning", "LLAMA_NAMES", "LoRALinear", "add_lora", "add_masks",
-    "load_lora", "lora_parameters", "make_permanent", "masks", "merge_lora", "n_m_prune", "prune", "remove_lora",
-    "save_lora", "sparsity",
+    "AdapterError", "CompressionError", "DistillationLoss", "GradualPruning", "LLAMA_NAMES", "LoRALinear", "add_lora",
+    "add_masks", "distil", "load_lora", "lora_parameters", "make_permanent", "masks", "merge_lora", "n_m_prune",
+    "prune", "remove_lora", "save_lora", "sparsity",
 ]  # fmt: skip
