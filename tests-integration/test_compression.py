@@ -10,9 +10,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 from tinytorch.autograd import no_grad
-from tinytorch.compression import add_lora, lora_parameters, merge_lora, n_m_prune, prune, remove_lora
+from tinytorch.compression import add_lora, lora_parameters, merge_lora, n_m_prune, prune, remove_lora, structured_prune
 from tinytorch.kvcache import disable_kv_cache, enable_kv_cache
 from tinytorch.kvcache.fast_step import lower_next_logits
+from tinytorch.profiler import Profiler
 from tinytorch.transformer import GPT, TransformerConfig
 
 SIZES: dict[str, Any] = {"vocab_size": 23, "embed_dim": 16, "num_layers": 2, "num_heads": 4, "max_seq_len": 24}
@@ -52,6 +53,9 @@ CHANGES: dict[str, Callable[[GPT], Any]] = {
     "2:4": lambda model: n_m_prune(model, 2, 4),
     "adapted": adapt,
     "merged": adapt_and_merge,
+    "fewer neurons": lambda model: structured_prune(model, 0.5, "neurons"),
+    "fewer heads": lambda model: structured_prune(model, 0.5, "heads"),
+    "fewer groups": lambda model: structured_prune(model, 0.5, "groups"),
 }
 
 
@@ -74,7 +78,7 @@ def test_cached_generation_equals_uncached(name: str, make: Callable[[], GPT]) -
     assert not np.array_equal(before, slow)
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("name", [name for name in CHANGES if "fewer" not in name])  # other sizes need another cache
 def test_a_change_is_noticed_while_the_cache_is_enabled(name: str) -> None:
     model, twin = llama(), llama()
     enable_kv_cache(model)
@@ -93,3 +97,21 @@ def test_removing_adapters_restores_what_is_generated() -> None:
     assert model.generate([1, 2, 3], 12, temperature=0).tolist() != before
     remove_lora(model)
     assert model.generate([1, 2, 3], 12, temperature=0).tolist() == before
+
+
+@pytest.mark.parametrize("what", ["neurons", "heads", "groups"])
+def test_the_profiler_sees_fewer_parameters_and_products(what: Any) -> None:
+    whole, model, profiler = llama(), llama(), Profiler()
+    structured_prune(model, 0.5, what)
+    products = [profiler.count_flops(each, (1, 16), np.int64) for each in (whole, model)]
+    gone = profiler.count_parameters(whole) - profiler.count_parameters(model)
+    heads = 0 if what == "neurons" else 2 * 2  # in two layers
+    attention = heads * 2 * (2 * 16 * 16 * 4)  # scores and sums of values, 4 numbers in a head
+    assert gone > 0
+    assert products[0] - products[1] == 2 * 16 * gone + attention  # two FLOPs for each weight and token
+
+
+def test_a_cache_of_fewer_groups_takes_less_memory() -> None:
+    whole, model = llama(), llama()
+    structured_prune(model, 0.5, "groups")
+    assert enable_kv_cache(model).nbytes == enable_kv_cache(whole).nbytes / 2

@@ -9,11 +9,12 @@ from .gradual import GradualPruning
 from .lora import LoRALinear
 from .magnitude import n_m_prune, prune
 from .masks import add_masks, make_permanent, masks, sparsity
+from .structured import structured_prune
 
 __version__ = "0.3.0"
 
 __all__ = [
     "AdapterError", "CompressionError", "DistillationLoss", "GradualPruning", "LLAMA_NAMES", "LoRALinear", "add_lora",
     "add_masks", "distil", "load_lora", "lora_parameters", "make_permanent", "masks", "merge_lora", "n_m_prune",
-    "prune", "remove_lora", "save_lora", "sparsity",
+    "prune", "remove_lora", "save_lora", "sparsity", "structured_prune",
 ]  # fmt: skip
