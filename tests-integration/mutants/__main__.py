@@ -8,6 +8,7 @@ examples. Mistakes that cannot be noticed are listed, with the reason, in `equiv
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import random
 import signal
@@ -44,6 +45,8 @@ class Trial:
         for name, content in self.sources.items():
             (self.copy / name).parent.mkdir(parents=True, exist_ok=True)
             (self.copy / name).write_bytes(content)
+        for earlier in stages.order()[: stages.order().index(stage)]:
+            importlib.import_module(f"tinytorch.{earlier}")
         self.limit = 0
         began = time.monotonic()
         data = folder / "coverage"
@@ -57,16 +60,17 @@ class Trial:
         self.breadth = Counter(test for lines in self.reached.values() for tests in lines.values() for test in tests)
 
     def run(self, *arguments: str, **environment: str) -> int:
-        """0 when pytest passes, in a fork that has pytest and NumPy imported but nothing of the project. It is ended
-        when it takes too long, as it does where a mistake makes a loop endless."""
+        """0 when pytest passes, in a fork that has what the stage needs imported. It is ended when it takes too long,
+        as it does where a mistake makes a loop endless."""
         child = os.fork()
         if child == 0:
             signal.alarm(self.limit)
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it may be ignored
             os.chdir(ROOT)
             sys.path.insert(0, str(self.folder / "src"))
             path = os.pathsep.join([sys.path[0], os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-            os.environ.update(environment, PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1")
-            sys.dont_write_bytecode = True
+            sys.dont_write_bytecode = bool(self.limit)  # from here on the copy has mistakes
+            os.environ.update(environment, PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1" if self.limit else "")
             for output in (1, 2):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), output)
             call = ["-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "-c", "pyproject.toml", "--rootdir", "."]
@@ -122,7 +126,7 @@ def main() -> int:
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; the stages are {', '.join(stages.order())}")
     tried = survived = 0
-    for stage in arguments.stages or stages.order():
+    for stage in filter(arguments.stages.__contains__, stages.order()) if arguments.stages else stages.order():
         with tempfile.TemporaryDirectory() as folder:
             trial = Trial(stage, Path(folder), arguments.seed)
             unnoticed = []

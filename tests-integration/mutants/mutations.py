@@ -105,7 +105,7 @@ def _of(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
         case ast.Constant(value=bool(value)):
             yield node, str(not value)
         case ast.Constant(value=int(value)):
-            yield node, str(value + 1)
+            yield node, str(value + 1 if value < 1000 else 2 * value)  # a large one more is hard to see
         case ast.Constant(value=float(value)):
             yield node, repr(value * 2 or 1.0)
         case ast.Break():

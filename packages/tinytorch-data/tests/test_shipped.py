@@ -51,6 +51,11 @@ def test_python_source_is_long_repeatable_and_ends_with_a_line() -> None:
     assert text == python_source(max_chars=300_000)
     assert 290_000 < len(text) <= 300_000 and text.endswith("\n")
     assert text.startswith(python_source(max_chars=5_000))
+    assert 900_000 < len(python_source()) <= 1_000_000
+
+
+def test_python_source_without_room_for_a_line_is_empty() -> None:
+    assert python_source(max_chars=1).strip() == ""
 
 
 def test_python_source_is_the_library_without_its_tests() -> None:
@@ -70,5 +75,5 @@ def test_python_without_source_is_a_clear_error(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     with pytest.raises(FileNotFoundError, match="ships its source"):
         python_source()
-    with pytest.raises(ValueError, match="max_chars 0"):
+    with pytest.raises(ValueError, match="max_chars is 0"):
         python_source(max_chars=0)

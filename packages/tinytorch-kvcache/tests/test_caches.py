@@ -442,6 +442,18 @@ def test_equal_beginnings_are_found_whatever_integers_they_are_given_as(dtype: A
     assert blocks.find(np.arange(4, dtype=dtype)) is not None
 
 
+def test_of_two_equal_blocks_the_one_that_was_named_first_is_found() -> None:
+    blocks, tokens = pool(), np.arange(4)
+    first, second = blocks.take(), blocks.take()
+    for block in (first, second):
+        blocks.name(block, tokens)
+    assert blocks.find(tokens) == first
+    blocks.unname(second)
+    assert blocks.find(tokens) == first
+    blocks.unname(first)
+    assert blocks.find(tokens) is None
+
+
 def test_unknown_tokens_are_never_shared() -> None:
     cache = PagedCache(pool())
     fill(cache, 8)

@@ -8,6 +8,8 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
+from tinytorch.tensor import check_int
+
 NOT_PROSE = {"test", "tests", "idlelib", "lib2to3", "ensurepip", "__pycache__", "site-packages"}
 
 
@@ -22,8 +24,7 @@ def python_source(max_chars: int = 1_000_000) -> str:
     >>> 9_000 < len(text) <= 10_000, "def " in text
     (True, True)
     """
-    if max_chars < 1:
-        raise ValueError(f"python_source: max_chars {max_chars}; ask for at least 1 character")
+    check_int("python_source", "max_chars", max_chars, 1)
     folder = Path(sysconfig.get_path("stdlib"))
     parts: list[str] = []
     length = 0
