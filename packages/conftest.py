@@ -8,6 +8,7 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 
 settings.register_profile("tinytorch", deadline=None, print_blob=True)  # a busy machine is slow, not wrong
 settings.register_profile("lean", settings.get_profile("tinytorch"), max_examples=20)
+settings.register_profile("glance", settings.get_profile("tinytorch"), max_examples=3)
 settings.load_profile("tinytorch")
 
 pytest_collect_file = Sybil(parsers=[PythonCodeBlockParser()], patterns=["README.md"]).pytest()

@@ -20,7 +20,7 @@ def f(x: int | None = None, *, deep: bool = False) -> int | None:
         if i % 2 < 1:
             continue
         x -= i
-    return -x
+    return -x[-2000]
 """
 
 
@@ -31,7 +31,8 @@ def test_mistakes_are_made_where_code_runs(tmp_path: Path) -> None:
     assert found == {
         ("3", "4"), ("False", "True"), ("x is None or not deep", "((x is None)) and ((not deep))"),
         ("x is None", "x is not None"), ("not deep", "bool(deep)"), ("i % 2 < 1", "(i % 2) <= 1"),
-        ("i % 2", "(i * 2)"), ("2", "3"), ("1", "2"), ("continue", "break"), ("x -= i", "x += i"), ("-x", "x"),
+        ("i % 2", "(i * 2)"), ("2", "3"), ("1", "2"), ("continue", "break"), ("x -= i", "x += i"),
+        ("-x[-2000]", "(x[-2000])"), ("-2000", "-1999"),
     }  # fmt: skip
 
 

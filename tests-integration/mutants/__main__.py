@@ -53,7 +53,7 @@ class Trial:
         call = ["--cov", str(self.copy), "--cov-context=test", "--cov-report="]
         if self.run(self.tests, *call, COVERAGE_FILE=str(data)) != 0:
             raise SystemExit(f"{stage}: the tests fail before anything is changed")
-        self.limit = int(30 + 2 * (time.monotonic() - began))
+        self.limit = int(30 + (time.monotonic() - began))
         reached = coverage.CoverageData(str(data))
         reached.read()
         self.reached = {name: reached.contexts_by_lineno(str(self.copy / name)) for name in self.sources}
@@ -75,7 +75,7 @@ class Trial:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), output)
             call = ["-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "-c", "pyproject.toml", "--rootdir", "."]
             call += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what is imported already
-            call += ["--hypothesis-profile=lean", f"--hypothesis-seed={self.seed}"]
+            call += [f"--hypothesis-profile={'lean' if self.limit else 'glance'}", f"--hypothesis-seed={self.seed}"]
             os._exit(pytest.main([*call, *arguments]))
         return os.waitpid(child, 0)[1]
 

@@ -67,7 +67,8 @@ def _changes(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
     """Places below `node`, each with the code to put there."""
     for child in _children(node):
         yield from _of(child)
-        yield from _changes(child)
+        if not (isinstance(child, ast.UnaryOp) and isinstance(child.operand, ast.Constant)):
+            yield from _changes(child)
 
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:
@@ -79,6 +80,8 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
             if isinstance(child, ast.Raise | ast.Assert | ast.JoinedStr | ast.Import | ast.ImportFrom):
                 continue
             if isinstance(child, ast.Call) and ast.unparse(child.func) == "TypeVar":
+                continue
+            if isinstance(child, ast.keyword) and child.arg == "strict":  # an assertion
                 continue
             if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
                 continue
@@ -96,6 +99,10 @@ def _of(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
             yield node, f" {'or' if isinstance(op, ast.And) else 'and'} ".join(f"({_part(each)})" for each in values)
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             yield node, f"bool({ast.unparse(operand)})"
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(value))):
+            yield node, str(1 - value)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=float(value))):
+            yield node, repr(-2 * value)
         case ast.UnaryOp(op=ast.USub(), operand=operand) if not isinstance(operand, ast.Constant):
             yield node, _part(operand)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in ARITHMETIC and not _is_text(left, right):

@@ -343,6 +343,17 @@ def test_gradients_are_not_lost_in_lists_without_a_word(lose: Callable[[Tensor],
     lose(Tensor(2.0))
 
 
+@pytest.mark.parametrize("function", [np.mean, np.sum, np.max, np.median, np.std])
+def test_functions_of_numpy_do_not_lose_gradients_in_lists(function: Callable[[Any], Any]) -> None:
+    losses = [Tensor(2.0), Tensor(1.0)]
+    assert function(losses) == function([2.0, 1.0])
+    losses[1].requires_grad = True
+    with pytest.raises(TypeError, match=r"a list of tensors would lose gradients; use stack\(\), or x\.data"):
+        function(losses)
+    np.testing.assert_array_equal(losses[1], 1.0)
+    assert np.asarray(losses).tolist() == np.array(losses).tolist() == [2.0, 1.0]
+
+
 def test_a_primitive_says_which_of_its_arguments_are_tensors() -> None:
     with pytest.raises(TypeError, match="primitive: scale has no inputs; write `/` behind those that are tensors"):
 

@@ -29,6 +29,7 @@ x = Tensor([[1.0, 2.0], [3.0, 4.0]])
         (lambda: tt.concat([x], dim=0), "concat: dim is called axis here"),
         (lambda: tt.stack([x], dim=0), "stack: dim is called axis here"),
         (lambda: x.flatten(start_dim=1), "flatten: start_dim is called start here"),
+        (lambda: Tensor([1.0], device="cpu"), r"Tensor: unknown .* leave it out; the form is Tensor\(data, dtype, req"),
         (lambda: tt.zeros(2, device="cpu"), "zeros: unknown argument 'device'; there is one device, leave it out"),
         (lambda: tt.full((2,), fill_value=3.0), "full: fill_value is called value here"),
         (lambda: x.sum(foo=1), r"sum: unknown argument 'foo'; the form is sum\(x, axis, keepdims\)"),

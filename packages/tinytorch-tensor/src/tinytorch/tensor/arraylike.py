@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ class ArrayLike:
     __slots__ = ()
     __array_priority__ = 1000.0
     _data: Array
+    requires_grad: bool
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -62,6 +64,10 @@ class ArrayLike:
         return self._data.tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if self.requires_grad:  # np.asarray(x) is asked for; a function of NumPy that finds x in a list is not
+            module = sys._getframe(1).f_globals.get("__name__", "")
+            if module.startswith("numpy.") and not module.startswith("numpy.testing"):
+                raise TypeError("numpy: a list of tensors would lose gradients; use stack(), or x.data leaves them out")
         return np.array(self._data, dtype=dtype, copy=copy)
 
     def __dlpack__(self, **kwargs: Any) -> Any:

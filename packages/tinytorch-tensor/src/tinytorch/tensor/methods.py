@@ -20,8 +20,9 @@ from . import ops
 from .arraylike import ArrayLike
 from .dtypes import Axis
 from .errors import DTypeError, ShapeError
+from .extension import Absent
 from .tensor import Tensor
-from .words import answer_names
+from .words import NAMES
 
 Value = Any  # a tensor, an array, a list or a number
 
@@ -227,7 +228,9 @@ def put_on() -> None:
     members |= {f"__i{name}__": in_place(operation) for name, operation in BINARY.items()}
     for name, member in members.items():
         setattr(Tensor, name, member)
+    for name, advice in NAMES.items():
+        if not hasattr(Tensor, name):
+            setattr(Tensor, name, Absent(name, advice))
 
 
 put_on()
-answer_names()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Never, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from .arraylike import ArrayLike
 from .dtypes import Array, as_array
 from .errors import DTypeError, ShapeError
 from .mutation import note_write
+from .words import unknown_argument
 
 if TYPE_CHECKING:
     from .methods import Methods  # which `methods` puts on `Tensor` at run time, once operations are made
@@ -43,7 +44,11 @@ class Tensor(Methods):
     requires_grad: bool
     """Whether gradients are wanted; read once differentiation is enabled."""
 
-    def __init__(self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> None:
+    def __init__(
+        self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False, **unknown: Never
+    ) -> None:  # fmt: skip
+        for word in unknown:
+            raise unknown_argument("Tensor", word, "Tensor(data, dtype, requires_grad)")
         if isinstance(data, Tensor):  # keeps its dtype, as a float64 array does not
             data, dtype = data._data, dtype or data._data.dtype
         self._data = as_array(data, dtype)

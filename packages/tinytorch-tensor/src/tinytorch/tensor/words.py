@@ -9,9 +9,6 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .extension import Absent
-from .tensor import Tensor
-
 ARGUMENTS = {
     "dim": "axis", "dims": "axis", "dim0": "d0", "dim1": "d1", "keepdim": "keepdims", "start_dim": "start",
     "end_dim": "end", "unbiased": "correction", "ddof": "correction", "split_size_or_sections": "sizes",
@@ -98,10 +95,3 @@ def unknown_word(error: Exception) -> str | None:
     """The argument that Python says a function does not have."""
     found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
     return found and found[1]
-
-
-def answer_names() -> None:
-    """Have tensors that are asked for one of `NAMES` say what to write."""
-    for name, advice in NAMES.items():
-        if not hasattr(Tensor, name):
-            setattr(Tensor, name, Absent(name, advice))
