@@ -23,11 +23,12 @@ from tinytorch.kvcache import (
     enable_kv_cache,
     speculative_generate,
 )
-from tinytorch.layers import Linear, lower
+from tinytorch.layers import Flatten, Linear, Sequential, lower
 from tinytorch.profiler import Profiler, summary
 from tinytorch.profiler.units import size
 from tinytorch.quantization import quantize
-from tinytorch.tensor import manual_seed
+from tinytorch.spatial import Conv2d
+from tinytorch.tensor import Tensor, manual_seed
 from tinytorch.transformer import GPT, TransformerConfig
 
 SIZES: dict[str, Any] = {"vocab_size": 20, "embed_dim": 16, "num_layers": 2, "num_heads": 2, "max_seq_len": 40}
@@ -151,6 +152,19 @@ def test_profiler_counts_products_and_bytes() -> None:
     assert after.flops == before.flops and not after.not_counted
     assert after.parameter_bytes + after.buffer_bytes == model.nbytes < before.parameter_bytes / 2
     assert f"{size(after.buffer_bytes)} of buffers" in str(after)
+
+
+@pytest.mark.parametrize("activations", ["dynamic", None])
+def test_profiler_counts_networks_of_integers(activations: str | None) -> None:
+    prof, model = Profiler(), Sequential(Conv2d(2, 4, 3, groups=2), Flatten(), Linear(4 * 36, 5))
+    expected = prof.count_flops(model, (3, 2, 8, 8))
+    quantize(model, activations=activations)
+    assert prof.count_flops(model, (3, 2, 8, 8)) == expected
+    x = Tensor(np.ones((3, 2, 8, 8)), requires_grad=True)
+    with Profiler(model) as prof:
+        model(x).sum().backward()
+    assert not prof.not_counted
+    assert prof.flops == 2 * expected  # forward, and the gradient of the inputs alone
 
 
 def test_what_a_lookup_and_a_product_read(tmp_path: Path) -> None:

@@ -14,17 +14,21 @@ from tinytorch.layers.functional import embedding
 from tinytorch.layers.lowering import Lowered
 from tinytorch.tensor import Array, Tensor, primitive
 
+from .codes import Codes, dequantize_rows
+from .half import Half
 from .linear import quantized_linear
-from .module import QuantizedModule
-from .scheme import Codes, Scheme, dequantize_rows
+from .module import QuantizedModule, lowered_with
+from .scheme import Scheme, scheme_of
 
 
 @primitive
-def quantized_embedding(indices: Array, weight: Array, scale: Array, zero_point: Array | None = None, /) -> Array:
+def quantized_embedding(
+    indices: Array, weight: Array, scale: Array | None = None, zero_point: Array | None = None, /, dtype: Any = None
+) -> Array:
     """The numbers of row `indices[...]` of a table of codes: (...) integer, (V, D) -> (..., D).
 
-    `weight` is (V, D) int8 or (V, D / 2) uint8, `scale` and `zero_point` (V, groups): see `Codes`. Raises as
-    `functional.embedding` does.
+    `weight` is (V, D) int8, (V, D / 2) uint8 or of 16 bits, `scale` and `zero_point` (V, groups): see `Codes`. The
+    result has the `dtype` of the scales unless another is given. Raises as `functional.embedding` does.
 
     >>> table = np.array([[1, 2], [3, 4]], np.int8)
     >>> quantized_embedding(Tensor([1, 0]), table, Tensor([[0.5], [10.0]]))
@@ -33,17 +37,16 @@ def quantized_embedding(indices: Array, weight: Array, scale: Array, zero_point:
     """
     chosen, _ = embedding.forward(weight, indices)  # (V, D) -> (..., D)
     flat = np.reshape(indices, -1)
-    rows = dequantize_rows(
-        chosen.reshape(-1, weight.shape[1]), scale[flat], None if zero_point is None else zero_point[flat]
-    )
-    return rows.reshape(*np.shape(indices), rows.shape[1])
+    others = (None if each is None else each[flat] for each in (scale, zero_point))
+    rows = dequantize_rows(chosen.reshape(-1, weight.shape[1]), *others)
+    return rows.reshape(*np.shape(indices), rows.shape[1]).astype(dtype or rows.dtype, copy=False)
 
 
 defconst(quantized_embedding, reason="the table is integers")
 
 
 class QuantizedEmbedding(QuantizedModule):
-    """`Embedding` with numbers of 2 to 8 bits: (...) integer -> (..., embedding_dim).
+    """`Embedding` with numbers of 2 to 8 bits, or 16: (...) integer -> (..., embedding_dim).
 
     `weight` holds codes, (num_embeddings, embedding_dim) int8, or two in each byte of (num_embeddings,
     embedding_dim / 2) uint8. A head that is tied to the table, `unembed`, multiplies with the same codes.
@@ -56,39 +59,38 @@ class QuantizedEmbedding(QuantizedModule):
     replaces = Embedding
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, *, bits: int = 8,
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, *, bits: int | str = 8,
         group_size: int | None = None, symmetric: bool = True, dtype: npt.DTypeLike | None = None,
     ) -> None:  # fmt: skip
         positive("QuantizedEmbedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = padding_idx
-        super().__init__(Scheme(bits, group_size, symmetric), num_embeddings, embedding_dim, dtype)
+        super().__init__(scheme_of(bits, group_size, symmetric), num_embeddings, embedding_dim, dtype)
 
     @staticmethod
     def rows_of(layer: Embedding) -> Array:
         return layer.weight.data
 
     @classmethod
-    def from_float(cls, layer: Embedding, scheme: Scheme, codes: Codes | None = None) -> Self:
-        made = cls(
-            layer.num_embeddings, layer.embedding_dim, layer.padding_idx, bits=scheme.bits,
-            group_size=scheme.group_size, symmetric=scheme.symmetric, dtype=layer.weight.dtype,
-        )  # fmt: skip
+    def from_float(cls, layer: Embedding, scheme: Scheme | Half, codes: Codes | None = None) -> Self:
+        drawn = {"dtype": layer.weight.dtype, **scheme.options}
+        made = cls(layer.num_embeddings, layer.embedding_dim, layer.padding_idx, **drawn)
         return made.hold(codes or scheme.quantize(cls.rows_of(layer)))
 
     def to_float(self) -> Embedding:
         with init.undrawn():
-            layer = Embedding(self.num_embeddings, self.embedding_dim, self.padding_idx, dtype=self.scale.dtype)
-        layer.weight = Parameter(self.numbers(), self.scale.dtype)
+            layer = Embedding(self.num_embeddings, self.embedding_dim, self.padding_idx, dtype=self.dtype)
+        layer.weight = Parameter(self.numbers(), self.dtype)
         return layer
 
     def forward(self, indices: Any) -> Tensor:
-        return quantized_embedding(indices, self.weight, self.scale, self.zero_point)
+        return quantized_embedding(indices, self.weight, self.scale, self.zero_point, dtype=self.dtype)
 
     @lowers("forward")
     def lower(self) -> Lowered:
-        return self._lowered(quantized_embedding.lower())
+        look_up = quantized_embedding.lower(dtype=self.dtype)
+        return lowered_with(look_up, self.weight, self.scale, self.zero_point)
 
     def unembed(self, x: Any, bias: Any = None) -> Tensor:
         """The product of x with every row: (..., embedding_dim) -> (..., num_embeddings), plus `bias`."""
@@ -96,8 +98,8 @@ class QuantizedEmbedding(QuantizedModule):
 
     @lowers("unembed")
     def lower_unembed(self) -> Lowered:
-        return self._lowered(quantized_linear.lower())
+        return lowered_with(quantized_linear.lower(), self.weight, self.scale, self.zero_point)
 
     def extra_repr(self) -> str:
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
-        return f"{self.num_embeddings}, {self.embedding_dim}{padding}, {self.scheme.describe()}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}, {self.describe()}"

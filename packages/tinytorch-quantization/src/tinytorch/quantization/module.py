@@ -11,7 +11,9 @@ from tinytorch.layers import Module
 from tinytorch.layers.lowering import Lowered
 from tinytorch.tensor import Array, Tensor
 
-from .scheme import Codes, Scheme, dequantize_rows
+from .codes import Codes, dequantize_rows
+from .half import Half
+from .scheme import Scheme
 
 
 class QuantizedModule(Module):
@@ -21,10 +23,10 @@ class QuantizedModule(Module):
     """The layer that it is made of."""
 
     weight: Tensor
-    scale: Tensor
+    scale: Tensor | None
     zero_point: Tensor | None
 
-    def __init__(self, scheme: Scheme, rows: int, n: int, dtype: npt.DTypeLike | None = None) -> None:
+    def __init__(self, scheme: Scheme | Half, rows: int, n: int, dtype: npt.DTypeLike | None = None) -> None:
         self.scheme = scheme
         for name in Codes._fields:
             self.register_buffer(name, None)
@@ -36,7 +38,7 @@ class QuantizedModule(Module):
         raise NotImplementedError
 
     @classmethod
-    def from_float(cls, layer: Any, scheme: Scheme, codes: Codes | None = None) -> Self:
+    def from_float(cls, layer: Any, scheme: Scheme | Half, codes: Codes | None = None) -> Self:
         """What takes the place of `layer`, with its bias; `codes` unless its weights are to be rounded here."""
         raise NotImplementedError
 
@@ -46,8 +48,8 @@ class QuantizedModule(Module):
 
     def hold(self, codes: Codes) -> Self:
         """Take these codes, without copying them."""
-        self.weight, self.scale = _tensor(codes.weight), _tensor(codes.scale)
-        self.zero_point = None if codes.zero_point is None else _tensor(codes.zero_point)
+        self.weight = Tensor(codes.weight, codes.weight.dtype)
+        self.scale, self.zero_point = _tensor(codes.scale), _tensor(codes.zero_point)
         return self
 
     def share(self, other: QuantizedModule) -> Self:
@@ -58,23 +60,63 @@ class QuantizedModule(Module):
     @property
     def codes(self) -> Codes:
         """The arrays of the codes."""
-        return Codes(self.weight.data, self.scale.data, None if self.zero_point is None else self.zero_point.data)
+        return Codes(self.weight.data, _array(self.scale), _array(self.zero_point))
 
     def numbers(self) -> Array:
-        """What the codes stand for, (rows, n), in the dtype of the scales."""
+        """What the codes stand for, (rows, n), in the dtype that the layer computes in."""
         return dequantize_rows(*self.codes)
 
-    def _lowered(self, function: Lowered, bias: Tensor | None = None) -> Lowered:
-        """`function(x, weight, scale, zero_point, bias)` as a function of x, with the numbers that stand there then."""
-        held: tuple[Tensor | None, ...] = (self.weight, self.scale, self.zero_point, bias)
-        while held[-1] is None:
-            held = held[:-1]
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype that the layer computes in: that of its scales, float32 where there are none."""
+        return np.dtype(np.float32) if self.scale is None else self.scale.dtype
 
-        def lowered(x: Array) -> Array:
-            return np.asarray(function(x, *(None if each is None else each.data for each in held)))
-
-        return lowered
+    def describe(self) -> str:
+        """What `repr` shows of the codes."""
+        return self.scheme.describe()
 
 
-def _tensor(array: Array) -> Tensor:
-    return Tensor(array, array.dtype)
+class IntegerModule(QuantizedModule):
+    """A quantized layer whose inputs may become integers of 8 bits, as `activations` says: None, "dynamic" or "static".
+
+    Static inputs have one `input_scale` and `input_zero_point`, buffers without axes that `calibrate` fills in.
+    """
+
+    activations: str | None = None
+    input_scale: Tensor | None
+    input_zero_point: Tensor | None
+
+    def expect(self, activations: str | None) -> None:
+        """Say what inputs become. Scales of static ones are NaN until they are calibrated."""
+        self.activations = activations
+        static = activations == "static"
+        self.register_buffer("input_scale", Tensor(np.array(np.nan), self.dtype) if static else None)
+        self.register_buffer("input_zero_point", Tensor(np.array(0, np.int8), np.int8) if static else None)
+
+    @classmethod
+    def from_float(
+        cls, layer: Any, scheme: Scheme | Half, codes: Codes | None = None, activations: str | None = None
+    ) -> Self:
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        return self.scheme.describe() + (f", activations={self.activations!r}" if self.activations else "")
+
+
+def lowered_with(function: Lowered, *held: Tensor | None) -> Lowered:
+    """`function(x, *held)` as a function of x, with the numbers that the tensors hold when it runs."""
+    while held and held[-1] is None:
+        held = held[:-1]
+
+    def lowered(x: Array) -> Array:
+        return np.asarray(function(x, *map(_array, held)))
+
+    return lowered
+
+
+def _tensor(array: Array | None) -> Tensor | None:
+    return None if array is None else Tensor(array, array.dtype)
+
+
+def _array(tensor: Tensor | None) -> Array | None:
+    return None if tensor is None else tensor.data

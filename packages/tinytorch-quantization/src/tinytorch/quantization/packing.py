@@ -1,4 +1,4 @@
-"""Two codes of 4 bits in a byte."""
+"""Few bits in memory: two codes of 4 bits in a byte, and bfloat16, which NumPy does not have, as uint16."""
 
 from __future__ import annotations
 
@@ -30,3 +30,23 @@ def unpack(packed: Array) -> Array:
     np.bitwise_and(packed, 15, out=codes[..., 0::2])
     np.right_shift(packed, 4, out=codes[..., 1::2])
     return codes
+
+
+def as_bfloat16(x: Array) -> Array:
+    """The upper halves of the float32 nearest to x, of two the even one: uint16.
+
+    >>> as_bfloat16(np.array([1.0, 1.00390625, 1.01171875], np.float32)).tolist()  # 1 + 1/256 and 1 + 3/256 are halfway
+    [16256, 16256, 16258]
+    """
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    rounded: Array = (bits + (np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1)))) >> np.uint32(16)
+    return np.where(np.isnan(x), 0x7FC0, rounded).astype(np.uint16)
+
+
+def from_bfloat16(bits: Array) -> Array:
+    """The float32 whose upper halves these uint16 are.
+
+    >>> from_bfloat16(np.array([16256, 16457], np.uint16))
+    array([1.      , 3.140625], dtype=float32)
+    """
+    return np.left_shift(bits, 16, dtype=np.uint32).view(np.float32)

@@ -4,34 +4,43 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
-from tinytorch.layers import Embedding, Linear, Module
+from tinytorch.layers import Module
 
+from .codes import Codes
+from .convolution import QuantizedConv2d
 from .embedding import QuantizedEmbedding
 from .errors import QuantizationError
+from .half import Half
 from .linear import QuantizedLinear
-from .module import QuantizedModule
-from .scheme import Scheme
+from .module import IntegerModule, QuantizedModule
+from .scheme import Scheme, scheme_of
 from .selecting import Choice, replace, select
 
-KINDS: dict[type[Module], type[QuantizedModule]] = {Linear: QuantizedLinear, Embedding: QuantizedEmbedding}
+KINDS: dict[type[Module], type[QuantizedModule]] = {
+    kind.replaces: kind for kind in (QuantizedLinear, QuantizedEmbedding, QuantizedConv2d)
+}
 """What takes the place of each kind of layer."""
 
 
 def quantize(
-    model: Module, bits: int = 8, group_size: int | None = None, *, symmetric: bool = True,
-    include: Choice = None, exclude: Choice = None,
+    model: Module, bits: int | str = 8, group_size: int | None = None, *, symmetric: bool = True,
+    activations: str | None = None, include: Choice = None, exclude: Choice = None,
 ) -> Module:  # fmt: skip
-    """Replace the layers of `model`, in place, by such that hold their weights as integers; return the model.
+    """Replace the layers of `model`, in place, by such that hold their weights in few bits; return the model.
 
-    Every `Linear` and `Embedding` gets `bits` from 2 to 8 per weight (those of up to 4 bits take half a byte),
-    with one scale for each `group_size` weights of an output, or for all of them; `symmetric` or not as `Scheme` says.
+    Every `Linear`, `Embedding` and `Conv2d` gets `bits` from 2 to 8 per weight (those of up to 4 bits take half a
+    byte), with one scale for each `group_size` weights of an output, or for all of them; `symmetric` or not as `Scheme`
+    says. `bits` may also be "float16" or "bfloat16": weights are stored so, and computed with in float32.
+    With `activations` the inputs of linear layers and convolutions become integers of 8 bits too, and products are
+    computed exactly in integers: "dynamic" takes a scale for each row of inputs as it comes, "static" one for all,
+    found by `calibrate`. Tables and heads tied to them keep float arithmetic.
     `include` and `exclude` are names, in which * stands for any text, or classes of layers. Biases, norms and positions
     stay as they are. A model that is itself such a layer is not changed: what is returned takes its place.
 
     Raises QuantizationError, with the model as it was, where there is nothing to quantize, where layers are quantized
     already, where groups do not divide the weights, for infinite weights and NaN, and for layers with hooks.
 
-    >>> from tinytorch.layers import ReLU, Sequential
+    >>> from tinytorch.layers import Linear, ReLU, Sequential
     >>> model = Sequential(Linear(8, 16), ReLU(), Linear(16, 4))
     >>> before = model.nbytes
     >>> quantize(model, bits=4, group_size=8)
@@ -42,7 +51,7 @@ def quantize(
     >>> before, model.nbytes
     (848, 272)
     """
-    scheme = Scheme(bits, group_size, symmetric)
+    scheme = scheme_of(bits, group_size, symmetric, activations)
     _refuse_quantized(model, include)
     layers = select("quantize", model, KINDS, include, exclude)
     made: dict[int, QuantizedModule] = {}  # a layer that has several names keeps them
@@ -52,10 +61,10 @@ def quantize(
         if id(layer) in made:
             continue
         if weight in first:
-            made[id(layer)] = kind.from_float(layer, scheme, first[weight].codes).share(first[weight])
+            made[id(layer)] = _made(layer, scheme, first[weight].codes, activations).share(first[weight])
         else:
             codes = scheme.quantize(kind.rows_of(layer), f"quantize: {name or type(layer).__name__}")
-            made[id(layer)] = first[weight] = kind.from_float(layer, scheme, codes)
+            made[id(layer)] = first[weight] = _made(layer, scheme, codes, activations)
     return replace(model, {name: made[id(layer)] for name, layer in layers.items()})
 
 
@@ -65,6 +74,7 @@ def dequantize(model: Module, *, include: Choice = None, exclude: Choice = None)
     The weights are the numbers that the codes stood for, in the dtype of their scales: what was lost by rounding stays
     lost. Arguments and errors are those of `quantize`.
 
+    >>> from tinytorch.layers import Linear
     >>> model = Linear(4, 2)
     >>> layer = dequantize(quantize(model))
     >>> bool(abs(layer.weight.data - model.weight.data).max() < 0.003)
@@ -78,6 +88,13 @@ def dequantize(model: Module, *, include: Choice = None, exclude: Choice = None)
             made[id(layer)] = layer.to_float()
             made[id(layer)].weight = first.setdefault(id(layer.weight), made[id(layer)]).weight
     return replace(model, {name: made[id(layer)] for name, layer in layers.items()})
+
+
+def _made(layer: Module, scheme: Scheme | Half, codes: Codes, activations: str | None) -> QuantizedModule:
+    kind = KINDS[type(layer)]
+    if issubclass(kind, IntegerModule):
+        return kind.from_float(layer, scheme, codes, activations)
+    return kind.from_float(layer, scheme, codes)
 
 
 def _refuse_quantized(model: Any, include: Choice) -> None:

@@ -1,9 +1,9 @@
-"""`Scheme`: how a row of weights becomes integers, and `Codes`: the integers and what they stand for."""
+"""`Scheme`: how a row of weights becomes integers of few bits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,21 +11,10 @@ import numpy.typing as npt
 from tinytorch.layers.functional import row_blocks
 from tinytorch.tensor import Array, check_int
 
+from .codes import Codes
 from .errors import QuantizationError
-from .packing import MIDDLE, pack, unpack
-
-
-class Codes(NamedTuple):
-    """A matrix of rows as integers: a number is about scale * (code - zero_point), per group of a row.
-
-    `weight` is (rows, n) int8, or (rows, n / 2) uint8, where each byte holds two codes from 0 to 15, the first in its
-    low half. `scale` is (rows, groups) and floating point. `zero_point` is (rows, groups) of the dtype of the codes;
-    None stands for 0, and for 8 where two codes share a byte.
-    """
-
-    weight: Array
-    scale: Array
-    zero_point: Array | None = None
+from .half import Half
+from .packing import MIDDLE, pack
 
 
 @dataclass(frozen=True)
@@ -77,6 +66,11 @@ class Scheme:
             )
         return n // size
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The arguments of a layer that say the same."""
+        return {"bits": self.bits, "group_size": self.group_size, "symmetric": self.symmetric}
+
     def empty(self, rows: int, n: int, dtype: npt.DTypeLike | None = None, owner: str = "quantize") -> Codes:
         """Codes of zeros with scales of 1, to be filled."""
         groups = self.groups(n, owner)
@@ -91,14 +85,16 @@ class Scheme:
 
         Raises QuantizationError for infinities and NaN, and as `groups` does.
 
+        >>> from tinytorch.quantization import dequantize_rows
         >>> codes = Scheme(bits=8).quantize(np.array([[1.0, -0.5, 0.003]], np.float32))
         >>> codes.weight.tolist(), dequantize_rows(*codes).round(3).tolist()
         ([[127, -64, 0]], [[1.0, -0.5040000081062317, 0.0]])
         """
-        codes = self.empty(rows.shape[0], rows.shape[1], rows.dtype, owner)
-        for block in row_blocks(*rows.shape):
-            grouped = rows[block].reshape(-1, codes.scale.shape[1], rows.shape[1] // codes.scale.shape[1])
-            scale, zero = self.fit(grouped, codes.scale.dtype, owner)
+        m, n = rows.shape
+        codes, groups = self.empty(m, n, rows.dtype, owner), self.groups(n, owner)
+        for block in row_blocks(m, n):
+            grouped = rows[block].reshape(-1, groups, n // groups)
+            scale, zero = self.fit(grouped, scale_dtype(rows.dtype), owner)
             self.store(codes, block, self.levels(grouped, scale, zero), scale, zero)
         return codes
 
@@ -125,7 +121,8 @@ class Scheme:
         """Write levels, scales and zero points, both counted from the middle, into some rows of `codes`."""
         levels = levels.reshape(len(levels), -1)
         codes.weight[rows] = pack(levels) if self.packed else levels
-        codes.scale[rows] = scale
+        if codes.scale is not None:
+            codes.scale[rows] = scale
         if codes.zero_point is not None:
             codes.zero_point[rows] = zero + np.int8(MIDDLE) if self.packed else zero
 
@@ -135,17 +132,24 @@ class Scheme:
         return f"int{self.bits}{group}" + ("" if self.symmetric else ", symmetric=False")
 
 
-def dequantize_rows(weight: Array, scale: Array, zero_point: Array | None = None) -> Array:
-    """The numbers that codes stand for, (rows, n), in the dtype of the scales. Arguments are those of `Codes`."""
-    levels = unpack(weight) if weight.dtype == np.uint8 else weight  # (rows, n)
-    groups = scale.shape[1]
-    grouped = levels.reshape(len(levels), groups, levels.shape[1] // groups).astype(scale.dtype)  # (rows, groups, size)
-    if zero_point is not None:
-        grouped -= zero_point[..., None]
-    elif weight.dtype == np.uint8:
-        grouped -= MIDDLE
-    grouped *= scale[..., None]
-    return grouped.reshape(levels.shape)
+def scheme_of(
+    bits: int | str, group_size: int | None = None, symmetric: bool = True, activations: str | None = None
+) -> Scheme | Half:
+    """The scheme of a number of bits, or of "float16" or "bfloat16", which have no groups.
+
+    Raises QuantizationError for what does not go together with integer inputs, `activations`.
+    """
+    if activations not in (None, "dynamic", "static"):
+        raise QuantizationError(f"quantize: activations is {activations!r}; it must be None, 'dynamic' or 'static'")
+    if activations and (isinstance(bits, str) or not symmetric):
+        raise QuantizationError(
+            "quantize: integer activations need integer weights without zero points; use 2 to 8 bits and symmetric=True"
+        )
+    if not isinstance(bits, str):
+        return Scheme(bits, group_size, symmetric)
+    if group_size is not None or not symmetric:
+        raise QuantizationError(f"quantize: {bits!r} with groups or zero points; floats have neither, leave them out")
+    return Half(bits)
 
 
 def scale_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

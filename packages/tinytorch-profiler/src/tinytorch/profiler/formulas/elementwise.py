@@ -113,6 +113,19 @@ def _numbers_backward(needs: tuple[bool, ...], out: Shaped, x: Shaped, weight: S
 
 
 flops_of("quantized_linear", _numbers_backward, elementwise=True)(_numbers_of_codes)
+
+
+def _integers(out: Shaped, x: Shaped, *rest: Any, **params: Any) -> int:
+    """Inputs are divided, rounded and cut; sums are multiplied by two scales; and the bias."""
+    return 4 * x.size + 2 * out.size + (out.size if rest[2] is not None else 0)
+
+
+def _integers_backward(needs: tuple[bool, ...], out: Shaped, *rest: Any, **params: Any) -> int:
+    return out.size if len(needs) > 3 and needs[3] else 0
+
+
+for each_of in ("integer_linear", "integer_conv2d"):
+    flops_of(each_of, _integers_backward, elementwise=True)(_integers)
 flops_of("quantized_embedding", elementwise=True)(lambda out, *rest, **params: out.size)
 
 

@@ -26,11 +26,12 @@ flops_of(tt.matmul, per_gradient(_matmul, 0, 1))(_matmul)
 flops_of(F.linear, per_gradient(_linear, 0, 1))(_linear)
 
 
-def _quantized_linear(out: Shaped, x: Shaped, *codes: Shaped | None) -> int:
+def _quantized_linear(out: Shaped, x: Shaped, *codes: Shaped | None, **params: Any) -> int:
     return 2 * out.size * x.shape[-1]
 
 
-flops_of("quantized_linear", per_gradient(_quantized_linear, 0))(_quantized_linear)
+for of_codes in ("quantized_linear", "integer_linear"):
+    flops_of(of_codes, per_gradient(_quantized_linear, 0))(_quantized_linear)
 
 
 def _einsum(out: Shaped, *operands: Shaped, spec: str) -> int:
@@ -80,6 +81,13 @@ def _conv2d(out: Shaped, x: Shaped, weight: Shaped, *rest: Any, **params: Any) -
 
 
 flops_of("conv2d", per_gradient(_conv2d, 0, 1))(_conv2d)
+
+
+def _integer_conv2d(out: Shaped, x: Shaped, *rest: Any, kernel_size: Any, groups: int = 1, **params: Any) -> int:
+    return 2 * out.size * math.prod(kernel_size) * x.shape[1] // groups
+
+
+flops_of("integer_conv2d", per_gradient(_integer_conv2d, 0))(_integer_conv2d)
 
 
 def _attention(out: Shaped, q: Shaped, k: Shaped, v: Shaped, *rest: Any, **params: Any) -> int:
