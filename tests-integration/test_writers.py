@@ -9,6 +9,19 @@ from typing import Any
 import pytest
 
 from tinytorch.attention import plot_attention
+from tinytorch.benchmarking import (
+    Competition,
+    Point,
+    Quality,
+    Result,
+    SimulatedClock,
+    Submission,
+    compare,
+    plot_pareto,
+    save_submission,
+    write_page,
+)
+from tinytorch.benchmarking import save as save_results
 from tinytorch.kvcache import KVCache
 from tinytorch.layers import Linear, save, save_tensors
 from tinytorch.optim import SGD
@@ -37,6 +50,15 @@ def profile() -> Profiler:
     return made
 
 
+def result() -> Result:
+    clock = SimulatedClock()
+    return compare({"a": lambda: clock.sleep(1.0)}, turns=2, clock=clock)
+
+
+def submission() -> Submission:
+    return Submission("c", "title", "team", Quality("accuracy", 0.9, 10), result(), "a", 10, 40)
+
+
 WRITERS: dict[str, Writer] = {
     "weights": lambda path: save(Linear(2, 3), path),
     "tensors": lambda path: save_tensors({"x": Tensor([1.0])}, path),
@@ -50,6 +72,10 @@ WRITERS: dict[str, Writer] = {
     "trace": lambda path: profile().export_chrome_trace(path),
     "report": lambda path: profile().report(path),
     "attention": lambda path: plot_attention(ones(2, 2) / 2, path=path),
+    "results": lambda path: save_results(path, result()),
+    "submission": lambda path: save_submission(path, submission()),
+    "ranking": lambda path: write_page(path, [submission()], Competition("c")),
+    "front": lambda path: plot_pareto([Point("a", 1.0, 1.0, 1.0)], path),
 }
 every_writer = pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
 

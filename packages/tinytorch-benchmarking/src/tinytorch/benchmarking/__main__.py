@@ -1,4 +1,4 @@
-"""`python -m tinytorch.benchmarking`: files of results, shown and compared."""
+"""`python -m tinytorch.benchmarking`: files of results shown and compared, submissions checked and ranked."""
 
 from __future__ import annotations
 
@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING
 
 from tinytorch.tensor import TinyTorchError
 
+from .competition import VALUES, Competition, rank, ranking
+from .page import write_page
 from .records import load
+from .submission import Submission, load_submission
 from .verdict import judge
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 PASSED, FAILED, UNUSABLE = 0, 1, 2
+LIMITS = {
+    "quality_at_least": "least quality, where more is better",
+    "quality_at_most": "most of a quality of which less is better",
+    "latency_at_most": "longest median time, in seconds",
+    "memory_at_most": "largest peak of memory, in bytes",
+    "size_at_most": "most bytes of weights",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,6 +61,21 @@ def parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="print what files hold", description="Print what files of results hold.")
     show.add_argument("files", type=Path, nargs="+")
     show.set_defaults(run=show_files)
+    check = commands.add_parser(
+        "validate", help="check submissions", description="Check submissions: schema, seal, figures.",
+        epilog="Exit code 0: all are whole. 2: one of them is not.",
+    )  # fmt: skip
+    check.set_defaults(run=validate_files)
+    table = commands.add_parser("rank", help="rank submissions", description="Rank submissions, and write a page.")
+    for each in (check, table):
+        each.add_argument("files", type=Path, nargs="+")
+        each.add_argument("--key", type=Path, help="a file with the key that the submissions were sealed with")
+    table.add_argument("--page", type=Path, help="write the ranking here, as one HTML page")
+    table.add_argument("--by", default="quality", choices=list(VALUES), help="what decides (default quality)")
+    table.add_argument("--about", default="", help="a sentence for the head of the page")
+    for limit in LIMITS:
+        table.add_argument(f"--{limit.replace('_', '-')}", type=float, metavar="X", help=LIMITS[limit])
+    table.set_defaults(run=rank_files)
     return made
 
 
@@ -65,6 +90,28 @@ def show_files(options: argparse.Namespace, console: Console) -> int:
         for result in load(path):
             console.print(result)
     return PASSED
+
+
+def validate_files(options: argparse.Namespace, console: Console) -> int:
+    for path, each in zip(options.files, submissions(options), strict=True):
+        console.print(f"{path}: {each.title} of {each.team}, whole", markup=False)
+    return PASSED
+
+
+def rank_files(options: argparse.Namespace, console: Console) -> int:
+    found = submissions(options)
+    limits = {limit: getattr(options, limit) for limit in LIMITS}
+    competition = Competition(found[0].competition, rank_by=options.by, about=options.about, **limits)
+    console.print(ranking(rank(found, competition), competition))
+    if options.page is not None:
+        write_page(options.page, found, competition)
+    return PASSED
+
+
+def submissions(options: argparse.Namespace) -> list[Submission]:
+    """What the files hold; the key is all bytes of its file, without the end of its line."""
+    key = None if options.key is None else options.key.read_bytes().strip()
+    return [load_submission(path, key) for path in options.files]
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def _validator(schema: str) -> Any:
     return Draft202012Validator(known[schema], registry=Registry().with_resources(resources))
 
 
-SCHEMAS = ("results",)
+SCHEMAS = ("results", "submission")
 
 
 def schema_text(name: str) -> str:
