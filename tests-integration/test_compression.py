@@ -10,7 +10,16 @@ import pytest
 from numpy.testing import assert_allclose
 
 from tinytorch.autograd import no_grad
-from tinytorch.compression import add_lora, lora_parameters, merge_lora, n_m_prune, prune, remove_lora, structured_prune
+from tinytorch.compression import (
+    add_lora,
+    factorize,
+    lora_parameters,
+    merge_lora,
+    n_m_prune,
+    prune,
+    remove_lora,
+    structured_prune,
+)
 from tinytorch.kvcache import disable_kv_cache, enable_kv_cache
 from tinytorch.kvcache.fast_step import lower_next_logits
 from tinytorch.profiler import Profiler
@@ -53,6 +62,7 @@ CHANGES: dict[str, Callable[[GPT], Any]] = {
     "2:4": lambda model: n_m_prune(model, 2, 4),
     "adapted": adapt,
     "merged": adapt_and_merge,
+    "low rank": lambda model: factorize(model, 2),
     "fewer neurons": lambda model: structured_prune(model, 0.5, "neurons"),
     "fewer heads": lambda model: structured_prune(model, 0.5, "heads"),
     "fewer groups": lambda model: structured_prune(model, 0.5, "groups"),

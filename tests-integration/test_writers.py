@@ -22,6 +22,7 @@ from tinytorch.benchmarking import (
     write_page,
 )
 from tinytorch.benchmarking import save as save_results
+from tinytorch.compression import Sensitivity
 from tinytorch.kvcache import KVCache
 from tinytorch.layers import Linear, save, save_tensors
 from tinytorch.optim import SGD
@@ -71,6 +72,7 @@ WRITERS: dict[str, Writer] = {
     "curve": lambda path: history().plot(path),
     "trace": lambda path: profile().export_chrome_trace(path),
     "report": lambda path: profile().report(path),
+    "sensitivity": lambda path: Sensitivity((0.5,), 1.0, {"fc": (0.5,)}).plot(path),
     "attention": lambda path: plot_attention(ones(2, 2) / 2, path=path),
     "results": lambda path: save_results(path, result()),
     "submission": lambda path: save_submission(path, submission()),

@@ -7,14 +7,17 @@ from .distillation import DistillationLoss
 from .errors import AdapterError, CompressionError
 from .gradual import GradualPruning
 from .lora import LoRALinear
+from .lowrank import FactorizedLinear, factorize
 from .magnitude import n_m_prune, prune
 from .masks import add_masks, make_permanent, masks, sparsity
+from .sensitivity import Sensitivity, sensitivity
 from .structured import structured_prune
 
 __version__ = "0.3.0"
 
 __all__ = [
-    "AdapterError", "CompressionError", "DistillationLoss", "GradualPruning", "LLAMA_NAMES", "LoRALinear", "add_lora",
-    "add_masks", "distil", "load_lora", "lora_parameters", "make_permanent", "masks", "merge_lora", "n_m_prune",
-    "prune", "remove_lora", "save_lora", "sparsity", "structured_prune",
+    "AdapterError", "CompressionError", "DistillationLoss", "FactorizedLinear", "GradualPruning", "LLAMA_NAMES",
+    "LoRALinear", "Sensitivity", "add_lora", "add_masks", "distil", "factorize", "load_lora", "lora_parameters",
+    "make_permanent", "masks", "merge_lora", "n_m_prune", "prune", "remove_lora", "save_lora", "sensitivity",
+    "sparsity", "structured_prune",
 ]  # fmt: skip

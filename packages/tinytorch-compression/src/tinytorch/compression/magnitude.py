@@ -47,7 +47,7 @@ def prune(model: Module, amount: float, how: How = "layer", targets: Targets = N
     layers = once(find("prune", model, targets, has_matrix, has_table))
     sizes = {name: magnitudes("prune", name, layer) for name, layer in layers.items()}
     if how == "layer":
-        kept = {name: _largest(size, share_of(amount, size.size)) for name, size in sizes.items()}
+        kept = {name: largest(size, share_of(amount, size.size)) for name, size in sizes.items()}
     else:
         kept = _largest_of_all(sizes, amount)
     return apply(layers, kept)
@@ -115,7 +115,7 @@ def apply(layers: dict[str, Module], kept: dict[str, Array]) -> dict[str, float]
     return {name: 1 - float(np.mean(keep)) for name, keep in kept.items()}
 
 
-def _largest(size: Array, removed: int) -> Array:
+def largest(size: Array, removed: int) -> Array:
     """False for the smallest `removed` numbers and for those that are pruned already; of equal ones the first go."""
     keep = size.reshape(-1) >= 0
     if removed:
@@ -132,7 +132,7 @@ def _smallest(size: Array, count: int) -> Array:
 
 def _largest_of_all(sizes: dict[str, Array], amount: float) -> dict[str, Array]:
     joined = np.concatenate([size.reshape(-1) for size in sizes.values()])
-    keep = _largest(joined, share_of(amount, joined.size))
+    keep = largest(joined, share_of(amount, joined.size))
     ends = np.cumsum([size.size for size in sizes.values()])
     parts = np.split(keep, ends[:-1])
     kept = {name: part.reshape(size.shape) for (name, size), part in zip(sizes.items(), parts, strict=True)}
