@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeGuard
 
 from tinytorch.layers import Module
+from tinytorch.layers.checks import real
 
 from .codes import Codes
 from .convolution import QuantizedConv2d
 from .embedding import QuantizedEmbedding
 from .errors import QuantizationError
+from .gptq import Hessian
 from .half import Half
 from .linear import QuantizedLinear
 from .module import IntegerModule, QuantizedModule
 from .scheme import Scheme, scheme_of
 from .selecting import Choice, replace, select
+from .sequential import replace_in_order
 
 KINDS: dict[type[Module], type[QuantizedModule]] = {
     kind.replaces: kind for kind in (QuantizedLinear, QuantizedEmbedding, QuantizedConv2d)
@@ -24,7 +28,8 @@ KINDS: dict[type[Module], type[QuantizedModule]] = {
 
 def quantize(
     model: Module, bits: int | str = 8, group_size: int | None = None, *, symmetric: bool = True,
-    activations: str | None = None, include: Choice = None, exclude: Choice = None,
+    activations: str | None = None, include: Choice = None, exclude: Choice = None, method: str = "nearest",
+    batches: Iterable[Any] | None = None, act_order: bool = False, damping: float = 0.01,
 ) -> Module:  # fmt: skip
     """Replace the layers of `model`, in place, by such that hold their weights in few bits; return the model.
 
@@ -37,8 +42,13 @@ def quantize(
     `include` and `exclude` are names, in which * stands for any text, or classes of layers. Biases, norms and positions
     stay as they are. A model that is itself such a layer is not changed: what is returned takes its place.
 
+    Weights are rounded to the nearest code, or with `method="gptq"` such that the outputs on examples change least (see
+    `gptq`, whose options `act_order` and `damping` are): `batches` are what the model is called with, a tuple several
+    arguments. Layers are then quantized in the order in which they are called; tables are rounded to the nearest codes.
+
     Raises QuantizationError, with the model as it was, where there is nothing to quantize, where layers are quantized
-    already, where groups do not divide the weights, for infinite weights and NaN, and for layers with hooks.
+    already, where groups do not divide the weights, for infinite weights and NaN, for layers with hooks, and where
+    there are no batches or one layer is not reached by them.
 
     >>> from tinytorch.layers import Linear, ReLU, Sequential
     >>> model = Sequential(Linear(8, 16), ReLU(), Linear(16, 4))
@@ -54,6 +64,35 @@ def quantize(
     scheme = scheme_of(bits, group_size, symmetric, activations)
     _refuse_quantized(model, include)
     layers = select("quantize", model, KINDS, include, exclude)
+    if method != "gptq":
+        if method != "nearest" or batches is not None:
+            raise QuantizationError(
+                f"quantize: method is {method!r} {'without' if batches is None else 'with'} batches; "
+                "it must be 'nearest' without, or 'gptq' with batches"
+            )
+        made = _nearest(layers, scheme, activations)
+        return replace(model, {name: made[id(layer)] for name, layer in layers.items()})
+    if not isinstance(scheme, Scheme):
+        raise QuantizationError(f"quantize: GPTQ of {bits!r}; it is for integers, use method='nearest'")
+    if real("quantize", "damping", damping) < 0:
+        raise QuantizationError(f"quantize: damping is {damping}; it must be 0 or positive")
+    options = {"act_order": act_order, "damping": damping}
+
+    def make(name: str, layer: Module, hessian: Hessian | None) -> Module:
+        rows, owner = KINDS[type(layer)].rows_of(layer), f"quantize: {name or type(layer).__name__}"
+        codes = hessian.quantize(rows, scheme, owner, **options) if hessian else scheme.quantize(rows, owner)
+        return _made(layer, scheme, codes, None)
+
+    model = replace_in_order(model, layers, () if batches is None else batches, make)
+    for name in layers:
+        layer = model.get_submodule(name)
+        if isinstance(layer, IntegerModule):
+            layer.expect(activations)
+    return model
+
+
+def _nearest(layers: dict[str, Module], scheme: Scheme | Half, activations: str | None) -> dict[int, QuantizedModule]:
+    """What takes the place of each layer, with each weight rounded to the nearest code."""
     made: dict[int, QuantizedModule] = {}  # a layer that has several names keeps them
     first: dict[int, QuantizedModule] = {}  # and layers that share a weight share its codes
     for name, layer in layers.items():
@@ -65,7 +104,7 @@ def quantize(
         else:
             codes = scheme.quantize(kind.rows_of(layer), f"quantize: {name or type(layer).__name__}")
             made[id(layer)] = first[weight] = _made(layer, scheme, codes, activations)
-    return replace(model, {name: made[id(layer)] for name, layer in layers.items()})
+    return made
 
 
 def dequantize(model: Module, *, include: Choice = None, exclude: Choice = None) -> Module:

@@ -29,6 +29,7 @@ PER_OUTPUT: dict[tuple[int, ...], tuple[Primitive | str, ...]] = {
     (1, 5): (tt.arcsin, F.erf),
     (1, 6): (tt.arccos,),
     (2, 0): (tt.clip,),
+    (6, 3): ("fake_quantize",),
     (2, 2): (F.keep, "floored_log"),
     (3, 3): ("rotate",),
     (4, 3): (F.sigmoid,),
