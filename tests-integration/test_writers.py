@@ -27,9 +27,11 @@ from tinytorch.kvcache import KVCache
 from tinytorch.layers import Linear, save, save_tensors
 from tinytorch.optim import SGD
 from tinytorch.profiler import Profiler
+from tinytorch.quantization import save_gguf, write_gguf
 from tinytorch.tensor import Tensor, ones
 from tinytorch.tokenizers import BPETokenizer, CharTokenizer
 from tinytorch.training import Dashboard, History, Trainer
+from tinytorch.transformer import GPT
 
 Writer = Callable[[Path], Any]
 
@@ -66,6 +68,8 @@ WRITERS: dict[str, Writer] = {
     "cache": lambda path: KVCache(1, 4, 1, 1, 2).save(path),
     "characters": lambda path: CharTokenizer("abc").save(path),
     "byte pairs": lambda path: BPETokenizer.train(["abc abc"], vocab_size=260).save(path),
+    "gguf": lambda path: write_gguf(path, {"x": Tensor([1.0])}),
+    "gguf model": lambda path: save_gguf(GPT(5, 8, 1, 2, 4), path),
     "checkpoint": lambda path: trainer().run.save_checkpoint(path),
     "dashboard": lambda path: Dashboard().save_svg(path),
     "table": lambda path: history().to_csv(path),

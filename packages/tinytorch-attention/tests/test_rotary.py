@@ -51,6 +51,12 @@ def test_linear_scaling_slows_every_pair() -> None:
     np.testing.assert_allclose(slow(x, [4, 6]).data, RotaryEmbedding(4)(x, [2, 3]).data, atol=1e-15)
 
 
+def test_factors_slow_each_pair_by_its_own() -> None:
+    rotary = RotaryEmbedding(4, scaling={"rope_type": "factors", "factors": [1.0, 3.0]})
+    cos, sin = rotary.tables(2, None, np.dtype(np.float64))
+    np.testing.assert_allclose(np.arctan2(sin[1], cos[1]), [1.0, 0.01 / 3], rtol=1e-12)
+
+
 LLAMA3 = {
     "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
     "original_max_position_embeddings": 8192,
@@ -92,6 +98,15 @@ def test_gradients_equal_finite_differences() -> None:
         (lambda: RotaryEmbedding(4, scaling={"type": "linear", "factor": float("nan")}), "sets factor to nan; "),
         (lambda: RotaryEmbedding(4, scaling={"type": "linear", "factor": True}), "sets factor to True; "),
         (lambda: RotaryEmbedding(4, scaling={**LLAMA3, "high_freq_factor": 1.0}), "the first is smaller"),
+        (lambda: RotaryEmbedding(4, scaling={"rope_type": "factors"}), "factors to (0,)"),
+        (
+            lambda: RotaryEmbedding(4, scaling={"rope_type": "factors", "factors": [1, 2, 3]}),
+            "one number above 0 for each",
+        ),
+        (
+            lambda: RotaryEmbedding(4, scaling={"rope_type": "factors", "factors": [1, 0]}),
+            "factors to not numbers above",
+        ),
         (lambda: RotaryEmbedding(4)(randn(1, 1, 2, 6)), "(B, H, T, 4)"),
         (lambda: RotaryEmbedding(4)(randn(1, 1, 2, 4), [0, 1, 2]), "give (T,) or (B, T)"),
         (lambda: RotaryEmbedding(4)(randn(1, 1, 2, 4), [-1, 0]), "count from 0"),

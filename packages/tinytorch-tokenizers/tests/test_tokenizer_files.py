@@ -303,3 +303,15 @@ def test_writing_keeps_permissions_and_links(tmp_path: Path) -> None:
     assert link.is_symlink()
     assert path.read_text(encoding="utf-8") == "new"
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_document_is_what_save_writes_and_a_copy(tmp_path: Path) -> None:
+    tokenizer = BPETokenizer.train(["low lower lowest"], vocab_size=260, special_tokens=["<eos>"])
+    tokenizer.save(tmp_path / "tokenizer.json")
+    document = tokenizer.document
+    assert json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8")) == document
+    document["model"]["merges"].clear()
+    document["added_tokens"].clear()
+    document["pre_tokenizer"].clear()
+    assert tokenizer.document != document
+    assert BPETokenizer(tokenizer.document).encode("lowest<eos>") == tokenizer.encode("lowest<eos>")

@@ -42,7 +42,8 @@ class RotaryEmbedding(Module):
 
     Pairs are (i, i + D/2), the layout of Llama checkpoints. `scaling` is what a Llama configuration calls rope_scaling:
     `{"rope_type": "linear", "factor": f}` divides all angles by f; `"llama3"` (with `factor`, `low_freq_factor`,
-    `high_freq_factor`, `original_max_position_embeddings`) only those of pairs that turn slowly.
+    `high_freq_factor`, `original_max_position_embeddings`) only those of pairs that turn slowly; `"factors"` divides
+    those of pair i by `factors[i]`, which GGUF files hold in place of a rule.
 
     Raises ValueError for an odd `head_dim`, and for a scaling that is not known or lacks a number.
 
@@ -137,8 +138,10 @@ def scale_frequencies(frequencies: Array, scaling: Mapping[str, Any]) -> Array:
     kind = scaling.get("rope_type", scaling.get("type", "default"))
     if kind == "default":
         return frequencies
+    if kind == "factors":
+        return frequencies / _factors(scaling, len(frequencies))
     if kind not in ("linear", "llama3"):
-        raise ValueError(f"RotaryEmbedding: scaling {kind!r}; known are 'default', 'linear' and 'llama3'")
+        raise ValueError(f"RotaryEmbedding: scaling {kind!r}; known are 'default', 'linear', 'llama3' and 'factors'")
     slow = frequencies / _positive(scaling, "factor")
     if kind == "linear":
         return slow
@@ -156,3 +159,11 @@ def _positive(scaling: Mapping[str, Any], name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise ValueError(f"RotaryEmbedding: scaling sets {name} to {value!r}; it must be a number above 0")
     return value
+
+
+def _factors(scaling: Mapping[str, Any], pairs: int) -> Array:
+    factors = np.asarray(scaling.get("factors", ()))
+    if factors.shape != (pairs,) or factors.dtype.kind not in "iuf" or not ((factors > 0) & (factors < np.inf)).all():
+        what = f"{factors.shape} {factors.dtype}" if factors.shape != (pairs,) else "not numbers above 0"
+        raise ValueError(f"RotaryEmbedding: scaling sets factors to {what}; there is one number above 0 for each pair")
+    return factors

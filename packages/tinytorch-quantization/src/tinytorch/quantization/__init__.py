@@ -6,6 +6,7 @@ from .convolution import QuantizedConv2d
 from .embedding import QuantizedEmbedding, quantized_embedding
 from .errors import QuantizationError
 from .fake import fake_quantize, fake_rows
+from .gguf import GGUFFile, load_gguf, read_gguf, save_gguf, write_gguf
 from .gptq import gptq
 from .half import Half
 from .integers import integer_conv2d, integer_linear
@@ -20,9 +21,10 @@ from .scheme import Scheme
 __version__ = "0.3.0"
 
 __all__ = [
-    "Codes", "Half", "IntegerModule", "MSEObserver", "MinMaxObserver", "Observer", "PercentileObserver", "QATConv2d",
-    "QATEmbedding", "QATLinear", "QATModule", "QuantizationError", "QuantizedConv2d", "QuantizedEmbedding",
-    "QuantizedLinear", "QuantizedModule", "Scheme", "as_bfloat16", "calibrate", "convert", "dequantize",
-    "dequantize_rows", "fake_quantize", "fake_rows", "from_bfloat16", "gptq", "integer_conv2d", "integer_linear",
-    "pack", "prepare_qat", "quantize", "quantized_embedding", "quantized_linear", "unpack",
+    "Codes", "GGUFFile", "Half", "IntegerModule", "MSEObserver", "MinMaxObserver", "Observer", "PercentileObserver",
+    "QATConv2d", "QATEmbedding", "QATLinear", "QATModule", "QuantizationError", "QuantizedConv2d",
+    "QuantizedEmbedding", "QuantizedLinear", "QuantizedModule", "Scheme", "as_bfloat16", "calibrate", "convert",
+    "dequantize", "dequantize_rows", "fake_quantize", "fake_rows", "from_bfloat16", "gptq", "integer_conv2d",
+    "integer_linear", "load_gguf", "pack", "prepare_qat", "quantize", "quantized_embedding", "quantized_linear",
+    "read_gguf", "save_gguf", "unpack", "write_gguf",
 ]  # fmt: skip

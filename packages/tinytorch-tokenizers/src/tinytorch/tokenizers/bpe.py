@@ -190,16 +190,29 @@ class BPETokenizer(Tokenizer):
         late = {self._normalize(token.content): token.id for token in wanted if token.normalized}
         return [(literals(early), early), (literals(late), late)]
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content of the `tokenizer.json` that `save` writes, as a new dict: what this tokenizer is made of.
+
+        >>> tokenizer = BPETokenizer.train(["low lower"], vocab_size=258)
+        >>> tokenizer.document["model"]["merges"]
+        [['l', 'o'], ['lo', 'w']]
+        >>> BPETokenizer(tokenizer.document).encode("low") == tokenizer.encode("low")
+        True
+        """
+        document = copy.deepcopy(self._document)  # without vocabulary and merges, which are large
+        document["model"] |= {
+            "vocab": dict(sorted(self._model_vocab.items(), key=lambda item: item[1])),
+            "merges": [list(merge) for merge in self._merges],
+        }
+        return document
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a `tokenizer.json`, the file itself or in a folder that exists, atomically.
 
         A file that was loaded is written with all its settings.
         """
-        model = self._document["model"] | {
-            "vocab": dict(sorted(self._model_vocab.items(), key=lambda item: item[1])),
-            "merges": [list(merge) for merge in self._merges],
-        }
-        write_text(_file(path), json.dumps(self._document | {"model": model}, ensure_ascii=False, indent=2))
+        write_text(_file(path), json.dumps(self.document, ensure_ascii=False, indent=2))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
