@@ -16,6 +16,7 @@ from tinytorch.layers import Linear, Module
 from tinytorch.quantization import (
     QuantizedEmbedding,
     QuantizedLinear,
+    dequantize,
     load_gguf,
     quantize,
     read_gguf,
@@ -183,6 +184,17 @@ def test_layers_quantized_here_keep_their_codes(bits: int, kind: str, group_size
     np.testing.assert_allclose(again(TOKENS).data, model(TOKENS).data, atol=0.02)
 
 
+@pytest.mark.parametrize("bits, kind", [("float16", "F16"), ("bfloat16", "BF16")])
+def test_layers_of_16_bits_keep_their_numbers(bits: str, kind: str, tmp_path: Path) -> None:
+    model = model_of("llama")
+    quantize(model, bits=bits)
+    save_gguf(model, tmp_path / "x.gguf", type="F32")
+    again, _ = load_gguf(tmp_path / "x.gguf")
+    assert np.array_equal(again(TOKENS).data, dequantize(model)(TOKENS).data)
+    with read_gguf(tmp_path / "x.gguf") as file:
+        assert file.types["blk.0.attn_q.weight"] == kind
+
+
 TEXTS = ["Hello there <eos> friend", "naïve 猫 12345", "<user> it's THEY'RE\n\n  ", "don't <eos"]
 
 
@@ -325,6 +337,10 @@ SAVES: dict[str, tuple[Callable[[], Any], dict[str, Any], type[Exception], str]]
     "heads of BERT": (lambda: BERT(CONFIGS["bert"], pooler=True), {}, ValueError, "no place for pooler.weight"),
     "zero points": (
         lambda: parted("llama", lambda model: quantize(model, 8, 32, symmetric=False)), {}, ValueError, "zero points",
+    ),
+    "integer activations": (
+        lambda: parted("llama", lambda model: quantize(model, 8, 32, activations="dynamic")), {}, ValueError,
+        "dynamic activations of 8 bits",
     ),
     "groups of 16": (lambda: parted("llama", lambda model: quantize(model, 8, 16)), {}, ValueError, "groups of 16"),
     "one part of three": (lambda: parted("gpt2", half), {"type": "F32"}, ValueError, "quantize all of them or none"),

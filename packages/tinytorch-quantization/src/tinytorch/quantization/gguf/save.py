@@ -27,7 +27,7 @@ from .tokenizer import tokenizer_metadata
 from .writing import Item, write_items
 
 TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7}
-"""The types that `save_gguf` writes, and the numbers that `general.file_type` has for them."""
+"""The types that `save_gguf` rounds to, and the numbers that `general.file_type` has for them."""
 
 FULL = ("positional", "segment_embedding")  # are added to embeddings in float32, and written so
 PLAIN = (Linear, Embedding, LayerNorm, RMSNorm, PositionalEncoding)
@@ -44,14 +44,14 @@ def save_gguf(
 
     `type` is that of the weights: "F32", "F16", "Q8_0" or "Q4_0", rounded to nearest as ggml rounds them. Norms, biases
     and learned positions are F32 in every file, and rows that are not a multiple of 32 are F16 where blocks of 32 are
-    asked for. Layers that are quantized already keep their codes, of 8 bits as Q8_0 and of 4 bits as Q4_0, whatever
-    `type` says; their scales are rounded to float16, which changes none that came from a GGUF file. `metadata` are more
-    values by name, such as `{"general.name": "Ada", "tokenizer.chat_template": "..."}`.
+    asked for. Layers that are quantized already keep their codes, of 8 bits as Q8_0, of 4 bits as Q4_0 and of 16 as F16
+    or BF16, whatever `type` says; scales are rounded to float16, which changes none that came from a GGUF file.
+    `metadata` are more values by name, such as `{"general.name": "Ada", "tokenizer.chat_template": "..."}`.
 
     Raises ValueError for a type that is not known, for a model that is neither GPT-2's, Llama's nor BERT's or has parts
-    that GGUF has no place for (heads of BERT, other layers, asymmetric codes, groups that are no multiple of 32), for
-    numbers that the type cannot hold, a tokenizer of another model and metadata that the file has already; TypeError
-    for what is neither a GPT nor a BERT; OSErrors as `replacing` does.
+    that GGUF has no place for (heads of BERT, other layers, asymmetric codes, groups that are no multiple of 32,
+    integer activations), for numbers that the type cannot hold, a tokenizer of another model and metadata that the file
+    has already; TypeError for what is neither a GPT nor a BERT; OSErrors as `replacing` does.
     """
     if type not in TYPES:
         raise ValueError(f"save_gguf: type is {type!r}; known are {', '.join(TYPES)}")
@@ -70,7 +70,7 @@ def save_gguf(
     said = {
         **family.metadata(config),
         **tokenizer_metadata(tokenizer, config.vocab_size, config.stop_tokens),
-        "general.file_type": TYPES[_most(items)],
+        "general.file_type": (TYPES | {"BF16": 32})[_most(items)],
         "general.quantization_version": 2,
     }
     if twice := [name for name in metadata or {} if name in said]:
@@ -112,6 +112,9 @@ def _stored(model: Module, slot: Slot, type: str) -> tuple[str, Callable[[], Arr
     if module.__class__ not in (*PLAIN, QuantizedLinear, QuantizedEmbedding):
         raise ValueError(f"save_gguf: {slot.module} is a {module.__class__.__name__}; GGUF has no place for that layer")
     if isinstance(module, QuantizedModule) and slot.leaf == "weight":
+        if how := getattr(module, "activations", None):
+            what = f"{how} activations of 8 bits"
+            raise ValueError(f"save_gguf: {slot.module} has {what}, and GGUF no place for them; call its expect(None)")
         codes = module.codes
         shape, kind, rows = _width(codes), _coded(name, codes), partial(_blocks, codes)
     else:
@@ -141,6 +144,8 @@ def _encoded(name: str, kind: str, array: Array) -> Array:
 def _coded(name: str, codes: Codes) -> str:
     """The type that holds codes. Raises ValueError for those that none holds."""
     _, n = _width(codes)
+    if codes.scale is None:
+        return "BF16" if codes.weight.dtype == np.uint16 else "F16"
     if codes.zero_point is not None:
         raise ValueError(f"save_gguf: {name} has zero points; quantize it with symmetric=True")
     if n % (32 * codes.scale.shape[1]):
@@ -155,7 +160,9 @@ def _width(codes: Codes) -> tuple[int, int]:
 
 
 def _blocks(codes: Codes) -> Array:
-    """The blocks of codes, (rows, n / 32)."""
+    """The blocks of codes, (rows, n / 32), or numbers of 16 bits, (rows, n)."""
+    if codes.scale is None:
+        return codes.weight
     packed = codes.weight.dtype == np.uint8
     levels = unpack(codes.weight).astype(np.int8) - np.int8(8) if packed else codes.weight
     levels = levels.reshape(len(levels), -1, 32)  # (rows, n / 32, 32)
