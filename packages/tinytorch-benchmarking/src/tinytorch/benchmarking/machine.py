@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,16 @@ def pools() -> list[dict[str, Any]]:
         }
         for pool in threadpool_info()
     ]
+
+
+def pools_text(found: Iterable[Mapping[str, Any]]) -> str:
+    """Thread pools in words, each kind once.
+
+    >>> pools_text([{"library": "openblas", "threads": 1}, {"library": "openmp", "threads": 2}])
+    'openblas on 1 thread, openmp on 2 threads'
+    """
+    kinds = dict.fromkeys((str(pool["library"]), int(pool["threads"])) for pool in found)
+    return ", ".join(f"{library} on {n} {'thread' if n == 1 else 'threads'}" for library, n in kinds)
 
 
 class Usage:

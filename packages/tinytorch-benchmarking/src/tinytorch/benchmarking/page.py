@@ -11,6 +11,7 @@ from importlib.resources import files
 from tinytorch.tensor import replacing
 
 from .competition import VALUES, Competition, Place, figure, rank
+from .machine import pools_text
 from .pareto import Point, pareto_front
 from .submission import Submission
 from .units import shown
@@ -86,8 +87,7 @@ def _details(submission: Submission) -> str:
     lines = [submission.description] if submission.description else []
     lines.append(f"Measured as {submission.function!r} against {result.baseline!r}, {result.when}.")
     if about:
-        pools = ", ".join(f"{pool['library']} {pool['threads']} threads" for pool in about["pools"])
-        software = f"{pools or 'no thread pools'}, {about['python']}, NumPy {about['numpy']}"
+        software = f"{pools_text(about['pools']) or 'no thread pools'}, {about['python']}, NumPy {about['numpy']}"
         lines.append(f"{about['processor']}, {about['usable_cores']} cores, {software}.")
     lines += [f"Note: {note}." for note in result.notes]
     text = "".join(f"<p>{escape(line)}</p>" for line in lines)
@@ -120,7 +120,7 @@ def _chart(places: Sequence[Place]) -> str:
         parts.append(f'<line class="grid" x1="{LEFT}" y1="{y(level):.1f}" x2="{WIDTH - RIGHT}" y2="{y(level):.1f}"/>')
         label = escape(shown(10**at, "s"))
         parts.append(f'<text x="{x(at):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{label}</text>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y(level) + 4:.1f}" text-anchor="end">{level:.4g}</text>')
+        parts.append(f'<text x="{LEFT - 8}" y="{y(level) + 4:.1f}" text-anchor="end">{level:.3g}</text>')
     taken = [(x(at) - 6, x(at) + 6, y(level) + 4) for at, level in zip(xs, ys, strict=True)]  # no name on a circle
     for point, at, level in sorted(zip(points, xs, ys, strict=True), key=lambda each: -each[0].memory):
         radius = 4 + 14 * math.sqrt(point.memory / largest)
@@ -130,7 +130,7 @@ def _chart(places: Sequence[Place]) -> str:
             f'<circle{kind} cx="{x(at):.1f}" cy="{y(level):.1f}" r="{radius:.1f}" tabindex="0" role="img" '
             f'aria-label="{escape(tip)}"><title>{escape(tip)}</title></circle>'
         )
-        parts.append(_label(x(at) + radius + 5, y(level) + 4, point.name, taken))
+        parts.append(_label(x(at), y(level) + 4, radius, point.name, taken))
     words = "quality over latency, one circle per submission"
     return f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="group" aria-label="{words}">{"".join(parts)}</svg>'
 
@@ -142,10 +142,13 @@ def _widened(values: Sequence[float], least: float) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _label(x: float, y: float, name: str, taken: list[tuple[float, float, float]]) -> str:
+def _label(x: float, y: float, radius: float, name: str, taken: list[tuple[float, float, float]]) -> str:
+    """A name to the right of its circle, or to the left, where there is room; else it is in the tooltip alone."""
     short = name if len(name) <= 24 else f"{name[:23]}…"
-    end = x + 7.2 * len(short)
-    if end > WIDTH or any(abs(y - other) < 15 and x < right and end > left for left, right, other in taken):
-        return ""
-    taken.append((x, end, y))
-    return f'<text class="label" x="{x:.1f}" y="{y:.1f}">{escape(short)}</text>'
+    width = 7.2 * len(short)
+    for left in (x + radius + 5, x - radius - 5 - width):
+        free = all(abs(y - other) >= 15 or left >= end or left + width <= start for start, end, other in taken)
+        if free and left > LEFT and left + width < WIDTH:
+            taken.append((left, left + width, y))
+            return f'<text class="label" x="{left:.1f}" y="{y:.1f}">{escape(short)}</text>'
+    return ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from .estimates import Estimate, Outliers, bootstrap, outliers
+from .machine import pools_text
 from .terminal import columns, framed, text
 from .units import shown
 
@@ -161,13 +162,6 @@ def _caption(result: Result) -> str:
         lines.append(f"{settings['turns']} turns, ratios with {settings['confidence']:.0%} intervals")
     if about:
         pools = [pool for series in result.series.values() for pool in series.pools] or about["pools"]
-        blas = sorted({f"{pool['library']} {pool['threads']} threads" for pool in pools})
-        where = [
-            about["processor"],
-            f"{about['usable_cores']} cores",
-            *blas,
-            f"NumPy {about['numpy']}",
-            about["python"],
-        ]
-        lines.append(", ".join(where))
+        where = [about["processor"], f"{about['usable_cores']} cores", pools_text(pools), f"NumPy {about['numpy']}"]
+        lines.append(", ".join(filter(None, [*where, about["python"]])))
     return "\n".join(lines + result.notes)
