@@ -59,6 +59,25 @@ def test_inputs_stand_in_the_order_of_the_arguments() -> None:
     assert by_name["multiply (1,)"] < by_name["c (1,)"]
 
 
+def test_arrows_of_operations_side_by_side_do_not_cross() -> None:
+    x, y = (Tensor([1.0], requires_grad=True) for _ in range(2))
+    svg = draw_graph(x.exp() / y.tanh(), {"x": x, "y": y}).svg()
+    by_name = {text.text: float(text.get("x", "")) for text in ElementTree.fromstring(svg).iter(f"{SVG}text")}
+    assert by_name["x (1,)"] == by_name["exp (1,)"] < by_name["tanh (1,)"] == by_name["y (1,)"]
+
+
+def test_operations_leaves_and_constants_are_told_apart() -> None:
+    x, c = Tensor([1.0], requires_grad=True), Tensor([2.0])
+    root = ElementTree.fromstring(draw_graph(x * c).svg())
+    kinds = [rect.get("class") for rect in root.iter(f"{SVG}rect")]
+    names = [text.text for text in root.iter(f"{SVG}text")]
+    assert dict(zip(names, kinds, strict=True)) == {
+        "multiply (1,)": "op",
+        "leaf (1,)": "leaf",
+        "constant (1,)": "constant",
+    }
+
+
 @pytest.mark.parametrize("times", [1, 2, 3, 40])
 def test_a_value_used_several_times_has_as_many_arrows_apart_on_one_box(times: int) -> None:
     svg = draw_graph(concat([Tensor([1.0, 2.0], requires_grad=True)] * times)).svg()

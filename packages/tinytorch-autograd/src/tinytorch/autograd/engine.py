@@ -40,7 +40,7 @@ class Pass:
     ) -> None:
         self.kind = kind
         self.step = observe(kind.through)
-        self.wanted = wanted
+        self.wanted = wanted or set()
         self.leading = None if wanted is None else leading_to(wanted, [origin(root) for root, _ in roots])
         self.retain_graph = retain_graph
         self.pending: dict[Origin, tuple[Gradient, bool]] = {}
@@ -85,7 +85,7 @@ class Pass:
         if node.hooks:
             gradient = run_hooks(node.hooks, gradient)
         needs = node.needs
-        if self.leading is not None and self.wanted is not None:
+        if self.leading is not None:
             needs = [target in self.leading for target in node.origins]
             if node in self.wanted:
                 self.found[node] = self.kind.give(gradient, False)
@@ -130,7 +130,7 @@ class Pass:
             assert isinstance(leaf, Tensor)
             if leaf.hooks:
                 gradient, new = run_hooks(leaf.hooks, gradient), True
-            if self.wanted is None:
+            if self.leading is None:
                 with _delivering:
                     self._add_to_grad(leaf, gradient, new)
             elif leaf in self.wanted:
