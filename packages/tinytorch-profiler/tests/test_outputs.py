@@ -22,6 +22,7 @@ from tinytorch.layers import GELU, Embedding, LayerNorm, Linear, Module, ReLU, S
 from tinytorch.layers import functional as F
 from tinytorch.profiler import Machine, Profiler, Row, summary
 from tinytorch.profiler.machine import measure_machine
+from tinytorch.profiler.table import rich_table
 from tinytorch.profiler.units import duration, short, size
 from tinytorch.tensor import Tensor
 
@@ -125,6 +126,20 @@ def test_rich_shows_the_table(prof: Profiler) -> None:
     assert "FLOP in products" in text
 
 
+def test_rich_aligns_names_left_and_numbers_right(prof: Profiler) -> None:
+    names, *numbers = rich_table(prof.rows(), "self", None, None, "", "").columns
+    assert names.justify == "left" and {column.justify for column in numbers} == {"right"}
+
+
+def test_rich_gives_each_row_one_line_however_narrow_the_terminal(prof: Profiler) -> None:
+    def lines(width: int) -> int:
+        console = Console(width=width, record=True, file=io.StringIO())
+        console.print(rich_table(prof.rows(), "self", None, None, "", ""))
+        return len(console.export_text().splitlines())
+
+    assert lines(60) == lines(300)
+
+
 def test_summary_says_what_each_layer_is_and_does() -> None:
     found = summary(Language(), (2, 5))
     rows = {layer.name: layer for layer in found.layers}
@@ -207,6 +222,7 @@ def test_flame_boxes_lie_within_those_above(prof: Profiler) -> None:
     root = frames(prof.recording, "Language")
     assert check(root) == root.total_ns
     assert root.total_ns == pytest.approx(prof.wall_ns, rel=1e-6)
+    assert root.count == 1
     training = root.children["region", "<train> & co"]
     assert set(training.children) == {("phase", "forward"), ("phase", "backward")}
     model = training.children["phase", "backward"].children["module", "Language"]
@@ -239,6 +255,16 @@ def test_the_curve_of_memory_reaches_its_peak_and_ends_where_it_ends(prof: Profi
     left = TOP + (1 - prof.current_memory / prof.peak_memory) * (HEIGHT - TOP - BOTTOM)
     assert heights[-2] == pytest.approx(left, abs=0.1)
     assert len(heights) > 10
+
+
+def test_a_long_curve_of_memory_keeps_its_highest_points_in_their_order() -> None:
+    from tinytorch.profiler.report.timeline import BINS, _thinned
+
+    memory = [(time, 10**6 if time == 5_000 else time % 97) for time in range(10_000)]
+    kept = _thinned(memory, 0, 10_000)
+    assert len(kept) <= 2 * BINS
+    assert {(5_000, 10**6), memory[-1]} <= set(kept)
+    assert kept == sorted(kept)
 
 
 def test_pictures_stay_within_their_frames_and_labels_stand_at_their_lines(prof: Profiler) -> None:
@@ -290,6 +316,7 @@ def test_the_roofline_is_drawn_to_scale() -> None:
     assert [text for text in x if text[0].isdigit()] == ["1", "10", "100"]
     assert list(y) == ["10.0 M", "100 M", "1.00 G", "10.0 G"]
     assert (x["1"], x["100"]) == (LEFT, WIDTH - RIGHT)
+    assert x["arithmetic intensity (FLOP per byte)"] == pytest.approx((x["1"] + x["100"]) / 2, abs=RIGHT)
     assert [circles[name][1] for name in circles] == pytest.approx([x["100"], x["1"]], abs=0.1)
     assert [circles[name][2] for name in circles] == pytest.approx([y["1.00 G"] - 4, y["10.0 M"] - 4], abs=0.1)
     assert circles["fast backward"][3] - 3.5 == pytest.approx(2 * (circles["slow"][3] - 3.5), abs=0.2)
