@@ -14,6 +14,7 @@ from tinytorch.kvcache import (
     UNKNOWN,
     BlockPool,
     Cache,
+    CacheFullError,
     GrowingCache,
     Int8Cache,
     KVCache,
@@ -495,3 +496,33 @@ def test_a_file_with_more_than_the_cache_is_refused(make: Maker, tmp_path: Path)
 def test_what_is_fetched_has_the_dtype_of_what_was_written(make: Maker) -> None:
     for x in make(1).update_and_fetch(0, *entries(1, 2, dtype=np.float32)):
         assert x.dtype == np.float32
+
+
+def test_reserved_memory_is_where_update_writes() -> None:
+    for reserving in (KVCache(2, 6, 2, 3, 4), GrowingCache(2, 2, 3, 4)):
+        updating, rng = reserving.copy(), np.random.default_rng(0)
+        for _ in range(6):
+            storages = reserving.reserve(1)
+            assert storages is not None
+            for layer, storage in enumerate(storages):
+                key, value = rng.random((2, 2, 3, 1, 4), np.float32)
+                storage.keys[..., reserving.seq_pos], storage.values[:, :, reserving.seq_pos] = (
+                    key[:, :, 0],
+                    value[:, :, 0],
+                )
+                updating.update(layer, key, value)
+            reserving.advance()
+            updating.advance()
+        for layer in range(2):
+            for held, wanted in zip(reserving.view(layer), updating.view(layer), strict=True):
+                assert_array_equal(held, wanted)
+
+
+def test_reserving_refuses_what_updating_does() -> None:
+    full = KVCache(1, 1, 2, 1, 1)
+    assert full.reserve(1) is not None
+    full.advance()
+    with pytest.raises(CacheFullError, match="position 2 is beyond max_seq_len=1"):
+        full.reserve(1)
+    assert Int8Cache(1, 4, 1, 1, 1).reserve(1) is None
+    assert SlidingWindowCache(1, 1, 1, 1, window=4).reserve(1) is None

@@ -296,3 +296,15 @@ assert F.softmax.lower()(x).tolist() == [0.5, 0.5]
 assert F.rms_norm.lower()(x).tolist() == [1.0, 1.0], F.rms_norm.lower()(x)
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+def test_installed_kernels_may_know_a_better_function() -> None:
+    layer, x = Linear(2, 2), np.ones((1, 2), np.float32)
+    known: dict[Any, Any] = {Linear: lambda module, usual: lambda x: -usual(x) if module is layer else usual(x)}
+    usual: Any = lower(layer)
+    with tt.handling(tt.Kernels(known)):
+        better, other = lower(layer), lower(LayerNorm(2))
+        assert better is not None and other is not None
+        np.testing.assert_array_equal(better(x), -usual(x))
+        known[Linear] = lambda module, usual: NotImplemented
+        np.testing.assert_array_equal(lower(layer)(x), usual(x))  # type: ignore[misc]

@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from tinytorch.autograd import rules
+from tinytorch.layers import Module
 from tinytorch.layers.changes import count_change
 from tinytorch.optim import Optimizer
 from tinytorch.tensor import Kernels, Primitive
@@ -34,10 +35,15 @@ class Served:
         for kernel in self.kernels:
             out = kernel(*args, **params)
             if type(out) is not Unserved:
-                with _counting:
-                    self.served += 1
-                return out
+                break
+        return self.note(out)
+
+    def note(self, out: Any) -> Any:
+        """Count an answer: `out`, or NotImplemented where it is an `Unserved`."""
         with _counting:
+            if type(out) is not Unserved:
+                self.served += 1
+                return out
             self.unserved[out] = self.unserved.get(out, 0) + 1
         return NotImplemented
 
@@ -98,6 +104,15 @@ def serves_update(optimizer: type[Optimizer]) -> Callable[[F], F]:
     does what that does: it changes the arrays of the parameters and of `memory.state` in place and returns None.
     """
     return _enter(optimizer.update, f"{optimizer.__name__} update")
+
+
+def serves_module(kind: type[Module]) -> Callable[[F], F]:
+    """Register what makes the lowered function of such a module: `(module, usual)` -> a function in place of `usual`.
+
+    It is asked when `tinytorch.layers.lower` has lowered a module of exactly this kind to the function `usual`, and
+    returns an `Unserved` with the reason where it leaves it at that.
+    """
+    return _enter(kind, f"{kind.__name__}, lowered")
 
 
 def _enter(original: Any, name: str) -> Callable[[F], F]:

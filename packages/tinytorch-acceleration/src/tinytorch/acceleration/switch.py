@@ -14,7 +14,7 @@ from .reporting import Report, report
 from .serving import handler
 
 _switching = Lock()
-KERNELS = ("activations",)
+KERNELS = ("activations", "decoding")
 
 
 def enable_acceleration() -> None:

@@ -99,6 +99,21 @@ class Cache(ABC):
                 f"make it with dtype={np.result_type(keys, values)}, or convert them"
             )
         layer = self._layer(layer_idx)
+        end = self._check_room(layer, n)
+        self._write(layer, self.seq_pos, keys, values)
+        self._written[layer] = end
+
+    def reserve(self, n: int) -> list[Any] | None:
+        """The storages of the layers, for code that writes n new positions of all layers itself before `advance`.
+
+        A storage has `keys`, (B, H, Dh, capacity), and `values`, (B, H, capacity, Dh), whose entry `seq_pos` is the
+        first of the new ones. None for a cache that stores otherwise. Raises CacheFullError and CacheError as `update`
+        does; then nothing has changed.
+        """
+        return None
+
+    def _check_room(self, layer: int, n: int) -> int:
+        """Where n new positions of a layer end. Raises CacheFullError, and CacheError for one that missed a step."""
         end = self.seq_pos + n
         if self.max_seq_len is not None and end > self.max_seq_len:
             raise CacheFullError(
@@ -110,8 +125,7 @@ class Cache(ABC):
                 f"update: layer {layer} holds {self._written[layer]} of {self.seq_pos} positions, it missed a step; "
                 "update every layer before advance(), or reset()"
             )
-        self._write(layer, self.seq_pos, keys, values)
-        self._written[layer] = end
+        return end
 
     def update_and_fetch(self, layer_idx: int, key: Any, value: Any) -> tuple[Array, Array]:
         """`update`, then `view`: all keys and values that the t new queries attend to, in the dtypes of the new."""

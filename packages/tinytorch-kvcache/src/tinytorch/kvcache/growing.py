@@ -21,13 +21,19 @@ class GrowingCache(StoredCache):
     192
     """
 
+    lends = True
+
     def _allocate(self) -> None:
         sizes = self.batch_size, self.num_heads, self.head_dim
         self._storages = [Storage(*sizes, 0, self.dtype) for _ in range(self.num_layers)]
 
     def _write(self, layer: int, start: int, keys: Array, values: Array) -> None:
-        storage, end = self._storages[layer], start + keys.shape[2]
-        if end > storage.capacity:
-            capacity = min(max(end, 2 * storage.capacity), self.max_seq_len or 2**63)
-            self._storages[layer] = storage = storage.copy(start, capacity)
-        storage.write(start, keys, values)
+        end = start + keys.shape[2]
+        if end > self._storages[layer].capacity:
+            self._grow(layer, end)
+        self._storages[layer].write(start, keys, values)
+
+    def _grow(self, layer: int, end: int) -> None:
+        storage = self._storages[layer]
+        capacity = min(max(end, 2 * storage.capacity), self.max_seq_len or 2**63)
+        self._storages[layer] = storage.copy(self.seq_pos, capacity)

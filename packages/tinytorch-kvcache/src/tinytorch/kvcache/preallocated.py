@@ -34,6 +34,8 @@ class KVCache(PreallocatedCache):
     (3, (1, 2, 3, 4), 512)
     """
 
+    lends = True
+
     def _allocate(self) -> None:
         sizes = self.batch_size, self.num_heads, self.head_dim, self.max_seq_len
         self._storages = [Storage(*sizes, self.dtype) for _ in range(self.num_layers)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -51,12 +51,29 @@ class Storage:
 class StoredCache(Cache):
     """A cache that keeps its entries in one or more `Storage` for each layer, one behind the other."""
 
+    lends: ClassVar[bool] = False
+    """Whether position i of a layer is entry i of its one storage, so that `reserve` may give it away."""
+
     _storages: list[Storage]
 
     @property
     def _used(self) -> int:
         """How many entries stand for the positions before seq_pos."""
         return self.seq_pos
+
+    def reserve(self, n: int) -> list[Storage] | None:
+        if not self.lends:
+            return None
+        for layer, storage in enumerate(self._storages):
+            end = self._check_room(layer, n)
+            if end > storage.capacity:
+                self._grow(layer, end)
+        self._written = [self.seq_pos + n] * self.num_layers
+        return self._storages
+
+    def _grow(self, layer: int, end: int) -> None:
+        """Make room for `end` positions in a storage that is too short."""
+        raise NotImplementedError
 
     def buffers(self) -> list[Array]:
         return [buffer for storage in self._storages for buffer in (storage.keys, storage.values)]

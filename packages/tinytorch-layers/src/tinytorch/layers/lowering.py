@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from tinytorch.tensor import kernels
+
 from .changes import rely_on
 from .module import Module
 
@@ -34,8 +36,21 @@ def lower(x: Any, method: str = "forward") -> Lowered | None:
     """
     declared = getattr(type(x), "lower" if method == "forward" else f"lower_{method}", None)
     if isinstance(declared, lowers):
-        return declared.of(x)
+        return declared.of(x) if method != "forward" else substituted(x, declared.of(x))
     return None if declared is None or isinstance(x, Module) else declared(x)
+
+
+def substituted(module: Module, usual: Lowered | None) -> Lowered | None:
+    """What installed `kernels()` make of a lowered module, or `usual`.
+
+    A handler's `kernel_for(type(module))` is called with the module and the function that it was lowered to, and
+    returns one for the same arguments, or NotImplemented.
+    """
+    for handler in kernels():
+        if usual is not None and (make := handler.kernel_for(type(module))) is not None:
+            made = make(module, usual)
+            usual = usual if made is NotImplemented else made
+    return usual
 
 
 class lowers:
