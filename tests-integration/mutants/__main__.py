@@ -110,9 +110,12 @@ EQUIVALENT = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text
 def is_equivalent(stage: str, mutation: Mutation) -> bool:
     """Whether `equivalent.toml` says why nothing can notice this mistake: by file and by a part of the line's code,
     or of what the mistake makes of it."""
-    lines = EQUIVALENT.get(stage, {}).get(mutation.path.name, {})
-    code = mutation.path.read_text(encoding="utf-8").splitlines()[mutation.line - 1]
-    return any(part in code or part in mutation.after for part in lines)
+    lines = EQUIVALENT.get(stage, {}).get(mutation.path.name)
+    if not lines:
+        return False
+    source = mutation.path.read_bytes()
+    before, after = (each.decode().splitlines()[mutation.line - 1] for each in (source, mutation.apply(source)))
+    return any(part in before or part in after for part in lines)
 
 
 def main() -> int:

@@ -138,6 +138,7 @@ TABLE: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: tt.zeros(int), TypeError, "is <class 'int'>; it must be an int"),
     (lambda: tt.zeros(np.ones((2, 2))), TypeError, r"zeros: sizes of shape \(2, 2\); a shape is a row of ints"),
     (lambda: tt.full(2, 0.5, dtype=int), TypeError, "full: a fraction does not fit dtype int64"),
+    (lambda: tt.full(2, [-129, 127], dtype="int8"), OverflowError, "full: -129 does not fit dtype int8"),
     (lambda: tt.full(2, 300, dtype="int8"), OverflowError, "full: 300 does not fit dtype int8, from -128 to 127"),
     (lambda: tt.full(2, 2**63), OverflowError, "beyond int64"),
     (lambda: np.full_like(Tensor([1]), 0.5), TypeError, "a fraction does not fit"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import operator
 from collections.abc import Callable
 from pathlib import Path
@@ -341,6 +342,18 @@ def test_gradients_are_not_lost_in_lists_without_a_word(lose: Callable[[Tensor],
     with pytest.raises(TypeError, match=r"would lose them as an array; stack\(\) makes one tensor"):
         lose(Tensor(2.0, requires_grad=True))
     lose(Tensor(2.0))
+
+
+def test_methods_show_the_defaults_of_their_operations() -> None:
+    methods = {name: method for name, method in vars(Tensor).items() if inspect.isfunction(method)}
+    compared = 0
+    for name in methods.keys() & set(tt.__all__):
+        shown, applied = (inspect.signature(each).parameters for each in (methods[name], getattr(tt, name)))
+        for argument in shown.keys() & applied.keys():
+            if shown[argument].default is not inspect.Parameter.empty:
+                assert shown[argument].default == applied[argument].default, (name, argument)
+                compared += 1
+    assert compared > 50
 
 
 @pytest.mark.parametrize("function", [np.mean, np.sum, np.max, np.median, np.std])
