@@ -236,6 +236,17 @@ def test_tokenizer_comes_back(pattern: str, ignore_merges: bool, around: str, tm
     assert load_gguf(tmp_path / "x.gguf", tokenizer=False)[1] is None
 
 
+def test_digits_one_by_one(tmp_path: Path) -> None:
+    document = tokenizer_of(GPT2_PATTERN).document
+    steps = [{"type": "Digits", "individual_digits": True}, document["pre_tokenizer"]]
+    tokenizer = BPETokenizer(document | {"pre_tokenizer": {"type": "Sequence", "pretokenizers": steps}})
+    save_gguf(GPT(**SIZES), tmp_path / "x.gguf", tokenizer)
+    same = load_gguf(tmp_path / "x.gguf")[1]
+    assert same is not None and same.encode("x 12345 6") == tokenizer.encode("x 12345 6")
+    with read_gguf(tmp_path / "x.gguf") as file:
+        assert file.metadata["tokenizer.ggml.pre"] == "smollm"
+
+
 def changed(folder: Path, name: str, values: dict[str, Any], tensors: dict[str, Any]) -> Path:
     """A golden file with other metadata and tensors; None removes one."""
     with read_gguf(GOLDEN / f"{name}.gguf") as file:

@@ -6,7 +6,6 @@ Source: ggml, `ggml-common.h` (layouts) and `ggml-quants.c` (rounding).
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +21,7 @@ Q4_K = np.dtype([("d", "<f2"), ("m", "<f2"), ("scales", "u1", 12), ("q", "u1", 1
 Q5_K = np.dtype([("d", "<f2"), ("m", "<f2"), ("scales", "u1", 12), ("high", "u1", 32), ("q", "u1", 128)])
 Q6_K = np.dtype([("q", "u1", 128), ("high", "u1", 64), ("scales", "i1", 16), ("d", "<f2")])
 
-CHUNK = 1 << 15  # blocks that are decoded at once, so that what is computed on the way stays small
+CHUNK = 1 << 12  # blocks that are converted at once, so that what is computed on the way stays small
 
 
 class Format(NamedTuple):
@@ -144,34 +143,34 @@ def encode(kind: str, array: Array) -> Array:
 
     Raises ValueError for numbers that are not finite or too large for the type.
     """
-    x = np.ascontiguousarray(array)
-    plain = FORMATS[kind].block == 1
-    with np.errstate(over="ignore"):
-        items = WRITTEN[kind](x)
-        held = items if plain else items["d"]
-    finite = np.isfinite(x)
-    if not (np.isfinite(held)[finite.reshape(-1)] if plain else np.isfinite(held) & finite.all()).all():
+    form = FORMATS[kind]
+    x = np.ascontiguousarray(array).reshape(-1, form.block)
+    items = np.empty(len(x), form.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(x), CHUNK):
+            items[start : start + CHUNK] = WRITTEN[kind](x[start : start + CHUNK])
+    held = items if form.block == 1 else items["d"]
+    lost = ~np.isfinite(held) & np.isfinite(x[:, 0]) if form.block == 1 else ~np.isfinite(held)
+    if lost.any():
         raise ValueError(f"{kind} cannot hold these numbers, up to {np.abs(x).max():g}; look for NaN, or take F32")
     return items
 
 
 def _encode_q8_0(x: Array) -> Array:
-    x = x.reshape(-1, 32).astype(np.float32, copy=False)
-    d = np.abs(x).max(axis=1) / np.float32(127)  # (n,)
-    with np.errstate(invalid="ignore"):
-        y = x * _inverse(d)[:, None]
-        size = np.abs(y)
-        whole = np.floor(size)
-        whole += size - whole >= 0.5  # halves go away from zero
-        return q8_0(d, np.copysign(whole, y).astype(np.int8))
+    x = x.astype(np.float32, copy=False)  # (n, 32)
+    d = np.abs(x).max(axis=1) / np.float32(127)  # (n,), NaN where one number is
+    y = x * _inverse(d)[:, None]
+    size = np.abs(y)
+    whole = np.floor(size)
+    whole += size - whole >= 0.5  # halves go away from zero
+    return q8_0(d, np.copysign(whole, y).astype(np.int8))
 
 
 def _encode_q4_0(x: Array) -> Array:
-    x = x.reshape(-1, 32).astype(np.float32, copy=False)
+    x = x.astype(np.float32, copy=False)  # (n, 32)
     largest = np.take_along_axis(x, np.abs(x).argmax(axis=1)[:, None], axis=1)[:, 0]  # with its sign
     d = largest / np.float32(-8)
-    with np.errstate(invalid="ignore"):
-        q = np.trunc(x * _inverse(d)[:, None] + np.float32(8.5)).clip(0, 15).astype(np.uint8)
+    q = np.trunc(x * _inverse(d)[:, None] + np.float32(8.5)).clip(0, 15).astype(np.uint8)
     return q4_0(d, q.astype(np.int8) - np.int8(8))
 
 
@@ -197,13 +196,8 @@ def q4_0(scales: Array, codes: Array) -> Array:
     return blocks
 
 
-def _encode_plain(dtype: np.dtype[Any], x: Array) -> Array:
-    return x.astype(dtype).reshape(-1)
-
-
 PLAIN = ("F32", "F16", "F64", "I8", "I16", "I32", "I64")
 WRITTEN: dict[str, Callable[[Array], Array]] = {
-    **{kind: partial(_encode_plain, FORMATS[kind].dtype) for kind in PLAIN},
-    "Q8_0": _encode_q8_0, "Q4_0": _encode_q4_0,
+    **dict.fromkeys(PLAIN, lambda x: x[:, 0]), "Q8_0": _encode_q8_0, "Q4_0": _encode_q4_0,
 }  # fmt: skip
-"""What writes numbers, by type."""
+"""What makes items of numbers (n, block), by type."""

@@ -16,12 +16,16 @@ from .container import GGUFFile
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # types of tokens
 
-PATTERNS = {
-    "gpt-2": (GPT2_PATTERN, False),
-    "llama-bpe": (LLAMA3_PATTERN, True), "llama-v3": (LLAMA3_PATTERN, True), "llama3": (LLAMA3_PATTERN, True),
-    "smaug-bpe": (LLAMA3_PATTERN, False), "dbrx": (LLAMA3_PATTERN, False),
+DIGITS = (r"\p{N}", GPT2_PATTERN)
+PATTERNS: dict[str, tuple[tuple[str, ...], bool]] = {
+    "gpt-2": ((GPT2_PATTERN,), False),
+    "smollm": (DIGITS, False), "starcoder": (DIGITS, False), "refact": (DIGITS, False), "command-r": (DIGITS, False),
+    "llama-bpe": ((LLAMA3_PATTERN,), True), "llama-v3": ((LLAMA3_PATTERN,), True), "llama3": ((LLAMA3_PATTERN,), True),
+    "smaug-bpe": ((LLAMA3_PATTERN,), False), "dbrx": ((LLAMA3_PATTERN,), False),
 }  # fmt: skip
-"""How a pre-tokenizer's name cuts texts, and whether a word that is a token skips the merges. The first is written.
+"""How a pre-tokenizer cuts texts, one pattern after another, and whether a word that is a token skips the merges.
+
+Of several names for the same, the first is written.
 
 Source: llama.cpp, `llama-vocab.cpp`.
 """
@@ -50,7 +54,7 @@ def read_tokenizer(file: GGUFFile) -> BPETokenizer | None:
         raise file.wrong(f"its tokenizer: {error}") from error
 
 
-def _document(said: Mapping[str, Any], pattern: str, ignore_merges: bool) -> dict[str, Any]:
+def _document(said: Mapping[str, Any], patterns: Sequence[str], ignore_merges: bool) -> dict[str, Any]:
     """The `tokenizer.json` that means what a file says."""
     tokens, merges = (said.get(name) for name in ("tokens", "merges"))
     if not isinstance(tokens, list) or not isinstance(merges, list):
@@ -64,7 +68,9 @@ def _document(said: Mapping[str, Any], pattern: str, ignore_merges: bool) -> dic
     kinds = dict(enumerate(types.tolist())) | {i: CONTROL for each in around for i in each}
     vocab = {token: i for i, token in enumerate(tokens) if kinds[i] not in (CONTROL, USER_DEFINED, UNUSED)}
     plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    document = as_document(vocab, [], [], pattern)
+    document = as_document(vocab, [], [], patterns[-1])
+    if before := [_split(pattern) for pattern in patterns[:-1]]:
+        document["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [*before, document["pre_tokenizer"]]}
     document["model"] |= {"ignore_merges": ignore_merges, "merges": merges}
     document["added_tokens"] = [
         {"id": i, "content": tokens[i], **plain, "special": kind == CONTROL}
@@ -74,6 +80,10 @@ def _document(said: Mapping[str, Any], pattern: str, ignore_merges: bool) -> dic
     if any(around):
         document["post_processor"] = _template(tokens, *around)
     return document
+
+
+def _split(pattern: str) -> dict[str, Any]:
+    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
 
 
 def _added(said: Mapping[str, Any], name: str, count: int) -> list[int]:
@@ -152,10 +162,9 @@ def _collide(added: Sequence[AddedToken]) -> bool:
 
 
 def _pre(document: Mapping[str, Any]) -> str:
-    splitters = read_splitters(document["pre_tokenizer"])
+    splitters = [each for each in read_splitters(document["pre_tokenizer"]) if each != Splitter(None)]
     ignore_merges = document["model"].get("ignore_merges", False)
-    for name, (pattern, ignores) in PATTERNS.items():
-        alone = [Splitter(pattern)] if pattern == GPT2_PATTERN else [Splitter(pattern), Splitter(None)]
-        if splitters == alone and ignore_merges == ignores:
+    for name, (patterns, ignores) in PATTERNS.items():
+        if splitters == [*map(Splitter, patterns)] and ignore_merges == ignores:
             return name
     raise ValueError("save_gguf: GGUF files have no name for this pre-tokenizer; GPT2_PATTERN and LLAMA3_PATTERN do")
