@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tinytorch.autograd import no_grad
+from tinytorch.data.datasets import tinytalks
 from tinytorch.kvcache import (
     BlockPool,
     GrowingCache,
@@ -24,11 +25,14 @@ from tinytorch.kvcache import (
     speculative_generate,
 )
 from tinytorch.layers import Flatten, Linear, Sequential, lower
+from tinytorch.layers import functional as F
+from tinytorch.optim import AdamW
 from tinytorch.profiler import Profiler, summary
 from tinytorch.profiler.units import size
-from tinytorch.quantization import quantize
+from tinytorch.quantization import calibrate, quantize
 from tinytorch.spatial import Conv2d
 from tinytorch.tensor import Tensor, manual_seed
+from tinytorch.training import Trainer
 from tinytorch.transformer import GPT, TransformerConfig
 
 SIZES: dict[str, Any] = {"vocab_size": 20, "embed_dim": 16, "num_layers": 2, "num_heads": 2, "max_seq_len": 40}
@@ -179,3 +183,79 @@ def test_what_a_lookup_and_a_product_read(tmp_path: Path) -> None:
     read, _ = events["quantized_linear"].traffic
     assert read == 2 * 8 * 4 + 8 * 4 + 4 * 4 + 4 * 4  # x, codes, scales, bias
     assert not prof.not_counted
+
+
+# Quality: a language model that is trained here, in a few seconds
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[GPT, list[Any], list[Any]]:
+    """A model of the letters of TinyTalks, batches of what it has read, and others."""
+    manual_seed(0)
+    text = "\n".join(f"{question} {answer}" for question, answer in tinytalks("train"))
+    letters = sorted(set(text))
+    ids = np.array([letters.index(letter) for letter in text])
+    rows = ids[: len(ids) // 33 * 33].reshape(-1, 33)
+    rng = np.random.default_rng(0)
+    rng.shuffle(rows)
+    read, others = rows[:-64], rows[-64:]
+    model = GPT(vocab_size=len(letters), embed_dim=64, num_layers=2, num_heads=4, max_seq_len=32)
+    optimizer = AdamW(model.parameters(), lr=5e-3)
+    for _ in range(150):
+        batch = read[rng.integers(0, len(read), 16)]
+        optimizer.zero_grad()
+        F.cross_entropy(model(batch[:, :-1]), batch[:, 1:]).backward()
+        optimizer.step()
+    return model.eval(), [read[i : i + 16, :-1] for i in range(0, 64, 16)], [others[:32], others[32:]]
+
+
+def perplexity(model: GPT, batches: list[Any]) -> float:
+    with no_grad():
+        losses = [F.cross_entropy(model(batch[:, :-1]), batch[:, 1:]).item() for batch in batches]
+    return float(np.exp(np.mean(losses)))
+
+
+def test_perplexity_of_few_bits(trained: tuple[GPT, list[Any], list[Any]]) -> None:
+    model, examples, batches = trained
+    exact = perplexity(model, batches)
+    assert exact < 20  # it has learned something: there are more than 60 letters
+
+    def worse(*args: Any, **options: Any) -> float:
+        other = copy.deepcopy(model)
+        quantize(other, *args, **options)
+        if options.get("activations") == "static":
+            calibrate(other, examples, "mse")
+        return perplexity(other, batches) / exact - 1
+
+    assert abs(worse("float16")) < 0.0005 and abs(worse("bfloat16")) < 0.005
+    assert abs(worse(8)) < 0.005
+    assert abs(worse(8, activations="dynamic")) < 0.01
+    assert abs(worse(8, activations="static")) < 0.05
+    options: dict[str, Any] = {"method": "gptq", "batches": examples}
+    assert worse(4, 32, **options) < 0.04
+    assert worse(4, 32, act_order=True, **options) < 0.04
+    assert worse(3, 32, **options) < 0.9 * worse(3, 32)
+
+
+def test_training_goes_on_after_quantization(trained: tuple[GPT, list[Any], list[Any]], tmp_path: Path) -> None:
+    """The norms and biases of a model of codes learn, and a checkpoint of it resumes to the bit."""
+    model, _, batches = trained
+    other = copy.deepcopy(model)
+    quantize(other, 3, 32)
+    before, codes = perplexity(other, batches), other.token_embedding.weight.data.copy()
+
+    def trainer(model: GPT) -> Trainer:
+        def loss(logits: Any, targets: Any) -> Any:
+            return F.cross_entropy(logits, targets)
+
+        return Trainer(model, AdamW(model.parameters(), lr=1e-3), loss, checkpoint=tmp_path / "checkpoint.safetensors")
+
+    data = [(Tensor(batch[:, :-1]), Tensor(batch[:, 1:])) for batch in batches]
+    resumed = copy.deepcopy(other)
+    trainer(copy.deepcopy(other)).fit(data, steps=4, progress=False)
+    trainer(resumed).fit(data, steps=8, resume=True, progress=False)
+    (tmp_path / "checkpoint.safetensors").unlink()
+    trainer(other).fit(data, steps=8, progress=False)
+    assert np.array_equal(other.token_embedding.weight.data, codes)
+    assert perplexity(other.eval(), batches) < before
+    assert all(np.array_equal(a.data, b.data) for a, b in zip(other.parameters(), resumed.parameters(), strict=True))
