@@ -8,7 +8,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 import stages  # noqa: E402
-from mutants.mutations import mutations  # noqa: E402
+from mutants.mutations import EQUIVALENT, mutations, reason  # noqa: E402
 
 SOURCE = """
 from __future__ import annotations
@@ -43,3 +43,11 @@ def test_mistakes_compile_and_differ(stage: str) -> None:
         whole = ast.dump(ast.parse(source))
         for each in mutations(path)[::50]:
             assert ast.dump(ast.parse(each.apply(source))) != whole, each
+
+
+def test_every_reason_why_a_mistake_is_not_noticed_is_that_of_one() -> None:
+    for stage, files in EQUIVALENT.items():
+        for name, reasons in files.items():
+            every = [each for path in stages.source(stage).rglob(name) for each in mutations(path)]
+            used = {reason(stage, each) for each in every}
+            assert used >= set(reasons.values()), (stage, name, set(reasons.values()) - used)

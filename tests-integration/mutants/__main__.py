@@ -15,7 +15,6 @@ import signal
 import sys
 import tempfile
 import time
-import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -24,7 +23,7 @@ import hypothesis  # noqa: F401, for the forks
 import numpy  # noqa: F401, for the forks
 import pytest
 
-from .mutations import Mutation, mutations
+from .mutations import Mutation, mutations, reason
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -100,22 +99,8 @@ class Trial:
 def sample(stage: str, count: int, seed: int) -> list[Mutation]:
     """Mistakes of a stage, drawn from all that can be made there; those that cannot be noticed are left out."""
     files = sorted(path for path in stages.source(stage).rglob("*.py"))
-    every = [mutation for path in files for mutation in mutations(path) if not is_equivalent(stage, mutation)]
+    every = [mutation for path in files for mutation in mutations(path) if not reason(stage, mutation)]
     return random.Random(f"{seed} {stage}").sample(every, min(count, len(every)))
-
-
-EQUIVALENT = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text(encoding="utf-8"))
-
-
-def is_equivalent(stage: str, mutation: Mutation) -> bool:
-    """Whether `equivalent.toml` says why nothing can notice this mistake: by file and by a part of the line's code,
-    or of what the mistake makes of it."""
-    lines = EQUIVALENT.get(stage, {}).get(mutation.path.name)
-    if not lines:
-        return False
-    source = mutation.path.read_bytes()
-    before, after = (each.decode().splitlines()[mutation.line - 1] for each in (source, mutation.apply(source)))
-    return any(part in before or part in after for part in lines)
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ COMPARISONS: dict[type[ast.cmpop], str] = {
 ARITHMETIC: dict[type[ast.operator], str] = {
     ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.FloorDiv: "/", ast.Mod: "*", ast.Pow: "*",
 }  # fmt: skip
+
+
+EQUIVALENT = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -134,3 +138,12 @@ def _part(node: ast.expr) -> str:
 
 def _is_text(*parts: ast.expr) -> bool:
     return any(isinstance(part, ast.JoinedStr) or isinstance(getattr(part, "value", 0), str) for part in parts)
+
+
+def reason(stage: str, mutation: Mutation) -> str | None:
+    """Why nothing can notice a mistake, if `equivalent.toml` says so of its line, or of what it makes of the line."""
+    source = mutation.path.read_bytes()
+    for part, why in EQUIVALENT.get(stage, {}).get(mutation.path.name, {}).items():
+        if any(part.encode() in each.splitlines()[mutation.line - 1] for each in (source, mutation.apply(source))):
+            return str(why)
+    return None
