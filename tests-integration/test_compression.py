@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from tinytorch.acceleration import accelerating
 from tinytorch.autograd import no_grad
 from tinytorch.compression import (
+    AdapterError,
     add_lora,
     factorize,
     lora_parameters,
+    masks,
     merge_lora,
     n_m_prune,
     prune,
@@ -22,7 +25,11 @@ from tinytorch.compression import (
 )
 from tinytorch.kvcache import disable_kv_cache, enable_kv_cache
 from tinytorch.kvcache.fast_step import lower_next_logits
+from tinytorch.layers import Linear, ReLU, Sequential
+from tinytorch.optim import SGD, AdamW
 from tinytorch.profiler import Profiler
+from tinytorch.quantization import QuantizedLinear, dequantize, quantize
+from tinytorch.tensor import Tensor
 from tinytorch.transformer import GPT, TransformerConfig
 
 SIZES: dict[str, Any] = {"vocab_size": 23, "embed_dim": 16, "num_layers": 2, "num_heads": 4, "max_seq_len": 24}
@@ -125,3 +132,49 @@ def test_a_cache_of_fewer_groups_takes_less_memory() -> None:
     whole, model = llama(), llama()
     structured_prune(model, 0.5, "groups")
     assert enable_kv_cache(model).nbytes == enable_kv_cache(whole).nbytes / 2
+
+
+def test_adapters_stand_on_quantized_layers_and_leave_no_trace() -> None:
+    model, ids = llama(), [[1, 2, 3, 4, 5]]
+    quantize(model, bits=8)
+    kinds = [type(module) for module in model.modules()]
+    before = model(ids).data
+    optimizer = AdamW(add_lora(model, 2), lr=0.01)
+    assert any(isinstance(getattr(module, "base", None), QuantizedLinear) for module in model.modules())
+    assert np.array_equal(model(ids).data, before)
+    losses = []
+    for _ in range(10):
+        optimizer.zero_grad()
+        loss = ((model(ids) - 1) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    with no_grad():
+        adapted = model(ids).data
+        enable_kv_cache(model)
+        assert_allclose(model(ids).data, adapted, rtol=1e-4, atol=1e-4)
+        disable_kv_cache(model)
+    with pytest.raises(AdapterError, match="dequantize it first"):
+        merge_lora(model)
+    remove_lora(model)
+    assert np.array_equal(model(ids).data, before)
+    assert [type(module) for module in model.modules()] == kinds
+    dequantize(model)
+    assert prune(model, 0.5)
+
+
+@pytest.mark.parametrize("make", [lambda p: AdamW(p, lr=0.1), lambda p: SGD(p, lr=0.1, momentum=0.9)])
+def test_compiled_updates_leave_pruned_weights_at_zero(make: Callable[[Any], Any]) -> None:
+    model = Sequential(Linear(40, 60), ReLU(), Linear(60, 4))
+    x = Tensor(np.random.default_rng(0).normal(size=(8, 40)))
+    optimizer = make(model.parameters())
+    with accelerating():
+        for step in range(5):
+            if step == 2:
+                prune(model, 0.7)
+            optimizer.zero_grad()
+            (model(x) ** 2).sum().backward()
+            optimizer.step()
+    assert all(not model.state_dict()[name].data[~mask].any() for name, mask in masks(model).items())
+    assert len(masks(model)) == 2

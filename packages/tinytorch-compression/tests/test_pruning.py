@@ -368,3 +368,13 @@ def test_a_mask_may_be_set_by_hand() -> None:
     assert layer.weight.data.tolist() == [[1, 0], [0, 4]]
     set_mask(layer, np.array([[True, False], [False, False]]))
     assert layer.weight.data.tolist() == [[1, 0], [0, 0]]
+
+
+def test_weights_that_cannot_be_written_to_are_replaced() -> None:
+    model = make_mlp()
+    for parameter in model.parameters():
+        parameter.data.flags.writeable = False
+    before = model[0].weight.data
+    prune(model, 0.5)
+    assert np.count_nonzero(model[0].weight.data) == 64
+    assert np.count_nonzero(before) == 128

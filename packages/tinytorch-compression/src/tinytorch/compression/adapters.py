@@ -14,7 +14,8 @@ import numpy as np
 
 from tinytorch.layers import Module, Parameter
 from tinytorch.layers.checks import probability, real
-from tinytorch.tensor import check_int, note_write
+from tinytorch.layers.state import write
+from tinytorch.tensor import check_int
 
 from .errors import AdapterError
 from .layers import Targets, find, has_table, is_linear
@@ -138,9 +139,7 @@ def merge_lora(model: Module) -> None:
         if not np.isfinite(merged[name]).all():
             raise AdapterError(f"merge_lora: the weight of {name} would not be finite; look at the adapter")
     for name, layer in layers.items():
-        weight: Parameter = layer.base.weight  # type: ignore[attr-defined]
-        weight.data[...] = merged[name]
-        note_write(weight.data)
+        write(layer.base.weight, merged[name])  # type: ignore[attr-defined]
     _detach(model)
 
 

@@ -41,8 +41,11 @@ class Keeper:
 
     def clear(self) -> None:
         """Write the zeros."""
-        np.copyto(self.parameter.data, 0, where=~self.mask.data)
-        note_write(self.parameter.data)
+        if self.parameter.data.flags.writeable:
+            np.copyto(self.parameter.data, 0, where=~self.mask.data)
+            note_write(self.parameter.data)
+        else:  # read from elsewhere, such as a file that is mapped
+            self.parameter.data = np.where(self.mask.data, self.parameter.data, self.parameter.dtype.type(0))
 
     def stop(self) -> None:
         """Leave the parameter to its optimizer."""

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from tinytorch.layers import Module
-from tinytorch.tensor import Array, note_write, replacing
+from tinytorch.layers.state import write
+from tinytorch.tensor import Array, replacing
 
 from .layers import Targets, check_amount, find, has_matrix, has_table, once, share_of
-from .magnitude import largest, magnitudes, weight_of
+from .magnitude import largest, magnitudes
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,10 @@ def sensitivity(
 
 def _without(model: Module, layer: Module, size: Array, share: float, evaluate: Callable[[Module], float]) -> float:
     """The score while the smallest weights of one layer are zero."""
-    weight = weight_of(layer)
-    before = weight.copy()
+    weight: Any = layer.weight  # type: ignore[attr-defined]
+    before = weight.data.copy()
     try:
-        np.copyto(weight, 0, where=~largest(size, share_of(share, size.size)))
-        note_write(weight)
+        write(weight, np.where(largest(size, share_of(share, size.size)), before, before.dtype.type(0)))
         return float(evaluate(model))
     finally:
-        weight[...] = before
-        note_write(weight)
+        write(weight, before)
