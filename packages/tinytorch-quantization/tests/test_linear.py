@@ -125,6 +125,15 @@ def test_lowered_layer_reads_the_numbers_when_it_runs() -> None:
     np.testing.assert_allclose(function(x), np.repeat(4 * x.sum(1, keepdims=True) + 0.5, 6, 1), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("bits", [8, "bfloat16"])
+def test_lowered_table_follows_a_change_of_dtype(bits: Any) -> None:
+    table = quantize(Embedding(8, 4), bits)
+    function = lower(table)
+    assert function is not None and function(np.array([1])).dtype == np.float32
+    table.astype("float64")
+    assert function(np.array([1])).dtype == table([1]).dtype
+
+
 @every_scheme
 def test_rows_of_a_table_are_its_numbers(scheme: Scheme) -> None:
     rows = normal(6, 8, dtype="float64")

@@ -181,28 +181,28 @@ def quantized(subject: Subject, way: Way) -> Module:
 def table(rows: list[dict[str, Any]], subjects: list[Subject]) -> Table:
     shown = Table("weights", title="What fewer bits cost")
     for subject in subjects:
-        for column in ("bits", *subject.measure(subject.model)):
+        for column in rows[0][subject.name]:
             shown.add_column(f"{subject.name}\n{column}", justify="right")
     for row in rows:
         cells = [row["way"]]
         for subject in subjects:
             for column, value in row[subject.name].items():
-                cells.append(f"{value:.1%}" if column == "accuracy" else f"{value:.2f}")
+                cells.append(f"{value:.2f}" if column == "perplexity" else f"{value:.1%}")
         shown.add_row(*cells)
     return shown
 
 
 def draw(rows: list[dict[str, Any]], subjects: list[Subject], path: Path) -> None:
-    """Each measure over the bits that a weight really takes, scales included."""
+    """Each measure over the bits of a code."""
     from matplotlib.figure import Figure
 
-    measures = [(subject.name, column) for subject in subjects for column in rows[0][subject.name] if column != "bits"]
+    measures = [(subject.name, column) for subject in subjects for column in rows[0][subject.name] if column != "size"]
     figure = Figure(figsize=(4.2 * len(measures), 4), layout="constrained")
     for axes, (name, column) in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
         for family in dict.fromkeys(row["family"] for row in rows):
-            points = [(row[name]["bits"], row[name][column]) for row in rows if row["family"] == family]
+            points = [(row["bits"], row[name][column]) for row in rows if row["family"] == family]
             axes.plot(*zip(*sorted(points), strict=True), marker="o", label=family)
-        axes.set(title=name, xlabel="bits per weight", ylabel=column, xscale="log", xticks=[2, 4, 8, 16, 32])
+        axes.set(title=name, xlabel="bits of a weight", ylabel=column, xscale="log", xticks=[2, 4, 8, 16, 32])
         axes.set_xticklabels(["2", "4", "8", "16", "32"])
         if column == "perplexity":
             axes.set_yscale("log")
@@ -214,11 +214,11 @@ def draw(rows: list[dict[str, Any]], subjects: list[Subject], path: Path) -> Non
 def examine(subjects: list[Subject], console: Console) -> list[dict[str, Any]]:
     rows = []
     for way in WAYS:
-        row: dict[str, Any] = {"way": way.name, "family": way.family}
+        bits = {None: 32, "float16": 16, "bfloat16": 16}.get(way.bits, way.bits)
+        row: dict[str, Any] = {"way": way.name, "family": way.family, "bits": bits}
         for subject in subjects:
             model = quantized(subject, way)
-            bits = 32 * model.nbytes / subject.model.nbytes
-            row[subject.name] = {"bits": bits, **subject.measure(model)}
+            row[subject.name] = {"size": model.nbytes / subject.model.nbytes, **subject.measure(model)}
         rows.append(row)
         console.print(f"  {way.name}")
     return rows
@@ -241,7 +241,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--plot", type=Path, help="save a picture, as SVG, PNG or PDF")
     parser.add_argument("--json", type=Path, help="save the figures")
     chosen = parser.parse_args(argv)
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=140)
     manual_seed(chosen.seed)
     subjects = []
     for make in (language_model, assistant, digit_reader):

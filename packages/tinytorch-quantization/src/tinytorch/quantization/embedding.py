@@ -89,8 +89,8 @@ class QuantizedEmbedding(QuantizedModule):
 
     @lowers("forward")
     def lower(self) -> Lowered:
-        look_up = quantized_embedding.lower(dtype=self.dtype)
-        return lowered_with(look_up, self.weight, self.scale, self.zero_point)
+        look_up = quantized_embedding.lower()
+        return lambda indices: look_up(indices, *self.codes, dtype=self.dtype)
 
     def unembed(self, x: Any, bias: Any = None) -> Tensor:
         """The product of x with every row: (..., embedding_dim) -> (..., num_embeddings), plus `bias`."""
