@@ -42,10 +42,12 @@ def attention(
     """
     check_shapes("attention", q, k, v, mask, axes=4)
     scale = scale_for(q, scale)
-    if q.shape[2] == 1:
-        return attend_one(q, k, v, group_mask(mask, k.shape[1]), scale)
-    dtype = np.result_type(q, k, v)
     (B, H, T, _), (_, groups, S, Dv) = q.shape, v.shape
+    if T == 1:
+        out, *saved = attend_one(q, k, v, group_mask(mask, groups), scale)
+        tops, sums = (each.reshape(B, groups, -1, 1, 1) for each in saved)
+        return out, (tops, sums)
+    dtype = np.result_type(q, k, v)
     queries, keys, values = group_heads(q, groups), k[:, :, None], v[:, :, None]  # (B, Hkv, G, T, D), (B, Hkv, 1, S, D)
     mask = group_mask(mask, groups)  # broadcasts to (B, Hkv, G, T, S)
     out = empty_heads(B, H, T, Dv, dtype)
@@ -66,28 +68,28 @@ def attention(
     return out, (tops, sums)
 
 
-def attend_one(q: Array, k: Array, v: Array, mask: Array | None, scale: float) -> tuple[Array, Saved]:
+def attend_one(q: Array, k: Array, v: Array, mask: Array | None, scale: float) -> tuple[Array, Array, Array]:
     """The same for a single query, which sees all keys and needs no tiles: a token that is generated."""
-    B, H, _, D = q.shape
-    groups = k.shape[1]
-    weights = np.matmul(q.reshape(B, groups, H // groups, D) * scale, k.swapaxes(-1, -2))  # (B, Hkv, G, S)
+    (B, H, _, D), (_, groups, S, Dv) = q.shape, v.shape
+    scores = np.matmul(q.reshape(B, groups, H // groups, D) * scale, k.swapaxes(-1, -2))  # (B, Hkv, G, S)
     if mask is not None:
         mask = mask[..., 0, :]  # broadcasts to (B, Hkv, G, S)
         if mask.dtype.kind == "f":
-            weights += mask
+            scores += mask
         else:
-            np.copyto(weights, -np.inf, where=~mask)
+            np.copyto(scores, -np.inf, where=~mask)
     some = mask is None and k.size > 0  # else the lowest number stands for the maximum where all is forbidden
-    lowest = {} if some else {"initial": np.finfo(weights.dtype).min}
-    tops = np.maximum.reduce(weights, axis=-1, keepdims=True, **lowest)  # (B, Hkv, G, 1)
+    lowest = {} if some else {"initial": np.finfo(scores.dtype).min}
+    weights = scores.reshape(B * H, S)  # the same memory, with fewer axes to go through
+    tops = np.maximum.reduce(weights, axis=1, keepdims=True, **lowest)  # (B H, 1)
     weights -= tops
     np.exp(weights, out=weights)
-    sums = np.add.reduce(weights, axis=-1, keepdims=True)
+    sums = np.add.reduce(weights, axis=1, keepdims=True)
     if not some:
         sums[sums == 0] = np.inf
-    out = np.matmul(weights, v)  # (B, Hkv, G, S) @ (B, Hkv, S, Dv) -> (B, Hkv, G, Dv)
+    out = np.matmul(scores, v).reshape(B * H, Dv)  # (B, Hkv, G, S) @ (B, Hkv, S, Dv) -> (B, Hkv, G, Dv)
     out /= sums
-    return out.reshape(B, H, 1, v.shape[3]), (tops[..., None], sums[..., None])
+    return out.reshape(B, H, 1, Dv), tops, sums
 
 
 def scores_are_small(q: Array, k: Array, scale: float, mask: Array | None, dtype: np.dtype[Any]) -> bool:

@@ -58,7 +58,9 @@ class Primitive:
     forward allows it. The others are parameters, which no gradient reaches. A `fused` primitive's forward returns
     `(out, saved)`, where `saved` is whatever its own backward will want. Inputs of float16 reach the forward and the
     gradient rule of an `upcast` primitive in float32, and results are rounded back. `explain(error, *arrays, **params)`
-    may turn a ValueError, TypeError or IndexError of the forward into one that says more, or return None.
+    may turn a ValueError, TypeError or IndexError of the forward into one that says more, or return None. `rows` is
+    the part of the forward that computes, for a first input of rows (n, D): `lower` calls it where nothing has to be
+    converted, because all arrays are float32, or all float64.
     """
 
     forward: Callable[..., Any]
@@ -71,6 +73,7 @@ class Primitive:
     fused: bool = False
     upcast: bool = False
     explain: Explain | None = None
+    rows: Callable[..., Any] | None = None
     module: str = ""
 
     def __post_init__(self) -> None:
@@ -132,6 +135,30 @@ class Primitive:
                     out = settle(self, out, tuple(wrap(x) if isinstance(x, ndarray) else x for x in arrays), params)
             return out if type(out) is ndarray else np.asarray(out)
 
+        kinds = {tensor.dtype for tensor in tensors}
+        if self.rows is None or not kinds <= PLAIN or len(kinds) != 1:
+            return lowered
+        return self._lower_rows(lowered, tensors, options)
+
+    def _lower_rows(
+        self, general: Callable[..., Array], tensors: list[Tensor], options: Params
+    ) -> Callable[..., Array]:
+        """A lowered function of one array that leaves out what `general` asks, where `rows` can take it."""
+        assert self.rows is not None
+        fused, rows = self.fused, functools.partial(self.rows, **options) if options else self.rows
+        dtype = tensors[0].dtype
+
+        def lowered(x: Array) -> Array:
+            if x.dtype is not dtype or x.ndim < 2 or not x.size:
+                return general(x)
+            array = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])  # (..., D) -> (n, D)
+            try:
+                out = rows(array, *map(_data_of, tensors))
+            except ValueError:  # of shapes that do not fit
+                return general(x)
+            out = out[0] if fused else out  # (n, D')
+            return out if array is x else out.reshape(*x.shape[:-1], out.shape[1])
+
         return lowered
 
     def _bind(self, args: Args, params: Params) -> tuple[Args, Params]:
@@ -163,6 +190,9 @@ class Primitive:
         return self.name  # copied and pickled as functions are: there is one of it, found by its name
 
 
+PLAIN = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+"""What NumPy computes with as it is."""
+
 UNBOUNDED = 2**31
 
 registry: dict[str, Primitive] = {}
@@ -173,11 +203,12 @@ registry: dict[str, Primitive] = {}
 def primitive(forward: Callable[..., Any], /) -> Primitive: ...
 @overload
 def primitive(
-    *, fused: bool = ..., upcast: bool = ..., explain: Explain | None = ...
+    *, fused: bool = ..., upcast: bool = ..., explain: Explain | None = ..., rows: Callable[..., Any] | None = ...
 ) -> Callable[[Callable[..., Any]], Primitive]: ...
 def primitive(
     forward: Callable[..., Any] | None = None, /,
     *, fused: bool = False, upcast: bool = False, explain: Explain | None = None,
+    rows: Callable[..., Any] | None = None,
 ) -> Any:  # fmt: skip
     """Declare a primitive from its forward on arrays; see `Primitive` for the options.
 
@@ -188,7 +219,7 @@ def primitive(
     Tensor([2., 4.])
     """
     if forward is None:
-        return functools.partial(primitive, fused=fused, upcast=upcast, explain=explain)
+        return functools.partial(primitive, fused=fused, upcast=upcast, explain=explain, rows=rows)
     parameters = inspect.signature(forward).parameters.values()
     inputs = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL)]
     params = tuple(p.name for p in parameters if p not in inputs)
@@ -198,7 +229,7 @@ def primitive(
         raise TypeError(f"primitive: {forward.__name__} has no inputs; write `/` behind those that are tensors")
     return Primitive(
         forward, forward.__name__, forward.__doc__, tuple(p.name for p in inputs), defaults, params, variadic,
-        fused=fused, upcast=upcast, explain=explain, module=forward.__module__,
+        fused=fused, upcast=upcast, explain=explain, rows=rows, module=forward.__module__,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ Both have the form Φ(x) = (1 + tanh(x p(x²))) / 2 with a polynomial p. The tan
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -70,16 +71,23 @@ def _exact_cdf(x: Array, out: Array) -> None:
 
 def _cdf(x: Array, terms: tuple[float, ...], out: Array) -> None:
     """Φ(x) = (1 + tanh(x p(x²))) / 2, where p has these terms."""
+    half, first, second, *others = _as_arrays((0.5, *terms), out.dtype)
     square = x * x
-    np.multiply(square, terms[0], out=out)
-    out += terms[1]
-    for term in terms[2:]:
+    np.multiply(square, first, out=out)
+    out += second
+    for term in others:
         out *= square
         out += term
     out *= x
     np.tanh(out, out=out)
-    out *= 0.5
-    out += 0.5
+    out *= half
+    out += half
+
+
+@lru_cache
+def _as_arrays(numbers: tuple[float, ...], dtype: np.dtype[Any]) -> list[Array]:
+    """Numbers that NumPy does not have to convert at each operation: of one row that is half of the time."""
+    return [np.array(number, dtype) for number in numbers]
 
 
 def _backward(

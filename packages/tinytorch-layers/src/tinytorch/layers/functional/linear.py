@@ -28,7 +28,23 @@ def _explain(error: Exception, x: Array, weight: Array, bias: Array | None) -> E
     return None
 
 
-@primitive(fused=True, explain=_explain)
+def _linear_rows(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, None]:
+    _, m = weight.shape
+    out = x.dot(weight)  # (n, in) -> (n, out); it compares the other sizes
+    if bias is not None:
+        if bias.shape != (m,):
+            raise ValueError  # explained by what the primitive was declared with
+        if out.dtype is not bias.dtype:
+            out = out + bias
+        elif len(out) == 1:  # a token that is generated: vectors of one shape are added in half the time
+            row = out[0]
+            row += bias
+        else:
+            out += bias
+    return out, None
+
+
+@primitive(fused=True, explain=_explain, rows=_linear_rows)
 def linear(x: Array, weight: Array, bias: Array | None = None, /) -> tuple[Array, None]:
     """x @ weight + bias: (..., in) @ (in, out) + (out,) -> (..., out).
 
@@ -37,22 +53,13 @@ def linear(x: Array, weight: Array, bias: Array | None = None, /) -> tuple[Array
     """
     if type(x) is not np.ndarray:
         x = np.asarray(x)  # a Python number arrives as it is
-    n, m = weight.shape
-    if bias is not None and bias.shape != (m,):
-        raise ValueError  # explained by what the primitive was declared with
     if x.ndim == 2:
-        out = x.dot(weight)  # which compares the other sizes
-    elif x.ndim == 0 or x.shape[-1] != n:
+        return _linear_rows(x, weight, bias)
+    n, m = weight.shape
+    if x.ndim == 0 or x.shape[-1] != n:
         raise ValueError
-    else:
-        rows = x.reshape(prod(x.shape[:-1]), n)  # one product, not one per matrix of a stack
-        out = rows.dot(weight).reshape(*x.shape[:-1], m)
-    if bias is not None:
-        if out.dtype is bias.dtype:
-            out += bias
-        else:
-            out = out + bias
-    return out, None
+    rows = x.reshape(prod(x.shape[:-1]), n)  # one product, not one per matrix of a stack
+    return _linear_rows(rows, weight, bias)[0].reshape(*x.shape[:-1], m), None
 
 
 def _backward(
