@@ -44,9 +44,7 @@ def attention(
     scale = scale_for(q, scale)
     (B, H, T, _), (_, groups, S, Dv) = q.shape, v.shape
     if T == 1:
-        out, *saved = attend_one(q, k, v, group_mask(mask, groups), scale)
-        tops, sums = (each.reshape(B, groups, -1, 1, 1) for each in saved)
-        return out, (tops, sums)
+        return attend_one(q, k, v, group_mask(mask, groups), scale)
     dtype = np.result_type(q, k, v)
     queries, keys, values = group_heads(q, groups), k[:, :, None], v[:, :, None]  # (B, Hkv, G, T, D), (B, Hkv, 1, S, D)
     mask = group_mask(mask, groups)  # broadcasts to (B, Hkv, G, T, S)
@@ -68,7 +66,7 @@ def attention(
     return out, (tops, sums)
 
 
-def attend_one(q: Array, k: Array, v: Array, mask: Array | None, scale: float) -> tuple[Array, Array, Array]:
+def attend_one(q: Array, k: Array, v: Array, mask: Array | None, scale: float) -> tuple[Array, Saved]:
     """The same for a single query, which sees all keys and needs no tiles: a token that is generated."""
     (B, H, _, D), (_, groups, S, Dv) = q.shape, v.shape
     scores = np.matmul(q.reshape(B, groups, H // groups, D) * scale, k.swapaxes(-1, -2))  # (B, Hkv, G, S)
@@ -89,7 +87,7 @@ def attend_one(q: Array, k: Array, v: Array, mask: Array | None, scale: float) -
         sums[sums == 0] = np.inf
     out = np.matmul(scores, v).reshape(B * H, Dv)  # (B, Hkv, G, S) @ (B, Hkv, S, Dv) -> (B, Hkv, G, Dv)
     out /= sums
-    return out.reshape(B, H, 1, Dv), tops, sums
+    return out.reshape(B, H, 1, Dv), (tops, sums)
 
 
 def scores_are_small(q: Array, k: Array, scale: float, mask: Array | None, dtype: np.dtype[Any]) -> bool:
@@ -109,8 +107,9 @@ def backward(
 ) -> tuple[Array | None, ...]:  # fmt: skip
     """With P the weights: dV = Pᵀ g, dP = g Vᵀ, dS = P (dP - rowsum(g out)), dQ = dS K scale, dK = dSᵀ Q scale."""
     scale = scale_for(q, scale)
-    tops, sums = saved
     (B, H, T, D), (_, groups, S, Dv) = q.shape, v.shape
+    tops, sums = (None if each is None else each.reshape(B, groups, H // groups, T, 1) for each in saved)
+    assert sums is not None
     queries, keys, values = group_heads(q, groups), k[:, :, None], v[:, :, None]  # (B, Hkv, G, T, D), (B, Hkv, 1, S, D)
     outs, gs = group_heads(out, groups), group_heads(g, groups)  # (B, Hkv, G, T, Dv)
     allowed = group_mask(mask, groups)

@@ -107,18 +107,27 @@ class MultiHeadAttention(Module):
         if None in functions or (self.training and self.dropout):
             return None
         q_proj, k_proj, v_proj, out_proj, core, *rotary = functions
-        H, Hkv, causal, split = self.num_heads, self.num_kv_heads, self.causal, split_heads.forward
+        H, Hkv, Dh, causal = self.num_heads, self.num_kv_heads, self.head_dim, self.causal
+
+        def split(x: Array, B: int, T: int, heads: int) -> Array:
+            if T == 1:  # the same memory, and one step fewer for a token that is generated
+                return x.reshape(B, heads, 1, Dh)
+            return x.reshape(B, T, heads, Dh).transpose(0, 2, 1, 3)  # (B T, H Dh) -> (B, H, T, Dh)
 
         def forward(x: Array, mask: Any = None, positions: Any = None, kv_input: Array | None = None) -> Array:
             self._check_input(x, kv_input)
-            source = x if kv_input is None else kv_input  # (B, S, D)
-            q, k, v = split(q_proj(x), H), split(k_proj(source), Hkv), split(v_proj(source), Hkv)  # (B, H, T, Dh), ...
+            B, T, D = x.shape
+            S = T if kv_input is None else kv_input.shape[1]
+            rows = x.reshape(B * T, D)  # once for all products
+            source = rows if kv_input is None else kv_input.reshape(B * S, D)
+            q, k, v = split(q_proj(rows), B, T, H), split(k_proj(source), B, S, Hkv), split(v_proj(source), B, S, Hkv)
             for rotate in rotary:  # one or none
                 q, k = rotate(q, positions), rotate(k, positions)
             heads = core(q, k, v, mask, causal)  # (B, H, T, Dh)
             if mask is not None and mask.dtype.kind == "f":  # as in dispatch, tensors decide and not arrays
                 heads = heads.astype(np.result_type(q, k, v), copy=False)
-            return out_proj(merge_heads.forward(heads))  # (B, H, T, Dh) -> (B, T, D)
+            merged = heads if T == 1 else heads.transpose(0, 2, 1, 3)  # (B, T, H, Dh)
+            return out_proj(merged.reshape(B * T, H * Dh)).reshape(B, T, D)
 
         return forward
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from tinytorch.autograd import defvjp
 from tinytorch.layers import Module, lowers
+from tinytorch.layers.checks import extremes
 from tinytorch.tensor import Array, DTypeError, ShapeError, Tensor, array_of, primitive
 
 
@@ -97,7 +98,7 @@ class RotaryEmbedding(Module):
             cos, sin = self._up_to(length, dtype)
             return cos[:length], sin[:length]
         index = as_positions("RotaryEmbedding", positions, length)
-        cos, sin = self._up_to(int(np.maximum.reduce(index, axis=None, initial=-1)) + 1, dtype)
+        cos, sin = self._up_to(extremes(index)[1] + 1, dtype)
         return (cos[index], sin[index]) if index.ndim == 1 else (cos[index][:, None], sin[index][:, None])
 
     def _check_input(self, x: Any) -> None:
@@ -128,7 +129,7 @@ def as_positions(name: str, positions: Any, length: int) -> Array:
         raise DTypeError(f"{name}: positions of dtype {index.dtype}; they are integers")
     if index.ndim not in (1, 2) or index.shape[-1] != length:
         raise ShapeError(f"{name}: positions of shape {index.shape} for {length} tokens; give (T,) or (B, T)")
-    if index.size and (lowest := np.minimum.reduce(index, axis=None)) < 0:
+    if (lowest := extremes(index)[0]) < 0:
         raise ValueError(f"{name}: position {lowest}; positions count from 0")
     return index
 

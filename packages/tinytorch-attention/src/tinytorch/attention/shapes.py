@@ -12,11 +12,10 @@ from tinytorch.tensor import DTypeError, ShapeError
 
 def check_shapes(name: str, q: Any, k: Any, v: Any, mask: Any, axes: int | None = None) -> None:
     """Raise ShapeError or DTypeError, which begin with `name`, unless attention can be computed from these."""
-    for letter, x in zip("qkv", (q, k, v), strict=True):
+    for x in (q, k, v):
         if not hasattr(x, "dtype") or x.dtype.kind != "f":
-            raise DTypeError(
-                f"{name}: {letter} is {getattr(x, 'dtype', type(x).__name__)}; q, k and v are floating-point tensors"
-            )
+            letter, dtype = "qkv"[[q is x, k is x, True].index(True)], getattr(x, "dtype", type(x).__name__)
+            raise DTypeError(f"{name}: {letter} is {dtype}; q, k and v are floating-point tensors")
     qs, ks, vs = q.shape, k.shape, v.shape
     fits = (
         len(qs) == len(ks) == len(vs) >= 2

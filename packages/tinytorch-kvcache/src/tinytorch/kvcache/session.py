@@ -14,6 +14,7 @@ from tinytorch.autograd import is_grad_enabled
 from tinytorch.layers import Module, changes
 from tinytorch.tensor import Array, Tensor
 from tinytorch.tensor.errors import ShapeError
+from tinytorch.tensor.tensor import wrap
 from tinytorch.transformer.tokens import as_tokens
 
 from .cache import PADDED, Cache
@@ -201,7 +202,7 @@ class Session:
         with Step(self.owner, self.cache) as taken:
             logits = step(ids[:, -1:], valid, positions, True)[:, 0]  # (B, 1) -> (B, 1, V) -> (B, V)
         self._finish(taken, ids[:, -1:] if valid is None else np.where(valid[:, -1:], ids[:, -1:], PADDED))
-        return Tensor(logits, logits.dtype)
+        return wrap(logits)
 
     def _prefill(self, ids: Array, valid: Array | None, start: int) -> Any:
         """The tokens from `start` on, all at once or `prefill_chunk` at a time."""

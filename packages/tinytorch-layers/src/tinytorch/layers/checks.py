@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from tinytorch.tensor import check_int
+from tinytorch.tensor import Array, check_int
 
-__all__ = ["non_negative", "positive", "probability", "real", "row"]
+__all__ = ["extremes", "non_negative", "positive", "probability", "real", "row"]
 
 
 def positive(name: str, **sizes: int) -> None:
@@ -57,3 +57,11 @@ def probability(name: str, p: float) -> float:
     if not 0 <= real(name, "p", p) <= 1:
         raise ValueError(f"{name}: p is {p}; it must be a probability, from 0 to 1")
     return p
+
+
+def extremes(numbers: Array) -> tuple[int, int]:
+    """The least and the greatest of integers, 0 and -1 where there are none; of a single one without reductions."""
+    if numbers.size == 1:
+        number = numbers.item()
+        return number, number
+    return (int(numbers.min()), int(numbers.max())) if numbers.size else (0, -1)

@@ -149,15 +149,15 @@ class Primitive:
         dtype = tensors[0].dtype
 
         def lowered(x: Array) -> Array:
-            if x.dtype is not dtype or x.ndim < 2 or not x.size:
+            if x.dtype is not dtype or (axes := x.ndim) < 2:
                 return general(x)
-            array = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])  # (..., D) -> (n, D)
             try:
+                array = x if axes == 2 else x.reshape(-1, x.shape[-1])  # (..., D) -> (n, D)
                 out = rows(array, *map(_data_of, tensors))
-            except ValueError:  # of shapes that do not fit
+            except ValueError:  # of shapes that do not fit, or of no numbers
                 return general(x)
             out = out[0] if fused else out  # (n, D')
-            return out if array is x else out.reshape(*x.shape[:-1], out.shape[1])
+            return out if axes == 2 else out.reshape(*x.shape[:-1], out.shape[1])
 
         return lowered
 

@@ -66,8 +66,10 @@ class TransformerBlock(Module):
         plus = add.lower()
 
         def norm_first(x: Array, mask: Any = None, positions: Any = None) -> Array:
-            x = plus(x, attend(norm1(x), mask, positions))
-            return plus(x, feed_forward(norm2(x)))
+            rows = x.reshape(-1, x.shape[-1])  # (B, T, D) -> (B T, D), cut once
+            attended = attend(norm1(rows).reshape(x.shape), mask, positions)  # (B, T, D)
+            rows = plus(rows, attended.reshape(rows.shape))
+            return plus(rows, feed_forward(norm2(rows))).reshape(x.shape)  # (B, T, D)
 
         def norm_last(x: Array, mask: Any = None, positions: Any = None) -> Array:
             x = norm1(plus(x, attend(x, mask, positions)))

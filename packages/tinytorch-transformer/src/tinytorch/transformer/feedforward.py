@@ -56,9 +56,9 @@ class FeedForward(Module):
         times = multiply.lower()
 
         def forward(x: Array) -> Array:
-            rows = x.reshape(-1, x.shape[-1])  # (..., D) -> (n, D): cut once for two products
+            rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])  # (..., D) -> (n, D): cut once for two products
             hidden = times(f(gates[0](rows)), up(rows)) if gates else f(up(rows))  # (n, hidden)
-            return down(hidden).reshape(x.shape)  # (n, D) -> (..., D)
+            return down(hidden) if x.ndim == 2 else down(hidden).reshape(x.shape)  # (n, D) -> (..., D)
 
         return forward
 

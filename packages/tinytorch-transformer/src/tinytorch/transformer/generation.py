@@ -12,6 +12,7 @@ import numpy as np
 from tinytorch.autograd import no_grad
 from tinytorch.layers.checks import real
 from tinytorch.tensor import Array, ShapeError, Tensor, array_of, check_int, generator_for
+from tinytorch.tensor.tensor import wrap
 
 from .config import TransformerConfig
 from .processors import Processor, min_p, repetition_penalty, softmax, temperature, top_k, top_p
@@ -113,7 +114,7 @@ def steps(next_logits: Callable[..., Any], prompt: Prompt, max_new_tokens: int, 
     for length in range(start, start + max_new_tokens):
         seen = slice(0 if sampling.window is None else max(length - sampling.window, 0), length)
         with no_grad():  # not around the yield: between steps the caller's own mode holds
-            tokens = Tensor(ids[:, seen])
+            tokens = wrap(ids[:, seen].copy())
             logits = next_logits(tokens) if valid is None else next_logits(tokens, valid[:, seen])  # (B, V)
         scores = array_of(logits)
         before = ids[:, :length]

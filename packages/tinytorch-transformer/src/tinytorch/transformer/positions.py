@@ -10,7 +10,7 @@ import numpy as np
 from tinytorch.attention import as_positions
 from tinytorch.layers import Module, Parameter, init, lowers
 from tinytorch.layers import functional as F
-from tinytorch.layers.checks import positive
+from tinytorch.layers.checks import extremes, positive
 from tinytorch.tensor import Array, Tensor, add, zeros
 
 from .config import DType, Generator, TransformerConfig
@@ -61,7 +61,7 @@ class PositionalEncoding(Module):
         """The rows of the table that are added to x. Afterwards a table of sines has them."""
         length = x.shape[-2]
         index = None if positions is None else as_positions("PositionalEncoding", positions, length)
-        end = length if index is None else int(np.maximum.reduce(index, axis=None, initial=-1)) + 1
+        end = length if index is None else extremes(index)[1] + 1
         if self.weight is None:
             if len(self._sines.get(x.dtype, ())) < end:
                 self._sines[x.dtype] = sinusoids(max(2 * end, self.max_seq_len), self.embed_dim).astype(x.dtype)

@@ -9,7 +9,7 @@ import numpy as np
 from tinytorch.autograd import defvjp
 from tinytorch.tensor import Array, Tensor, index_grad, primitive
 
-from ..checks import row
+from ..checks import extremes, row
 
 
 @primitive(fused=True)
@@ -32,11 +32,10 @@ def embedding(weight: Array, indices: Array, /, padding_idx: int | None = None) 
     count = weight.shape[0]
     if padding_idx is not None:
         row("embedding", "padding_idx", padding_idx, count)
-    if indices.size:
-        low, high = np.minimum.reduce(indices, axis=None), np.maximum.reduce(indices, axis=None)
-        if low < 0 or high >= count:
-            what = f"embedding: index {low if low < 0 else high} in a table of {count} rows"
-            raise IndexError(f"{what}; indices must lie between 0 and {count - 1}")
+    low, high = extremes(indices)
+    if low < 0 or high >= count:
+        what = f"embedding: index {low if low < 0 else high} in a table of {count} rows"
+        raise IndexError(f"{what}; indices must lie between 0 and {count - 1}")
     return weight.take(indices, axis=0), None
 
 
