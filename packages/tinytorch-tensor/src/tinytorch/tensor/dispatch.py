@@ -136,7 +136,7 @@ class Primitive:
             return out if type(out) is ndarray else np.asarray(out)
 
         kinds = {tensor.dtype for tensor in tensors}
-        if self.rows is None or not kinds <= PLAIN or len(kinds) != 1:
+        if self.rows is None or wide is not self.forward or len(kinds) != 1 or not kinds <= PLAIN:
             return lowered
         return self._lower_rows(lowered, tensors, options)
 
