@@ -205,7 +205,8 @@ def test_truth_is_accepted(tmp_path: Path) -> None:
 
 
 small = (GOLDEN / "llama_f16.gguf").read_bytes()
-HEADER = 4096  # bytes, in which small's metadata and most of its names are
+WHOLE = {small: 1_900, (GOLDEN / "gpt2_q8_0.gguf").read_bytes(): 10_000}
+"""Files, and in how many bytes their metadata and most of their names are: without a tokenizer, and with one."""
 
 
 @anywhere
@@ -221,7 +222,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, size: int) -> None:
 
 edits = st.lists(
     st.tuples(
-        st.integers(0, HEADER - 8),
+        st.floats(0, 1),  # where in the header
         st.one_of(
             st.binary(min_size=1, max_size=8),
             st.sampled_from([struct.pack("<Q", n) for n in (0, 1, 2**31, 2**32 - 1, 2**40, 2**62, 2**63, 2**64 - 1)]),
@@ -233,10 +234,13 @@ edits = st.lists(
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
-@given(edits)
-def test_a_damaged_header_is_refused_or_harmless(tmp_path: Path, edits: list[tuple[int, bytes]]) -> None:
-    data = bytearray(small)
-    for place, new in edits:
+@given(st.sampled_from([*WHOLE]), edits)
+def test_a_damaged_header_is_refused_or_harmless(
+    tmp_path: Path, whole: bytes, edits: list[tuple[float, bytes]]
+) -> None:
+    data = bytearray(whole)
+    for share, new in edits:
+        place = int(share * WHOLE[whole])
         data[place : place + len(new)] = new
     (tmp_path / "damaged.gguf").write_bytes(data)
     tracemalloc.start()
@@ -247,7 +251,17 @@ def test_a_damaged_header_is_refused_or_harmless(tmp_path: Path, edits: list[tup
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert peak < 8 * len(small) + 2**20
+    assert peak < 8 * len(whole) + 2**20
+
+
+@pytest.mark.parametrize(
+    "limit, said", [("LARGEST_HEADER", "more than 100 bytes"), ("MOST_STRINGS", "100 are the limit")]
+)
+def test_headers_have_a_limit(limit: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"tinytorch.quantization.gguf.container.{limit}", 100)
+    with pytest.raises(FileFormatError) as caught:
+        read_gguf(GOLDEN / "gpt2_q8_0.gguf")
+    assert said in str(caught.value)
 
 
 def test_a_file_that_is_cut_while_it_is_open(tmp_path: Path) -> None:

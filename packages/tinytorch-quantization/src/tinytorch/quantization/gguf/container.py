@@ -178,11 +178,12 @@ class _Header:
         return struct.unpack(form, self.take(struct.calcsize(form), what))[0]
 
     def bounded(self, count: int, most: int, least_bytes: int, what: str) -> None:
-        """Refuse to begin with more than the limit, or with more than the rest of the file can hold."""
-        if count > most or count * least_bytes > self.size - self.position:
-            self.wrong(
-                f"it says that it has {count:,} {what}; {self.size:,} bytes hold fewer, and {most:,} are the limit"
-            )
+        """Refuse to begin with more than the rest of the file can hold, or with more than the limit."""
+        rest = self.size - self.position
+        if count * least_bytes > rest:
+            self.wrong(f"it says that it has {count:,} {what}; the {rest:,} bytes that are left hold fewer")
+        if count > most:
+            self.wrong(f"it says that it has {count:,} {what}; {most:,} are the limit")
 
     def string(self, what: str) -> str:
         data = self.take(self.number("<Q", what), what)
