@@ -11,6 +11,7 @@ A helper that finds no work looks again for a while, `IDLE` times, and then slee
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import threading
@@ -165,6 +166,7 @@ def help_out(board: Any, asleep: Any, idle: Any) -> Any:
     publish(board, asleep, 1)
 
 
+@functools.cache
 def address_of(operation: Compiled) -> int:
     """Where the machine code of an operation is; it is compiled now, if it was not."""
     found = operation.dispatcher.get_compile_result(types.void(types.int64, types.int64, types.int64))

@@ -17,6 +17,22 @@ _switching = Lock()
 KERNELS = ("activations", "decoding")
 
 
+_more: list[str] = []
+
+
+def kernels_in(module: str) -> None:
+    """Import a module of kernels, by its name, when acceleration is enabled, and not before: it may import Numba.
+
+    >>> from tinytorch.acceleration import kernels_in
+    >>> kernels_in("tinytorch.acceleration.kernels.activations")
+    """
+    with _switching:
+        if module not in _more:
+            _more.append(module)
+    if is_accelerated():
+        importlib.import_module(module)
+
+
 def enable_acceleration() -> None:
     """Compute with compiled kernels from now on, forward, backward and in updates, on all cores.
 
@@ -30,8 +46,8 @@ def enable_acceleration() -> None:
     >>> disable_acceleration()
     """
     load_numba()
-    for name in KERNELS:
-        importlib.import_module(f"{__package__}.kernels.{name}")
+    for name in (*(f"{__package__}.kernels.{name}" for name in KERNELS), *_more):
+        importlib.import_module(name)
     with _switching:
         if handler not in handlers():
             push(handler)

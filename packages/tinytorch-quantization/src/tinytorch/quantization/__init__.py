@@ -1,5 +1,7 @@
 """Stage 14: weights and activations of a few bits."""
 
+from tinytorch.acceleration import kernels_in
+
 from .calibrate import calibrate
 from .codes import Codes, dequantize_rows
 from .convolution import QuantizedConv2d
@@ -19,6 +21,8 @@ from .quantize import dequantize, quantize
 from .scheme import Scheme
 
 __version__ = "0.3.0"
+
+kernels_in(f"{__name__}.kernels")
 
 __all__ = [
     "Codes", "GGUFFile", "Half", "IntegerModule", "MSEObserver", "MinMaxObserver", "Observer", "PercentileObserver",
