@@ -443,3 +443,14 @@ def test_names_that_leave_a_layer_out_are_refused(tmp_path: Path) -> None:
     save_lora(model, tmp_path)
     with pytest.raises(AdapterError, match="another model"):
         load_lora(make_gpt(), tmp_path, {"head": "lm_head"})
+
+
+def test_folders_that_cannot_be_written_to(tmp_path: Path) -> None:
+    model = make_mlp()
+    add_lora(model, 2)
+    (tmp_path / "file").write_text("taken")
+    with pytest.raises(FileExistsError):
+        save_lora(model, tmp_path / "file")
+    with pytest.raises(FileNotFoundError):
+        save_lora(model, tmp_path / "missing" / "folder")
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
