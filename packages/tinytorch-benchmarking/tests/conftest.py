@@ -17,9 +17,8 @@ def clock() -> SimulatedClock:
     return SimulatedClock()
 
 
-@pytest.fixture
-def taking(clock: SimulatedClock) -> Timed:
-    """`taking(0.1, result)` makes a function that takes 0.1 seconds by `clock`; several times are taken in turn."""
+def taken(clock: SimulatedClock) -> Timed:
+    """What makes functions that take known times by `clock`."""
 
     def made(*seconds: float, result: Any = None) -> Callable[[], Any]:
         calls = 0
@@ -36,7 +35,14 @@ def taking(clock: SimulatedClock) -> Timed:
 
 
 @pytest.fixture
-def result(clock: SimulatedClock, taking: Timed) -> Result:
-    """A small result with times and peaks, of which all figures are known."""
-    functions = {"slow": taking(0.2, 0.3), "fast": taking(0.1)}
+def taking(clock: SimulatedClock) -> Timed:
+    """`taking(0.1)` makes a function that takes 0.1 seconds by `clock`; several times are taken in turn."""
+    return taken(clock)
+
+
+@pytest.fixture(scope="session")
+def result() -> Result:
+    """A small result with times and peaks, of which all figures are known. It cannot be changed, so it is made once."""
+    clock = SimulatedClock()
+    functions = {"slow": taken(clock)(0.2, 0.3), "fast": taken(clock)(0.1)}
     return Benchmark("example", functions, turns=4, seconds=0.01, peaks=2, clock=clock).run()

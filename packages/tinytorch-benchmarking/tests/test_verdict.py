@@ -125,6 +125,8 @@ def asked(seconds: float, rate: float = 20.0, seed: int = 0) -> ScenarioResult:
 def test_scenarios_are_judged_by_their_percentile() -> None:
     assert [each.status for each in judge([asked(0.01)], [asked(0.02)]).changes] == ["worse"]
     assert [each.status for each in judge([asked(0.01)], [asked(0.01)], threshold=0.3).changes] == ["same"]
+    with pytest.raises(ValueError, match=r"processor 'A' before and 'B' now$"):  # a scenario has no baseline
+        judge([asked(0.01)], [replace(asked(0.01), machine=MACHINE | {"processor": "B"})], by="ratio")
     with pytest.raises(ValueError, match=r"rate 20\.0 before and 30\.0 now"):
         judge([asked(0.01)], [asked(0.01, rate=30.0)])
 

@@ -182,7 +182,8 @@ def _circumstances(machine: Mapping[str, Any], pools: Sequence[Mapping[str, Any]
 def _change(key: Key, old: _Figure, new: _Figure, threshold: float, confidence: float, seed: int) -> Change:
     for what, value in old.alike.items():
         if (now := new.alike.get(what)) != value:
-            way = "; compare ratios: by='ratio'" if what in ("processor", "cores", "threads") else ""
+            elsewhere = what in ("processor", "cores", "threads") and "scenario" not in old.alike
+            way = "; compare ratios: by='ratio'" if elsewhere else ""
             raise ValueError(f"judge: {key[0]!r} was measured with {what} {value!r} before and {now!r} now{way}")
 
     def ratio(after: Numbers, before: Numbers, axis: int) -> Any:
