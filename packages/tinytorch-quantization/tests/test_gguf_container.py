@@ -254,9 +254,7 @@ def test_a_damaged_header_is_refused_or_harmless(
     assert peak < 8 * len(whole) + 2**20
 
 
-@pytest.mark.parametrize(
-    "limit, said", [("LARGEST_HEADER", "more than 100 bytes"), ("MOST_STRINGS", "100 are the limit")]
-)
+@pytest.mark.parametrize("limit, said", [("LARGEST_HEADER", "more than 100 bytes"), ("MOST_STRINGS", "are the limit")])
 def test_headers_have_a_limit(limit: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"tinytorch.quantization.gguf.container.{limit}", 100)
     with pytest.raises(FileFormatError) as caught:
