@@ -29,6 +29,7 @@ from rungs import CORES, Rung, convolutions, gelus, product_on_all_cores, produc
 from tinytorch.acceleration import share
 
 DOCS = Path(__file__).parent
+LOAD = os.getloadavg()[0]  # before it starts
 
 
 class Measured(NamedTuple):
@@ -158,7 +159,8 @@ def table(found: list[Measured], lines: dict[str, tuple[float, float]]) -> str:
             f"| {each.rung.work} | {each.rung.name} | {each.rate / 1e9:.3g} | "
             f"{each.rung.flops / each.rung.traffic:.2g} | {_rounded(each.rate / start)} |"
         )
-    return "\n".join([f"Measured on {processor()}, {CORES} cores, NumPy {np.__version__}: {roof}.", "", *rows])
+    machine = f"{processor()}, {CORES} cores, NumPy {np.__version__}"
+    return "\n".join([f"Measured on {machine}, with a load of {LOAD:.1f} by other programs: {roof}.", "", *rows])
 
 
 def processor() -> str:

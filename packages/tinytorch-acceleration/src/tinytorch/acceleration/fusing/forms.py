@@ -15,6 +15,7 @@ from .gradient import differentiate
 from .graph import SizesRead, Value
 from .planning import Plan, plan
 from .programs import Program
+from .rewriting import REWRITTEN
 from .tracing import trace
 
 Fill = Callable[[Sequence[Any]], tuple[tuple[Any, ...], dict[str, Any]]]
@@ -27,10 +28,10 @@ class Form:
         self.function, self.name, self.fill = function, name, fill
         self.any_size = True
         try:
-            found = trace(function, _stand_in_sizes(tensors), fill, sizes_known=False)
+            found = trace(function, _stand_in_sizes(tensors), fill, REWRITTEN, sizes_known=False)
         except SizesRead:
             self.any_size = False
-            found = trace(function, [(x.shape, x.dtype) for x in tensors], fill, sizes_known=True)
+            found = trace(function, [(x.shape, x.dtype) for x in tensors], fill, REWRITTEN, sizes_known=True)
         self.tracer, self.inputs, self.out = found
         self.lock = RLock()
         self.plan = plan(self.inputs, [self.out])

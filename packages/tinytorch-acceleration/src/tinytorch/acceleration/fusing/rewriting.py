@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +12,7 @@ from tinytorch.autograd.vjps.reductions import over as over_or_zero
 from tinytorch.tensor import Primitive
 
 from .graph import Axis, Refusal
-
-if TYPE_CHECKING:
-    from .tracing import Traced, Tracer
+from .tracing import Traced, Tracer
 
 Args = tuple[Any, ...]
 Params = dict[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -17,7 +17,6 @@ from tinytorch.tensor.tensor import wrap
 
 from .elements import ELEMENTWISE, check_dtype
 from .graph import Axis, Dims, Refusal, SizesRead, Value, unify
-from .rewriting import REWRITTEN
 
 
 class Traced(Tensor):
@@ -78,8 +77,8 @@ class Tracer:
 
     level = OBSERVE
 
-    def __init__(self, sizes_known: bool) -> None:
-        self.sizes_known = sizes_known
+    def __init__(self, sizes_known: bool, rewritten: Mapping[str, Callable[..., Any]]) -> None:
+        self.sizes_known, self.rewritten = sizes_known, rewritten
         self.in_rule = False
         self.axis_of: dict[int, Axis] = {}  # by size, while rules run: every axis then has a size of its own
         self.thread = threading.get_ident()
@@ -101,7 +100,7 @@ class Tracer:
         """The stand-in for what `primitive` computes of these."""
         for arg in args:
             _check_input(arg)
-        rewritten = REWRITTEN.get(primitive.name)
+        rewritten = self.rewritten.get(primitive.name)
         if rewritten is not None:
             return rewritten(self, primitive, args, params)
         if primitive.name not in ELEMENTWISE:
@@ -178,13 +177,19 @@ def _check_input(arg: Any) -> None:
         raise Refusal(f"it computes with a {type(arg).__name__}")
 
 
-def trace(function: Callable[..., Any], inputs: list[tuple[tuple[int, ...], Any]], fill: Callable[..., Any],
-          sizes_known: bool) -> tuple[Tracer, list[Value], Value]:  # fmt: skip
-    """What `function` computes of inputs with these shapes and dtypes, where `fill(inputs)` gives its arguments.
+def trace(
+    function: Callable[..., Any],
+    inputs: list[tuple[tuple[int, ...], Any]],
+    fill: Callable[..., Any],
+    rewritten: Mapping[str, Callable[..., Any]],
+    sizes_known: bool,
+) -> tuple[Tracer, list[Value], Value]:
+    """What `function` computes of inputs with these shapes and dtypes, where `fill(inputs)` gives its arguments and
+    `rewritten` says, by name, which primitives are taken apart and how.
 
     Raises Refusal where it cannot be fused, and SizesRead where it asks for sizes while they are not known.
     """
-    tracer = Tracer(sizes_known)
+    tracer = Tracer(sizes_known, rewritten)
     given: list[Traced] = []
     with tracer.tracing():
         for number, (shape, dtype) in enumerate(inputs):
