@@ -93,7 +93,7 @@ def language_model(quick: bool) -> Subject:
     split = len(text) * 9 // 10
     tokenizer = BPETokenizer.train([text[:split]], 512)
     read, others = (np.array(tokenizer.encode(part)) for part in (text[:split], text[split:]))
-    T, steps = 128, 60 if quick else 1500
+    T, steps = 128, 120 if quick else 1500
     model = GPT(tokenizer.vocab_size, 64 if quick else 128, 2 if quick else 4, 4, T)
     optimizer = AdamW(model.parameters(), lr=3e-3, weight_decay=0.1)
     schedule = WarmupSchedule(optimizer, steps // 20, after=CosineSchedule(optimizer, steps))
@@ -204,8 +204,11 @@ def draw(rows: list[dict[str, Any]], subjects: list[Subject], path: Path) -> Non
             axes.plot(*zip(*sorted(points), strict=True), marker="o", label=family)
         axes.set(title=name, xlabel="bits of a weight", ylabel=column, xscale="log", xticks=[2, 4, 8, 16, 32])
         axes.set_xticklabels(["2", "4", "8", "16", "32"])
+        axes.minorticks_off()
         if column == "perplexity":
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:.4g}")
+            axes.yaxis.set_minor_formatter("{x:.4g}")
     axes.legend()
     with replacing(path) as draft:
         figure.savefig(draft, format=path.suffix[1:])
