@@ -22,7 +22,7 @@ from numba.extending import intrinsic, register_model
 WIDTH = 16
 """How many lanes there are."""
 
-BITS = {size: ir.IntType(size) for size in (8, 16, 32, 64)}
+BITS = {size: ir.IntType(size) for size in (8, 32, 64)}
 FLOAT = ir.FloatType()
 FLOATS = ir.VectorType(FLOAT, WIDTH)
 INTEGERS = ir.VectorType(BITS[32], WIDTH)
@@ -30,20 +30,19 @@ CONTRACT = ("contract",)  # LLVM may round a product and a sum once instead of t
 
 
 class Lanes(types.Type):
-    """Sixteen numbers of one dtype, in one register or a few."""
+    """Sixteen float32 numbers, in one register or a few."""
 
-    def __init__(self, dtype: types.Type) -> None:
-        super().__init__(name=f"Lanes({dtype})")
-        self.dtype = dtype
+    def __init__(self) -> None:
+        super().__init__(name="Lanes")
 
 
 @register_model(Lanes)
 class LanesModel(PrimitiveModel):
     def __init__(self, manager: Any, lanes: Lanes) -> None:
-        super().__init__(manager, lanes, FLOATS if lanes.dtype == types.float32 else INTEGERS)  # type: ignore[no-untyped-call]
+        super().__init__(manager, lanes, FLOATS)  # type: ignore[no-untyped-call]
 
 
-floats, integers = Lanes(types.float32), Lanes(types.int32)
+floats = Lanes()
 address = index = types.int64
 pair: Any = types.UniTuple
 
@@ -72,9 +71,9 @@ def at(builder: Any, p: Any, i: Any, number: Any, whole: Any = None) -> Any:
     return place if whole is None else builder.bitcast(place, whole.as_pointer())
 
 
-def vector_at(builder: Any, p: Any, i: Any, number: Any, count: int = WIDTH) -> Any:
-    """The `count` numbers from number `i` on."""
-    return builder.load(at(builder, p, i, number, ir.VectorType(number, count)), align=number.width // 8)
+def bytes_at(builder: Any, p: Any, i: Any) -> Any:
+    """The sixteen bytes from byte `i` on."""
+    return builder.load(at(builder, p, i, BITS[8], ir.VectorType(BITS[8], WIDTH)), align=1)
 
 
 def pick(builder: Any, vector: Any, places: Any) -> Any:
@@ -159,25 +158,13 @@ def splat(context: Any, x: Any) -> Any:
 @instruction
 def multiply_add(context: Any, x: Any, y: Any, z: Any) -> Any:
     """x * y + z, rounded once by a processor that can, and twice by others."""
-    return emit(x, (x, x, x), lambda b, x, y, z: b.fadd(b.fmul(x, y, flags=CONTRACT), z, flags=CONTRACT))
+    return emit(floats, (floats,) * 3, lambda b, x, y, z: b.fadd(b.fmul(x, y, flags=CONTRACT), z, flags=CONTRACT))
 
 
 @instruction
 def plus(context: Any, x: Any, y: Any) -> Any:
     """x + y."""
     return emit(floats, (floats, floats), lambda b, x, y: b.fadd(x, y))
-
-
-@instruction
-def times(context: Any, x: Any, y: Any) -> Any:
-    """x * y."""
-    return emit(floats, (floats, floats), lambda b, x, y: b.fmul(x, y))
-
-
-@instruction
-def over(context: Any, x: Any, y: Any) -> Any:
-    """x / y."""
-    return emit(floats, (floats, floats), lambda b, x, y: b.fdiv(x, y))
 
 
 @instruction
@@ -189,7 +176,7 @@ def maximum(context: Any, x: Any, y: Any) -> Any:
 @instruction
 def total(context: Any, x: Any) -> Any:
     """The sum of all lanes."""
-    return emit(x.dtype, (x,), lambda b, x: fold(b, b.fadd if x.type == FLOATS else b.add, x))
+    return emit(types.float32, (floats,), lambda b, x: fold(b, b.fadd, x))
 
 
 @instruction
@@ -199,25 +186,9 @@ def largest(context: Any, x: Any) -> Any:
 
 
 @instruction
-def power_of_two(context: Any, x: Any) -> Any:
-    """(n, 2**n) for the whole number n next to x, which lies between -126 and 127."""
-
-    def write(b: Any, x: Any) -> Any:
-        shift = same(FLOATS, 1.5 * 2**23)  # the sum has no bits left for a fraction: it is rounded to a whole number
-        moved = b.fadd(x, shift)
-        whole = b.fsub(moved, shift)
-        exponent = b.add(b.fptosi(whole, INTEGERS), same(INTEGERS, 127))
-        return [whole, b.bitcast(b.shl(exponent, same(INTEGERS, 23)), FLOATS)]
-
-    return emit(pair(floats, 2), (floats,), write)
-
-
-@instruction
 def load_bytes(context: Any, p: Any, i: Any) -> Any:
     """The int8 numbers from `i` to `i + 16`, as float32."""
-    return emit(
-        floats, (address, index), lambda b, p, i: b.sitofp(b.sext(vector_at(b, p, i, BITS[8]), INTEGERS), FLOATS)
-    )
+    return emit(floats, (address, index), lambda b, p, i: b.sitofp(b.sext(bytes_at(b, p, i), INTEGERS), FLOATS))
 
 
 @instruction
@@ -225,27 +196,7 @@ def load_nibbles(context: Any, p: Any, i: Any) -> Any:
     """The uint8 numbers from `i` to `i + 16` as float32, twice: their lower four bits, and all eight."""
 
     def write(b: Any, p: Any, i: Any) -> Any:
-        whole = b.zext(vector_at(b, p, i, BITS[8]), INTEGERS)
+        whole = b.zext(bytes_at(b, p, i), INTEGERS)
         return [b.sitofp(x, FLOATS) for x in (b.and_(whole, same(INTEGERS, 15)), whole)]
 
     return emit(pair(floats, 2), (address, index), write)
-
-
-@instruction
-def no_integers(context: Any) -> Any:
-    """Zeros, to add integers to."""
-    return emit(integers, (), lambda b: same(INTEGERS, 0))
-
-
-@instruction
-def dot_bytes(context: Any, p: Any, i: Any, q: Any, j: Any, sums: Any) -> Any:
-    """`sums` and the products of 32 int8 numbers, from number `i` at p and `j` at q: two in each lane, int32."""
-
-    def write(b: Any, p: Any, i: Any, q: Any, j: Any, sums: Any) -> Any:
-        shorts = ir.VectorType(BITS[16], 2 * WIDTH)
-        x, y = (b.sext(vector_at(b, *place, BITS[8], 2 * WIDTH), shorts) for place in ((p, i), (q, j)))
-        halves = range(0, 2 * WIDTH, 2), range(1, 2 * WIDTH, 2)
-        products = [b.mul(*(b.sext(pick(b, z, half), INTEGERS) for z in (x, y))) for half in halves]
-        return b.add(b.add(*products), sums)
-
-    return emit(integers, (address, index, address, index, integers), write)
