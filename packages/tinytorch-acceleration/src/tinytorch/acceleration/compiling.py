@@ -117,7 +117,7 @@ def compiled(function: Callable[..., Any] | None = None, /, *, reassociate: bool
 
 
 def by_precision(single: Compiled, double: Compiled) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A function of one number, for use in compiled ones: `single` on float32 and `double` on float64."""
+    """A function of one number, for use in compiled ones: `single` on numbers of 32 bits and `double` on those of 64."""
 
     def choose(name: Callable[..., Any]) -> Callable[..., Any]:
         _overloads.append((name, single, double))
@@ -137,7 +137,7 @@ def _overload_all(numba: Any) -> None:
 
 def _overload(numba: Any, name: Callable[..., Any], single: Compiled, double: Compiled) -> None:
     def choose(x: Any) -> Any:
-        return {numba.float32: single.function, numba.float64: double.function}.get(x)
+        return {32: single.function, 64: double.function}.get(getattr(x, "bitwidth", 0))
 
     numba.extending.overload(name, jit_options={"fastmath": set(EXACT)}, strict=False)(choose)
 

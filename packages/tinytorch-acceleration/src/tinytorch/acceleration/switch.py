@@ -14,7 +14,7 @@ from .reporting import Report, report
 from .serving import handler
 
 _switching = Lock()
-KERNELS = ("activations", "decoding")
+KERNELS = ("activations", "attention", "classes", "decoding", "embedding", "norms", "updates")
 
 
 _more: list[str] = []

@@ -86,3 +86,48 @@ def exp64(x: Any) -> Any:
 @by_precision(exp32, exp64)
 def exp(x: Any) -> Any:
     """exp(x) in the precision of x."""
+
+
+@compiled
+def order32(x: Any) -> Any:
+    bits = np.float32(x).view(np.int32)
+    return np.int32(bits ^ ((bits >> 31) & 0x7FFFFFFF))
+
+
+@compiled
+def order64(x: Any) -> Any:
+    bits = np.float64(x).view(np.int64)
+    return np.int64(bits ^ ((bits >> 63) & 0x7FFFFFFFFFFFFFFF))
+
+
+@by_precision(order32, order64)
+def order(x: Any) -> Any:
+    """An integer that is larger for a larger number: its bits, of negative numbers all but the sign turned around."""
+
+
+@compiled
+def number32(key: Any) -> Any:
+    return np.int32(key ^ ((key >> 31) & 0x7FFFFFFF)).view(np.float32)
+
+
+@compiled
+def number64(key: Any) -> Any:
+    return np.int64(key ^ ((key >> 63) & 0x7FFFFFFFFFFFFFFF)).view(np.float64)
+
+
+@by_precision(number32, number64)
+def number(key: Any) -> Any:
+    """The number that has this `order`."""
+
+
+@compiled
+def largest(row: Any) -> Any:
+    """The largest number of a row, in vector instructions, which comparing numbers that may be NaN is not.
+
+    A row with a NaN gives a NaN, or any of its numbers.
+    """
+    top = order(row[0])
+    for j in range(1, row.size):
+        key = order(row[j])
+        top = key if key > top else top
+    return number(top)
