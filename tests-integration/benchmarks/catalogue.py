@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from . import adam, allocator, decode, decode_compiled, dispatch, gpt, loader, mlp, spatial
+from . import accelerated, adam, allocator, decode, decode_compiled, dispatch, gpt, loader, mlp, spatial
 from .entry import Entry, Step
 
-MODULES = (dispatch, mlp, gpt, spatial, decode, decode_compiled, adam, loader, allocator)
+MODULES = (dispatch, mlp, gpt, spatial, decode, decode_compiled, adam, loader, allocator, accelerated)
 
 
 def entries() -> dict[str, Entry]:

@@ -63,7 +63,7 @@ def ours(size: Size) -> Step:
     return step
 
 
-def peer(size: Size) -> Step:
+def peer(size: Size, compiled: bool = False) -> Step:
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -97,12 +97,13 @@ def peer(size: Size) -> Step:
 
     model = Model()
     copy_weights(our_model(size), model)
+    run = torch.compile(model) if compiled else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
     x, y = map(torch.from_numpy, batch(size))
 
     def step() -> float:
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(x).view(-1, size.vocabulary), y.reshape(-1))
+        loss = F.cross_entropy(run(x).view(-1, size.vocabulary), y.reshape(-1))
         loss.backward()
         optimizer.step()
         return loss.item()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import hypothesis.extra.numpy as arrays
 import hypothesis.strategies as st
 import numpy as np
 
@@ -53,6 +52,6 @@ def accelerated(
 
 
 def numbers(data: st.DataObject, shape: Any, dtype: Any, most: float = 8) -> Any:
-    """An array of this shape whose numbers have few digits, in this dtype."""
-    elements = st.floats(-most, most, width=32).map(lambda x: round(x, 3))
-    return data.draw(arrays.arrays(np.float64, shape, elements=elements)).astype(dtype)
+    """An array of this shape and dtype: numbers of any size up to `most`, some of them 0 and some equal."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    return np.asarray(rng.uniform(-most, most, shape).round(rng.integers(0, 8))).astype(dtype)

@@ -117,7 +117,7 @@ def compiled(function: Callable[..., Any] | None = None, /, *, reassociate: bool
 
 
 def by_precision(single: Compiled, double: Compiled) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A function of one number, for use in compiled ones: `single` on numbers of 32 bits and `double` on those of 64."""
+    """A function of one number, for use in compiled ones: `single` for numbers of 32 bits, `double` for those of 64."""
 
     def choose(name: Callable[..., Any]) -> Callable[..., Any]:
         _overloads.append((name, single, double))

@@ -14,7 +14,7 @@ from .reporting import Report, report
 from .serving import handler
 
 _switching = Lock()
-KERNELS = ("activations", "attention", "classes", "decoding", "embedding", "norms", "updates")
+KERNELS = ("activations", "attention", "classes", "convolution", "decoding", "embedding", "norms", "pooling", "updates")
 
 
 _more: list[str] = []

@@ -36,13 +36,15 @@ def around(name: str, padding: Size | str, kernel: Pair, stride: Pair, dilation:
     return (rows, rows), (columns, columns)
 
 
-def _stencil(weight: Any, stride: Size, padding: Size | str, dilation: Size) -> Stencil:
+def stencil_for(weight: Any, stride: Size, padding: Size | str, dilation: Size) -> Stencil:
+    """What the kernels of `weight` (O, C/groups, kh, kw) are as a stencil."""
     kernel = weight.shape[2], weight.shape[3]
     steps, spread = pair("conv2d", "stride", stride), pair("conv2d", "dilation", dilation)
     return Stencil(kernel, steps, spread, around("conv2d", padding, kernel, steps, spread))
 
 
-def _check(x: Array, weight: Array, bias: Array | None, groups: int) -> None:
+def check_convolution(x: Array, weight: Array, bias: Array | None, groups: int) -> None:
+    """Raise what `conv2d` raises for shapes that do not fit each other."""
     images("conv2d", x)
     if np.ndim(weight) != 4 or 0 in weight.shape:
         raise ValueError(
@@ -93,8 +95,8 @@ def conv2d(
     >>> conv2d(Tensor([[[[1.0, 2.0, 4.0]]]]), Tensor([[[[-1.0, 1.0]]]]))
     Tensor([[[[1., 2.]]]])
     """
-    _check(x, weight, bias, groups)
-    stencil = _stencil(weight, stride, padding, dilation)
+    check_convolution(x, weight, bias, groups)
+    stencil = stencil_for(weight, stride, padding, dilation)
     stencil.check("conv2d", x.shape[2:])
     dtype = float_dtype(x, weight, bias)
     padded = stencil.surround(x, dtype=dtype)
@@ -114,7 +116,7 @@ def _backward(
     stride: Size = 1, padding: Size | str = 0, dilation: Size = 1, groups: int = 1,
 ) -> tuple[Array | None, ...]:  # fmt: skip
     """Kernels: gradients times windows. Input: each gradient spread over its window, weighted by the kernel."""
-    stencil = _stencil(weight, stride, padding, dilation)
+    stencil = stencil_for(weight, stride, padding, dilation)
     windows = stencil.windows(padded)
     C, kh, kw, rows, columns, N = windows.shape
     kernels = weight.reshape(groups, len(weight) // groups, -1)
@@ -142,7 +144,7 @@ def _by_parts(
     groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """A sum over the taps of the kernel: at each, the image is moved, and its channels are mixed by a matrix."""
-    stencil = _stencil(weight, stride, padding, dilation)
+    stencil = stencil_for(weight, stride, padding, dilation)
     kernels = weight.reshape(groups, weight.shape[0] // groups, weight.shape[1], *stencil.kernel)
     total: Any = 0.0
     for (i, j), moved in zip(stencil.taps, stencil.moved(x), strict=True):  # (N, C, H', W')

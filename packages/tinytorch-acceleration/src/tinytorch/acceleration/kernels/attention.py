@@ -150,7 +150,7 @@ def attend(q: Any, k: Any, v: Any, mask: Any = None, causal: bool = False, scale
         return reason
     check_shapes("attention", q, k, v, mask, axes=4)
     scale = scale_for(q, scale)
-    (B, H, T, D), (_, groups, S, Dv) = q.shape, v.shape
+    (B, H, T, _), (_, groups, S, Dv) = q.shape, v.shape
     queries, keys, values = group_heads(q, groups), k[:, :, None], v[:, :, None]  # (B, Hkv, G, T, D), (B, Hkv, 1, S, D)
     out = empty_heads(B, H, T, Dv, q.dtype)
     grouped = group_heads(out, groups)  # (B, Hkv, G, T, Dv), the same memory
