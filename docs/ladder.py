@@ -99,20 +99,16 @@ def draw_roofline(found: list[Measured], lines: dict[str, tuple[float, float]]) 
     """Every rung as a point: what it computes per byte, and how fast. Above it, what the machine allows."""
     figure, axes = plt.subplots(figsize=(7.6, 5.2))
     span = np.geomspace(0.05, 1600, 200)
-    for (name, (peak, bandwidth)), style, where in zip(lines.items(), ("--", "-"), ("top", "bottom"), strict=True):
-        axes.plot(span, np.minimum(peak, bandwidth * span) / 1e9, style, color="#555", linewidth=1.2)
-        height = peak / 1e9 * (1.08 if where == "bottom" else 0.92)
-        axes.text(1500, height, f"{name}: {peak / 1e9:.0f} GFLOP/s", ha="right", va=where, fontsize=8)
-    bandwidth = lines["all cores"][1]
-    words = f"memory, all cores: {bandwidth / 1e9:.0f} GB/s"
-    axes.text(0.055, bandwidth * 0.055 / 1e9 * 4, words, fontsize=8, ha="left")
+    for (name, (peak, bandwidth)), style in zip(lines.items(), ("--", "-"), strict=True):
+        words = f"{name}: {peak / 1e9:.0f} GFLOP/s, {bandwidth / 1e9:.1f} GB/s"
+        axes.plot(span, np.minimum(peak, bandwidth * span) / 1e9, style, color="#555", linewidth=1.2, label=words)
     for work, color in COLORS.items():
         points = [each for each in found if each.rung.work == work]
         x = [each.rung.flops / each.rung.traffic for each in points]
         axes.plot(x, [each.rate / 1e9 for each in points], "o-", color=color, markersize=5, linewidth=0.8, label=work)
         for each, place in zip(points, x, strict=True):
             if each.rung.name in LABELLED:
-                right = work != "matrix product"
+                right = work != "convolution"
                 spot, side = (6 if right else -6, -3), "left" if right else "right"
                 axes.annotate(
                     each.rung.name, (place, each.rate / 1e9), spot, textcoords="offset points", ha=side, fontsize=7.5

@@ -138,15 +138,23 @@ def _join(target: Value, parts: Array) -> Array:
 
 def _load(source: str, name: str) -> Any:
     """The function that `source` defines. It is kept as a file, which is what Numba's cache goes by."""
-    folder = cache_folder()
     digest = hashlib.sha256(source.encode()).hexdigest()[:16]
-    path = f"<fused {name} {digest}>"
-    if folder is not None:
-        file = folder / f"fused-{digest}.py"
-        if not file.exists():
-            with replacing(file) as new:
-                new.write_text(source, encoding="utf-8")
-        path = str(file)
+    path = _keep(source, digest) or f"<fused {name} {digest}>"
     space = {**NAMES, "__name__": __name__}
     exec(compile(source, path, "exec"), space)
     return space[name]
+
+
+def _keep(source: str, digest: str) -> str | None:
+    """The path of a file with this content in the cache; None where it cannot be written, and nothing is kept then."""
+    folder = cache_folder()
+    if folder is None:
+        return None
+    file = folder / f"fused-{digest}.py"
+    try:
+        if not file.exists():
+            with replacing(file) as new:
+                new.write_text(source, encoding="utf-8")
+    except OSError:
+        return None
+    return str(file)
