@@ -122,6 +122,18 @@ def test_later_tokens_change_nothing_earlier(cut: None) -> None:
     assert not np.isclose(before.data[:, :, 4:], after.data[:, :, 4:]).any()
 
 
+@pytest.mark.parametrize("large", ["scores of few queries", "added mask"])
+def test_what_exp_cannot_hold_is_shifted_first(large: str) -> None:
+    rng = np.random.default_rng(0)
+    few = large == "scores of few queries"
+    q, k, v = (rng.normal(size=(1, 2, T, 4)).astype(np.float32) for T in (2 if few else 6, 6, 6))
+    if few:
+        q, k = 40 * q, 40 * k
+    mask = None if few else Tensor(300 * rng.normal(size=(6, 6)).astype(np.float32))
+    exact, _ = scaled_dot_product_attention(*(Tensor(x, "float64") for x in (q, k, v)), mask)
+    np.testing.assert_allclose(attention(Tensor(q), Tensor(k), Tensor(v), mask).data, exact.data, rtol=1e-3, atol=1e-4)
+
+
 def test_causal_is_aligned_at_the_end(cut: None) -> None:
     rng = np.random.default_rng(5)
     q, k, v = (heads(rng, 1, 1, 6, 4) for _ in range(3))
