@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from tinytorch.attention import attention
 from tinytorch.autograd import enable_grad, no_grad
@@ -35,6 +35,17 @@ from .models import Spy, make, tokens
 def everything(model: GPT) -> dict[str, dict[str, Any]]:
     """The attributes of every module, by name, in their order."""
     return {name: dict(module.__dict__) for name, module in model.named_modules()}
+
+
+def test_one_forward_beyond_the_models_length_makes_room_for_all_its_tokens() -> None:
+    model, ids = make("llama"), tokens(1, 40)
+    with no_grad():
+        wanted = model(ids).data
+        cache = enable_kv_cache(model)
+        assert isinstance(cache, KVCache) and cache.max_seq_len < 40
+        found = model(ids).data
+    assert_allclose(found, wanted, rtol=0, atol=1e-10)
+    assert cache.seq_pos == 40 <= cache.max_seq_len
 
 
 def test_disabled_leaves_no_trace() -> None:

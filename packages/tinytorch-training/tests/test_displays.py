@@ -191,6 +191,15 @@ def test_showing_draws_only_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> N
     dashboard.stop()
 
 
+def test_samples_are_shown_at_once() -> None:
+    console = terminal()
+    dashboard = Dashboard(console=console, refresh_per_second=0.001)
+    run(dashboard)
+    dashboard.show_samples([("what is snow?", "frozen water")])
+    assert "frozen water" in text(console)
+    dashboard.stop()
+
+
 class Ascii(io.TextIOWrapper):
     def __init__(self) -> None:
         super().__init__(io.BytesIO(), encoding="ascii", write_through=True)
@@ -227,9 +236,10 @@ def test_lines_need_no_rich() -> None:
     assert done.stdout.splitlines()[-1].startswith("step 3/3")
 
 
-def test_a_logarithmic_axis_says_so() -> None:
+@pytest.mark.parametrize("height", [7, 8])
+def test_a_logarithmic_axis_says_so(height: int) -> None:
     for losses, labels in (([1000.0, 1.0], 1), ([2.0, 1.0], 0)):
-        dashboard = Dashboard(console=plain())
+        dashboard = Dashboard(console=plain(), height=height)
         for step, loss in enumerate(losses, start=1):
             dashboard.update(step, loss, 0.1, 32, 0.1)
         lines = picture(dashboard).splitlines()
