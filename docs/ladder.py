@@ -114,7 +114,7 @@ def draw_roofline(found: list[Measured], lines: dict[str, tuple[float, float]]) 
                     each.rung.name, (place, each.rate / 1e9), spot, textcoords="offset points", ha=side, fontsize=7.5
                 )
     axes.set(xscale="log", yscale="log", xlabel="FLOPs per byte of memory traffic", ylabel="GFLOP/s", xlim=(0.05, 1700))
-    axes.legend(loc="lower right", frameon=False, fontsize=8)
+    axes.legend(loc="upper left", frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
