@@ -24,7 +24,7 @@ def test_a_name_that_hides_its_module_is_read_within_it() -> None:
 def test_names_without_words_are_listed() -> None:
     words = {"tinytorch.layers.checks.row": "A row."}
     assert names.undocumented("tinytorch.layers.checks", lambda path: words.get(path, "")) == [
-        f"tinytorch.layers.checks.{name}" for name in ("non_negative", "positive", "probability", "real")
+        f"tinytorch.layers.checks.{name}" for name in ("extremes", "non_negative", "positive", "probability", "real")
     ]
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
@@ -14,23 +13,31 @@ from .reporting import Report, report
 from .serving import handler
 
 _switching = Lock()
-KERNELS = ("activations", "attention", "classes", "convolution", "decoding", "embedding", "norms", "pooling", "updates")
 
 
-_more: list[str] = []
+def import_kernels() -> None:
+    """Import the kernels of this stage, which register themselves."""
+    from .kernels import (  # noqa: F401
+        activations, attention, classes, convolution, decoding, embedding, norms, pooling, updates,
+    )  # fmt: skip
 
 
-def kernels_in(module: str) -> None:
-    """Import a module of kernels, by its name, when acceleration is enabled, and not before: it may import Numba.
+_imports: list[Callable[[], object]] = [import_kernels]
 
-    >>> from tinytorch.acceleration import kernels_in
-    >>> kernels_in("tinytorch.acceleration.kernels.activations")
+
+def on_enable(import_kernels: Callable[[], object]) -> None:
+    """Call `import_kernels` when acceleration is enabled, and not before: modules of kernels may import Numba.
+
+    >>> from tinytorch.acceleration import on_enable
+    >>> def import_kernels():
+    ...     from tinytorch.acceleration.kernels import activations
+    >>> on_enable(import_kernels)
     """
     with _switching:
-        if module not in _more:
-            _more.append(module)
+        if import_kernels not in _imports:
+            _imports.append(import_kernels)
     if is_accelerated():
-        importlib.import_module(module)
+        import_kernels()
 
 
 def enable_acceleration() -> None:
@@ -46,8 +53,8 @@ def enable_acceleration() -> None:
     >>> disable_acceleration()
     """
     load_numba()
-    for name in (*(f"{__package__}.kernels.{name}" for name in KERNELS), *_more):
-        importlib.import_module(name)
+    for import_kernels in tuple(_imports):
+        import_kernels()
     with _switching:
         if handler not in handlers():
             push(handler)

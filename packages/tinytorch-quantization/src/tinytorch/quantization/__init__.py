@@ -1,6 +1,6 @@
 """Stage 14: weights and activations of a few bits."""
 
-from tinytorch.acceleration import kernels_in
+from tinytorch.acceleration import on_enable
 
 from .calibrate import calibrate
 from .codes import Codes, dequantize_rows
@@ -22,7 +22,12 @@ from .scheme import Scheme
 
 __version__ = "0.3.0"
 
-kernels_in(f"{__name__}.kernels")
+
+def _import_kernels() -> None:
+    from . import kernels  # noqa: F401
+
+
+on_enable(_import_kernels)
 
 __all__ = [
     "Codes", "GGUFFile", "Half", "IntegerModule", "MSEObserver", "MinMaxObserver", "Observer", "PercentileObserver",
