@@ -18,8 +18,16 @@ _switching = Lock()
 def import_kernels() -> None:
     """Import the kernels of this stage, which register themselves."""
     from .kernels import (  # noqa: F401
-        activations, attention, classes, convolution, decoding, embedding, norms, pooling, updates,
-    )  # fmt: skip
+        activations,
+        attention,
+        classes,
+        convolution,
+        decoding,
+        embedding,
+        norms,
+        pooling,
+        updates,
+    )
 
 
 _imports: list[Callable[[], object]] = [import_kernels]
