@@ -188,6 +188,20 @@ def test_a_compiled_function_computes_what_python_does() -> None:
     assert "add_up" in repr(add_up)
 
 
+def test_a_function_whose_surroundings_cannot_be_kept_is_compiled_for_one_process(tmp_path: Path) -> None:
+    path = tmp_path / "page.py"
+    path.write_text("import threading\nlock = threading.RLock()\ndef twice(x):\n    return x + one(x) - 1\n")
+    names: dict[str, Any] = {"one": compiled(one).dispatcher}
+    exec(compile(path.read_text(), str(path), "exec"), names)
+    assert compiled(names["twice"])(1.5) == 3.0
+    with pytest.raises(TypeError):  # its own errors stay its own
+        compiled(names["twice"])(1.5, 2.5)
+
+
+def one(x: Any) -> Any:
+    return x + 1
+
+
 def test_a_terminal_is_told_what_is_compiled(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -68,8 +68,10 @@ class Compiled:
     def __call__(self, *args: Any) -> Any:
         try:
             return (self._dispatcher or self.dispatcher)(*args)
-        except (OSError, PicklingError):  # what was compiled cannot be kept: nothing has been computed yet
-            with _compiling:
+        except (OSError, PicklingError, TypeError) as error:
+            if isinstance(error, TypeError) and "pickle" not in str(error):
+                raise
+            with _compiling:  # what was compiled cannot be kept: nothing has been computed yet
                 self._dispatcher = self._build(keep=False)
             return self._dispatcher(*args)
 
