@@ -44,7 +44,7 @@ def attention(
     scale = scale_for(q, scale)
     (B, H, T, _), (_, groups, S, Dv) = q.shape, v.shape
     if T == 1:
-        return attend_one(q, k, v, group_mask(mask, groups), scale)
+        return attend_one(q, k, v, None if mask is None else group_mask(mask, groups), scale)
     dtype = np.result_type(q, k, v)
     queries, keys, values = group_heads(q, groups), k[:, :, None], v[:, :, None]  # (B, Hkv, G, T, D), (B, Hkv, 1, S, D)
     mask = group_mask(mask, groups)  # broadcasts to (B, Hkv, G, T, S)

@@ -130,7 +130,7 @@ class Cache(ABC):
     def update_and_fetch(self, layer_idx: int, key: Any, value: Any) -> tuple[Array, Array]:
         """`update`, then `view`: all keys and values that the t new queries attend to, in the dtypes of the new."""
         self.update(layer_idx, key, value)  # (B, H, t, Dh)
-        keys, values = self.view(layer_idx, key.shape[2])  # (B, H, S, Dh)
+        keys, values = self._read(self._layer(layer_idx), self.seq_pos + key.shape[2])  # (B, H, S, Dh)
         if self.dtype is key.dtype and self.dtype is value.dtype:
             return keys, values
         return keys.astype(key.dtype, copy=False), values.astype(value.dtype, copy=False)

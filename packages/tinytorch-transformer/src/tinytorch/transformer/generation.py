@@ -117,12 +117,14 @@ def steps(next_logits: Callable[..., Any], prompt: Prompt, max_new_tokens: int, 
             tokens = wrap(ids[:, seen].copy())
             logits = next_logits(tokens) if valid is None else next_logits(tokens, valid[:, seen])  # (B, V)
         scores = array_of(logits)
-        before = ids[:, :length]
-        before.flags.writeable = False
-        for process in processors:
-            scores = process(before, scores)  # (B, length), (B, V) -> (B, V)
-        if scores.shape != logits.shape:
-            raise ShapeError(f"generate: processors made {scores.shape} of logits {logits.shape}; the shape must stay")
+        if processors:
+            before = ids[:, :length]
+            before.flags.writeable = False
+            for process in processors:
+                scores = process(before, scores)  # (B, length), (B, V) -> (B, V)
+            if scores.shape != logits.shape:
+                made = f"processors made {scores.shape} of logits {logits.shape}"
+                raise ShapeError(f"generate: {made}; the shape must stay")
         chosen = choose(scores, sampling.temperature == 0, generator)  # (B, V) -> (B,)
         if stops.size:
             chosen = np.where(ended, filler(sampling), chosen)
