@@ -43,6 +43,18 @@ def test_loss_is_that_of_the_paper(shape: list[int], classes: int, T: float, alp
     assert_allclose(loss.item(), alpha * T * T * kl + (1 - alpha) * hard, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("theirs", [[0.0, 1.0, 2.0], [0.0, 1.0, -np.inf]])
+def test_classes_that_the_teacher_excludes_count_for_nothing(theirs: list[float]) -> None:
+    logits = Tensor([theirs], np.float64, requires_grad=True)
+    loss = DistillationLoss(1.0, alpha=1.0)(logits, Tensor([[0.0, 1.0, -np.inf]], np.float64))
+    p = softmax(np.array([0.0, 1.0]))
+    q = softmax(np.array([theirs]))[0]
+    assert_allclose(loss.item(), (p * np.log(p / q[:2])).sum(), atol=1e-12)
+    loss.backward()
+    assert logits.grad is not None
+    assert_allclose(logits.grad.data, [q - [*p, 0.0]], atol=1e-12)
+
+
 def test_gradients_are_those_of_finite_differences_for_logits_hidden_states_and_projections() -> None:
     loss = DistillationLoss(3.0, 0.7, hidden=[(3, 5), (4, 4)], hidden_weight=0.5, dtype=np.float64)
     theirs = floats(2, 4, 6, seed=1, dtype=np.float64)

@@ -359,6 +359,23 @@ def test_a_merge_that_would_change_more_is_refused() -> None:
     assert_array_equal(broken[0].base.weight.data, stir_before)
 
 
+@pytest.mark.parametrize(("alpha", "rank"), [(1 / 3, 2), (1e-7, 2), (0.1, 3), (16.0, 3), (np.pi, 3)])
+def test_the_strength_of_saved_adapters_is_exact(alpha: float, rank: int, tmp_path: Path) -> None:
+    model, other = make_mlp(), make_mlp()
+    add_lora(model, rank, alpha=alpha)
+    save_lora(model, tmp_path)
+    load_lora(other, tmp_path)
+    assert other[0].scaling == model[0].scaling
+
+
+def test_two_layers_of_one_name_are_not_saved(tmp_path: Path) -> None:
+    model = Sequential(Linear(4, 4), Linear(4, 4))
+    add_lora(model, 2)
+    with pytest.raises(AdapterError, match="another 'layer'"):
+        save_lora(model, tmp_path / "new", {"{i}": "layer"})
+    assert not (tmp_path / "new").exists()
+
+
 def saved(tmp_path: Path) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     model = make_mlp()
     add_lora(model, 2)
@@ -381,7 +398,9 @@ CONFIGS: dict[str, tuple[Any, str]] = {
     "nothing for a number": ({"lora_alpha": None}, "None where a number"),
     "infinite": ({"lora_alpha": float("inf")}, "inf where a number"),
     "no probability": ({"lora_dropout": 2}, "probability"),
-    "patterns in a list": ({"alpha_pattern": [1]}, "where a number"),
+    "patterns in a list": ({"alpha_pattern": [1]}, "a number for each name"),
+    "patterns in a number": ({"alpha_pattern": 5}, "a number for each name"),
+    "larger than a float": ({"lora_alpha": 10**400}, "where a number"),
     "patterns of text": ({"alpha_pattern": {"0": "1"}}, "where a number"),
     "large": (" " * (2**20 + 1), "bytes"),
 }

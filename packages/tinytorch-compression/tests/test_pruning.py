@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import pickle
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -190,6 +191,18 @@ def test_training_equals_that_of_a_product_with_the_mask() -> None:
             optimizer.step()
         assert norms[0] == pytest.approx(norms[1], rel=1e-12)
     np.testing.assert_allclose(model(x).data, masked().data, rtol=1e-10)
+
+
+def test_a_pickled_model_keeps_its_zeros() -> None:
+    model = make_mlp()
+    prune(model, 0.5)
+    twin = pickle.loads(pickle.dumps(model))
+    optimizer = AdamW(twin, lr=0.1)
+    (twin(example(twin)) ** 2).sum().backward()
+    optimizer.step()
+    assert all(not twin.state_dict()[name].data[~mask].any() for name, mask in masks(twin).items())
+    make_permanent(twin)
+    assert list(twin.state_dict()) == list(make_mlp().state_dict())
 
 
 @every_model

@@ -158,6 +158,7 @@ class Residual(Module):
     def __init__(self) -> None:
         self.conv1, self.norm = Conv2d(3, 6, 3, padding=1, dtype=np.float64), BatchNorm2d(6, dtype=np.float64)
         self.conv2, self.head = Conv2d(6, 3, 1, dtype=np.float64), Linear(48, 2, dtype=np.float64)
+        self.wide, self.square = BatchNorm2d(7), Conv2d(3, 3, 1)
 
     def forward(self, x: Any) -> Any:
         x = x + self.conv2(self.norm(self.conv1(x)).tanh())
@@ -171,11 +172,34 @@ def test_chains_that_are_named() -> None:
     whole.conv2.weight.data[:, without(kept["conv1"], 6)] = 0
     assert_allclose(model(x).data, whole(x).data, rtol=1e-12)
     assert (model.conv1.out_channels, model.norm.num_features, model.conv2.in_channels) == (3, 3, 3)
-    for names in (["conv1"], ["conv1", "head", "conv2"], ["norm", "conv2"], ["conv2", "conv1", "head", "norm"]):
+    wrong = [["conv1"], ["conv1", "head", "conv2"], ["norm", "conv2"], ["conv2", "conv1", "head", "norm"]]
+    for names in (*wrong, ["conv1", "wide", "conv2"], ["square", "square"]):  # a norm of other sizes; one layer
         with pytest.raises(CompressionError, match="make no chain"):
             structured_prune(model, 0.5, "channels", chains=[names])
     with pytest.raises(CompressionError, match="no channels whose layers are known"):
         structured_prune(model, 0.5, "channels")
+
+
+class Gated(Module):
+    def __init__(self) -> None:
+        self.up, self.gate, self.down = Linear(4, 8), Linear(4, 8), Linear(8, 2)
+
+    def forward(self, x: Any) -> Any:
+        return self.down(self.up(x) * self.gate(x))
+
+
+def test_chains_that_meet_are_refused_before_anything_is_changed() -> None:
+    model = Gated()
+    before = numbers(model)
+    with pytest.raises(CompressionError, match="up and gate meet in one layer"):
+        structured_prune(model, 0.5, chains=[["up", "down"], ["gate", "down"]])
+    assert numbers(model) == before
+
+
+def test_squares_of_half_precision_weights_do_not_overflow() -> None:
+    model = Sequential(Linear(64, 4, dtype=np.float16), ReLU(), Linear(4, 8, dtype=np.float16))
+    model[0].weight.data[...] = [100, 400, 200, 300]
+    assert structured_prune(model, 0.5)["0"].tolist() == [1, 3]
 
 
 def test_a_linear_layer_along_the_width_of_images_is_no_reader_of_channels() -> None:

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,7 +49,7 @@ def save_lora(model: Module, folder: str | os.PathLike[str], names: Mapping[str,
 
     Layers are called as they are here, or, with `names`, as another library calls them: `LLAMA_NAMES`, or a mapping
     like it, in which `{i}` stands for a number. Raises AdapterError for a model without adapters and a layer that
-    `names` leaves out, OSError when a file cannot be written.
+    `names` leaves out or calls like another, OSError when a file cannot be written.
 
     >>> import tempfile
     >>> from tinytorch.compression import add_lora
@@ -63,7 +64,12 @@ def save_lora(model: Module, folder: str | os.PathLike[str], names: Mapping[str,
     layers = adapters(model)
     if not layers:
         raise AdapterError("save_lora: this model has no adapters; add_lora(model, rank) gives it some")
-    called = {_rename("save_lora", name, names): layer for name, layer in layers.items()}
+    called: dict[str, LoRALinear] = {}
+    for name, layer in layers.items():
+        theirs = _rename("save_lora", name, names)
+        if theirs in called:
+            raise AdapterError(f"save_lora: names calls {name} and another {theirs!r}; give each its own name")
+        called[theirs] = layer
     tensors: dict[str, Array] = {}
     for name, layer in called.items():
         tensors[f"{PREFIX}{name}.lora_A.weight"] = np.ascontiguousarray(layer.lora_A.data.T)
@@ -110,7 +116,7 @@ def load_lora(model: Module, folder: str | os.PathLike[str], names: Mapping[str,
 
 def _describe(layers: Mapping[str, LoRALinear]) -> dict[str, Any]:
     """The configuration: the usual rank and alpha, and the others by name."""
-    alphas = {name: round(layer.scaling * layer.rank, 6) for name, layer in layers.items()}
+    alphas = {name: _alpha(layer) for name, layer in layers.items()}
     rank = Counter(layer.rank for layer in layers.values()).most_common(1)[0][0]
     alpha = Counter(alphas.values()).most_common(1)[0][0]
     return {
@@ -121,6 +127,13 @@ def _describe(layers: Mapping[str, LoRALinear]) -> dict[str, Any]:
         "target_modules": list(layers), "bias": "none", "fan_in_fan_out": False, "init_lora_weights": True,
         "modules_to_save": None, "use_rslora": False, "use_dora": False,
     }  # fmt: skip
+
+
+def _alpha(layer: LoRALinear) -> float:
+    """The alpha that divided by the rank is the layer's scaling, bit for bit, and short where there is a short one."""
+    product = layer.scaling * layer.rank
+    near = (round(product, 6), product, math.nextafter(product, 0), math.nextafter(product, math.inf))
+    return next((alpha for alpha in near if alpha / layer.rank == layer.scaling), product)
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -140,10 +153,10 @@ def _read_config(path: Path) -> dict[str, Any]:
             f"load_lora: {path} asks for {', '.join(strange)}, which is not known here; nothing is read"
         )
     patterns = config.get("alpha_pattern") or {}
-    numbers = [config.get("lora_alpha"), config.get("lora_dropout") or 0.0]
-    numbers += patterns.values() if isinstance(patterns, dict) else [patterns]
-    for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < math.inf:
+    if not isinstance(patterns, dict):
+        raise FileFormatError(f"load_lora: {path}: alpha_pattern is {patterns!r}; it is a number for each name")
+    for number in (config.get("lora_alpha"), config.get("lora_dropout") or 0.0, *patterns.values()):
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= sys.float_info.max:
             raise FileFormatError(
                 f"load_lora: {path} says {number!r} where a number is needed; save the adapters again"
             )

@@ -78,14 +78,20 @@ def outputs_of(layer: Module) -> int:
 
 def matrix_of(layer: Module) -> Array:
     """The weights that make each output, in a row: (outputs, ...)."""
-    weight: Array = layer.weight.data  # type: ignore[attr-defined]
+    weight = wide(layer)
     return weight.T if isinstance(layer, Linear) else weight.reshape(len(weight), -1)
 
 
 def inputs_first(layer: Module) -> Array:
     """The weights that read each input: (inputs, ...)."""
-    weight: Array = layer.weight.data  # type: ignore[attr-defined]
+    weight = wide(layer)
     return weight if isinstance(layer, Linear) else np.moveaxis(weight, 1, 0)
+
+
+def wide(layer: Module) -> Array:
+    """The weights in float32 at least: sums of squares leave the range of float16."""
+    weight: Array = layer.weight.data  # type: ignore[attr-defined]
+    return weight.astype(np.result_type(weight, np.float32), copy=False)
 
 
 def is_plain(layer: Module) -> bool:
@@ -154,13 +160,14 @@ def named_chain(model: Module, names: Iterable[str]) -> Chain:
     """
     listed = list(names)
     modules = [model.get_submodule(name) for name in listed]
-    ends = len(modules) >= 2 and all(is_plain(each) for each in (modules[0], modules[-1]))
+    ends = len(modules) >= 2 and modules[0] is not modules[-1] and all(map(is_plain, (modules[0], modules[-1])))
     width = width_between(modules[0], modules[-1]) if ends else 0
-    if not width or not all(isinstance(each, (BatchNorm2d, *PASSING)) for each in modules[1:-1]):
+    norms = [each for each in modules[1:-1] if isinstance(each, BatchNorm2d)]
+    fit = width and all(norm.num_features == outputs_of(modules[0]) for norm in norms)
+    if not fit or not all(isinstance(each, (BatchNorm2d, *PASSING)) for each in modules[1:-1]):
         kinds = ", ".join(f"{name} ({type(each).__name__})" for name, each in zip(listed, modules, strict=True))
         raise CompressionError(
             f"structured_prune: {kinds} make no chain; name a linear layer or convolution, the batch norms behind it, "
             "and the layer that reads its outputs"
         )
-    norms = [each for each in modules[1:-1] if isinstance(each, BatchNorm2d)]
     return Chain(listed[0], [modules[0], *norms], modules[-1], width)

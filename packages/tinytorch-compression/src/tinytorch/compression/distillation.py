@@ -11,7 +11,7 @@ import numpy as np
 from tinytorch.layers import Identity, Linear, Module, ModuleList
 from tinytorch.layers import functional as F
 from tinytorch.layers.checks import probability, real
-from tinytorch.tensor import Array, ShapeError, Tensor, array_of, check_int
+from tinytorch.tensor import Array, ShapeError, Tensor, array_of, check_int, where
 
 
 class DistillationLoss(Module):
@@ -73,9 +73,11 @@ class DistillationLoss(Module):
         """KL divergence of the softened distributions."""
         scaled = theirs / self.temperature
         log_p = F.log_softmax.forward(scaled)[0]  # (..., C), of the teacher
-        p = Tensor(np.exp(log_p), logits.dtype)
         log_q = F.log_softmax(logits / self.temperature)  # (..., C)
-        each = (p * (Tensor(log_p, logits.dtype) - log_q)).sum(axis=-1)  # (..., C) -> (...)
+        p, excluded = np.exp(log_p), np.isneginf(log_p)
+        if excluded.any():  # a class that the teacher excludes counts for nothing: 0 log 0 is 0
+            log_p, log_q = np.where(excluded, 0, log_p), where(Tensor(excluded), 0.0, log_q)
+        each = (Tensor(p, logits.dtype) * (Tensor(log_p, logits.dtype) - log_q)).sum(axis=-1)  # (..., C) -> (...)
         return _mean(each, counts)
 
     def _compare(self, logits: Any, theirs: Array, targets: Any, hidden: Sequence[Any], wanted: Sequence[Any]) -> None:

@@ -10,7 +10,7 @@ from tinytorch.attention import MultiHeadAttention
 from tinytorch.layers import Module
 from tinytorch.tensor import Array
 
-from .chains import is_plain
+from .chains import is_plain, wide
 from .narrowing import keep_inputs, keep_outputs, spread
 
 
@@ -35,8 +35,8 @@ class Heads:
     def importance(self) -> Array:
         """|V O| of each head, the matrix from what it attends to into the output: (groups,) or (groups, per group)."""
         Dh, G, g = self.attention.head_dim, self.groups, self.per_group
-        v = self.attention.v_proj.weight.data.reshape(-1, G, Dh).transpose(1, 0, 2)  # (G, D, Dh)
-        o = self.attention.out_proj.weight.data.reshape(G, g, Dh, -1)  # (G, g, Dh, D)
+        v = wide(self.attention.v_proj).reshape(-1, G, Dh).transpose(1, 0, 2)  # (G, D, Dh)
+        o = wide(self.attention.out_proj).reshape(G, g, Dh, -1)  # (G, g, Dh, D)
         inner = (v.transpose(0, 2, 1) @ v)[:, None]  # (G, 1, Dh, Dh)
         squares = np.maximum(np.sum(inner * (o @ o.transpose(0, 1, 3, 2)), axis=(2, 3)), 0)  # |V O|² of each, (G, g)
         sizes: Array = np.sqrt(squares.sum(axis=1)) if self.whole else np.sqrt(squares)

@@ -54,6 +54,9 @@ class Keeper:
         if not _keepers:
             _observing.close()
 
+    def __reduce__(self) -> Any:
+        return Keeper, (self.parameter, self.mask)  # a parameter that is pickled leaves its hooks behind
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Keeper:
         parameter = copy.deepcopy(self.parameter, memo)
         return self if parameter is self.parameter else Keeper(parameter, copy.deepcopy(self.mask, memo))

@@ -62,6 +62,7 @@ def structured_prune(
         raise CompressionError("structured_prune: the model has a cache of its present sizes; disable_kv_cache(model)")
     units = _chosen(_find(model, what, chains), targets, what)
     _refuse_shared(model, units)
+    _refuse_crossing(units.values())
     kept = {name: _largest(unit, amount, (importance or {}).get(name)) for name, unit in units.items()}
     if unknown := set(importance or {}) - set(kept):
         raise ValueError(f"structured_prune: importance of {min(unknown)!r}; there are {', '.join(kept)}")
@@ -114,6 +115,19 @@ def _refuse_shared(model: Module, units: Mapping[str, Any]) -> None:
                     raise CompressionError(
                         f"structured_prune: {name} shares weights ({', '.join(sorted(places[id(parameter)]))}), which "
                         "cannot become smaller in one place only; name others in targets"
+                    )
+
+
+def _refuse_crossing(units: Iterable[Chain | Heads]) -> None:
+    """Raise CompressionError where two chains make, or read, the same numbers, of which each would take others out."""
+    owners: dict[tuple[str, int], str] = {}
+    for unit in units:
+        if isinstance(unit, Chain):
+            for place in (*(("out", id(layer)) for layer in unit.producers), ("in", id(unit.consumer))):
+                if (other := owners.setdefault(place, unit.name)) != unit.name:
+                    raise CompressionError(
+                        f"structured_prune: the chains {other} and {unit.name} meet in one layer, which would lose the "
+                        "inputs of both; leave them whole, or name others in targets"
                     )
 
 
