@@ -217,6 +217,7 @@ WRONG: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     # (4, 6) has the numbers of eight rows of three: reshaped in silence it would give a wrong answer
     ("a multiple", lambda: nn.Linear(3, 2)(zeros(2, 4, 6)), ValueError, "the last axis must have that size"),
     ("a number", lambda: nn.Linear(3, 2)(1.0), ValueError, r"x of shape \(\) for 3 input features"),
+    ("other features of no rows", lambda: nn.Linear(3, 2)(zeros(0, 2, 5)), ValueError, "the last axis must have that"),
     ("text", lambda: nn.Linear(3, 2)("x"), TypeError, "numbers or booleans"),
     ("bias", lambda: F.linear(zeros(2, 3), zeros(3, 2), zeros(3)), ValueError, r"bias of shape \(3,\)"),
     ("weight", lambda: F.linear(zeros(2, 3), zeros(3)), ValueError, "must be .in_features, out_features."),
@@ -229,6 +230,8 @@ WRONG: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("norm of other axes", lambda: nn.LayerNorm((3, 4))(zeros(4, 3)), ValueError, r"features \(3, 4\)"),
     ("eps as text", lambda: nn.RMSNorm(3, eps="x"), TypeError, "eps is 'x', a str"),  # type: ignore[arg-type]
     ("negative eps", lambda: nn.LayerNorm(3, eps=-1.0), ValueError, "eps is -1.0"),
+    ("no rows", lambda: nn.Embedding(0, 2), ValueError, "num_embeddings is 0; it must be an int, at least 1"),
+    ("no columns", lambda: nn.Embedding(3, 0), ValueError, "embedding_dim is 0; it must be an int, at least 1"),
     ("float index", lambda: nn.Embedding(3, 2)(zeros(2)), TypeError, "indices of dtype float32"),
     ("index beyond", lambda: nn.Embedding(3, 2)([0, 3]), IndexError, "index 3 in a table of 3 rows"),
     ("negative index", lambda: nn.Embedding(3, 2)([-1, 0]), IndexError, "index -1 in a table of 3 rows"),

@@ -90,6 +90,10 @@ def test_a_lowered_layer_gives_the_same_bits(name: str, dtype: str, own: str) ->
             assert_same(module, (scale * rng.normal(size=(*leading, 6))).astype(dtype))
 
 
+def test_a_lowered_flatten_makes_a_row_of_one_of_a_number() -> None:
+    assert_same(Flatten(), np.array(3.0))
+
+
 @pytest.mark.parametrize("name", ["Linear", "LayerNorm", "RMSNorm", "ReLU", "GELU", "SiLU", "Softmax", "Sigmoid"])
 @pytest.mark.parametrize("dtype", ["int64", "int8", "uint8", "bool"])
 def test_a_lowered_layer_gives_the_same_bits_for_integers(name: str, dtype: str) -> None:
@@ -117,7 +121,12 @@ def test_a_lowered_primitive_has_the_dtypes_of_the_primitive() -> None:
 
 
 def test_a_lowered_function_raises_the_errors_of_the_module() -> None:
-    for module, x in ((Linear(3, 2), np.ones((1, 2))), (LayerNorm(3), np.ones((1, 2))), (Embedding(3, 2), np.array(9))):
+    x = np.ones((1, 2))
+    wrong: list[tuple[Module, np.ndarray[Any, Any]]] = [
+        (Linear(3, 2), x), (Linear(3, 2), np.ones((0, 2, 2))), (LayerNorm(3), x), (Embedding(3, 2), np.array(9)),
+        (Flatten(2), x), (Flatten(1, 0), x),
+    ]  # fmt: skip
+    for module, x in wrong:
         with pytest.raises(Exception, match=r"\w+: ") as expected:
             module(Tensor(x))
         with pytest.raises(type(expected.value)) as found:

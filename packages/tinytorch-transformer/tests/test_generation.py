@@ -43,6 +43,17 @@ def test_a_batch_of_unequal_prompts_matches_single_ones(family: str) -> None:
         assert row[: 7 - len(prompt)] == [0] * (7 - len(prompt))
 
 
+def test_greedy_tokens_are_the_likeliest_after_the_repetition_penalty() -> None:
+    ids, penalty = tokens(1, 4), 1.4
+    for _ in range(8):
+        logits = MODEL(ids).data[:, -1]
+        seen = np.isin(np.arange(logits.shape[1]), ids)
+        penalized = np.where(seen, np.where(logits > 0, logits / penalty, logits * penalty), logits)
+        ids = np.concatenate([ids, penalized.argmax(axis=-1)[:, None]], axis=1)
+    assert np.array_equal(MODEL.generate(ids[:, :4], 8, temperature=0, repetition_penalty=penalty).data, ids)
+    assert not np.array_equal(MODEL.generate(ids[:, :4], 8, temperature=0).data, ids)
+
+
 def test_shapes_follow_the_prompt() -> None:
     assert MODEL.generate([[1, 2], [3, 4]], 3).shape == (2, 5)
     assert MODEL.generate(Tensor([1, 2]), 3).shape == (5,)

@@ -118,6 +118,27 @@ def test_dropout_acts_while_training_only() -> None:
     assert np.array_equal(model(ids).data, model(ids).data)
 
 
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_the_embeddings_are_dropped_out_before_the_first_block(family: str) -> None:
+    model, ids = gpt(family, dropout=0.5), tokens(2, 5)
+    model.train()
+    inputs: list[Any] = []
+    model.blocks[0].register_forward_pre_hook(lambda block, args, kwargs: inputs.append(args[0].data))
+    model(ids)
+    embedded = model.token_embedding(ids)
+    whole = embedded.data if model.positional is None else model.positional(embedded).data
+    kept = inputs[0] != 0
+    assert 0 < kept.sum() < kept.size
+    np.testing.assert_allclose(inputs[0][kept], 2 * whole[kept], rtol=1e-12)
+
+
+@pytest.mark.parametrize("embed_dim", [8, 24, 64, 100, 4096])
+def test_the_llama_feed_forward_has_eight_thirds_rounded_up_to_eights(embed_dim: int) -> None:
+    size = config("llama", embed_dim=embed_dim, num_heads=2).hidden_dim
+    assert size is not None and size % 8 == 0
+    assert 3 * (size - 8) < 8 * embed_dim <= 3 * size
+
+
 def test_blocks_add_to_the_stream() -> None:
     block = lively(TransformerBlock(config("gpt2"), causal=True, dtype="float64"))
     x = randn(1, 3, 8, dtype="float64")

@@ -200,6 +200,15 @@ def test_what_does_not_fit_is_refused(folder: Path, case: str) -> None:
     assert len(str(caught.value).splitlines()) <= 2
 
 
+@pytest.mark.parametrize(("count", "end"), [(5, ""), (6, ""), (7, " and 1 more"), (9, " and 3 more")])
+def test_six_names_are_listed_and_the_rest_counted(folder: Path, count: int, end: str) -> None:
+    names = [f"x{place}" for place in range(count)]
+    rewrite(folder, lambda arrays: arrays.update({name: np.ones(2) for name in names}))
+    with pytest.raises(FileFormatError) as caught:
+        load_pretrained(folder)
+    assert str(caught.value).endswith(f"unexpected: {', '.join(names[:6])}{end}")
+
+
 def test_a_dtype_that_weights_cannot_have_is_not_the_files_fault(folder: Path) -> None:
     with pytest.raises(TypeError, match="int64"):
         load_pretrained(folder, "int64")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinytorch.tensor import Array, Tensor, flatten, zeros
+from tinytorch.tensor import Tensor, flatten, zeros
+from tinytorch.tensor.tensor import wrap
 
 from . import functional as F
 from . import init
@@ -159,12 +160,7 @@ class Flatten(Module):
 
     @lowers("forward")
     def lower(self) -> Lowered:
-        def joined(x: Array) -> Array:
-            axes = range(x.ndim or 1)
-            start, end = axes[self.start if x.ndim else 0], axes[self.end] + 1
-            return x.reshape(*x.shape[:start], math.prod(x.shape[start:end]), *x.shape[end:])
-
-        return joined
+        return lambda x: flatten(wrap(x), self.start, self.end).data
 
     def extra_repr(self) -> str:
         return "" if (self.start, self.end) == (1, -1) else f"{self.start}, {self.end}"
