@@ -348,6 +348,8 @@ def test_methods_show_the_defaults_of_their_operations() -> None:
     methods = {name: method for name, method in vars(Tensor).items() if inspect.isfunction(method)}
     compared = 0
     for name in methods.keys() & set(tt.__all__):
+        if not getattr(getattr(tt, name), "params", True):
+            continue  # a primitive without parameters; a ufunc of older NumPy has no signature either
         shown, applied = (inspect.signature(each).parameters for each in (methods[name], getattr(tt, name)))
         for argument in shown.keys() & applied.keys():
             if shown[argument].default is not inspect.Parameter.empty:

@@ -509,6 +509,15 @@ def interrupt(run: Run) -> None:
         signal.raise_signal(signal.SIGINT)
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """SIGINT as at a terminal; a program that was started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_finishes_the_step_saves_and_raises(tmp_path: Path) -> None:
     path = tmp_path / "run"
     trained = trainer(dropout=0.4, checkpoint=path, callbacks=[interrupt])
@@ -538,6 +547,7 @@ def test_sigterm_finishes_the_step_saves_and_exits(tmp_path: Path) -> None:
     assert resumed.run.step == 3
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_second_ctrl_c_does_not_wait() -> None:
     def twice(run: Run) -> None:
         signal.raise_signal(signal.SIGINT)
