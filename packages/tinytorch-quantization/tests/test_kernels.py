@@ -74,6 +74,23 @@ def test_what_is_not_served_is_computed_and_what_is_wrong_is_refused() -> None:
     assert len(during["quantized_linear"].unserved) == 2
 
 
+@pytest.mark.parametrize("size", [1, 3, 35])
+def test_groups_that_share_a_byte_are_left_to_numpy(size: int) -> None:
+    config = TransformerConfig(**CONFIG | {"embed_dim": 210, "num_heads": 3})
+    model = GPT.from_config(config, generator=np.random.default_rng(0)).eval()
+    quantize(model, bits=4, group_size=size)
+    x, ids = np.ones((2, 210), np.float32), [[1, 2, 3]]
+    with no_grad():
+        product, logits = model.blocks[0].feed_forward.up(x).data, model(ids).data[:, -1]
+        enable_kv_cache(model)
+        with accelerating() as during:
+            assert_array_equal(model.blocks[0].feed_forward.up(x).data, product)
+            model.next_logits([ids[0][:2]])
+            found = model.next_logits(ids).data
+    assert any("share a byte" in reason for reason in during["quantized_linear"].unserved)
+    np.testing.assert_allclose(found, logits, rtol=0, atol=1e-5 * np.abs(logits).max())
+
+
 CONFIG: dict[str, Any] = {"vocab_size": 53, "embed_dim": 64, "num_layers": 2, "num_heads": 4, "max_seq_len": 40}
 WAYS: list[dict[str, Any]] = [
     {"bits": 8}, {"bits": 8, "group_size": 32}, {"bits": 4, "group_size": 32},

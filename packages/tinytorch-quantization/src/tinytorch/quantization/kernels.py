@@ -21,6 +21,13 @@ from .module import QuantizedModule
 MOST_ROWS = 8
 """Rows of x at once; for more it pays to make the numbers once and ask the matrix library."""
 
+SHARED = "two groups share a byte"
+
+
+def shares_bytes(weight: Array, scale: Array) -> bool:
+    """Whether a byte holds codes of two groups, which have scales of their own: groups of an odd size do that."""
+    return weight.dtype == np.uint8 and scale.shape[1] > 1 and 2 * weight.shape[1] // scale.shape[1] % 2 == 1
+
 
 @emits(QuantizedLinear)
 def write_linear(
@@ -42,6 +49,8 @@ def write_codes(
     """Append the product with the codes of a layer, whose memory the writer watches."""
     if layer.scale is None:
         raise UnknownPart("weights of 16 bits")
+    if shares_bytes(layer.weight.data, layer.scale.data):
+        raise UnknownPart(SHARED)
     weight: Any = writer.weight(layer.weight, np.int8, np.uint8)
     scale: Any = writer.weight(layer.scale)
     zero_point = writer.weight(layer.zero_point, np.int8, np.uint8)
@@ -83,6 +92,8 @@ def linear_of_codes(
     if not x.ndim or not 0 < (count := prod(x.shape[:-1])) <= MOST_ROWS:
         return Unserved("many rows")
     m, n = check_codes("quantized_linear", x, weight, scale, zero_point, bias)
+    if shares_bytes(weight, scale):
+        return Unserved(SHARED)
     out, writer = np.empty((*x.shape[:-1], m), np.float32), Writer(count)
     write_product(writer, x.reshape(count, n), weight, scale, zero_point, bias, out.reshape(count, m))
     crew.run(writer.table())

@@ -1,7 +1,7 @@
 """Products with codes of 8 and 4 bits for one token, or a few, as operations of programs (`tinytorch.acceleration`).
 
 The codes become float32 in the registers, where they are multiplied: a weight costs the memory that its code takes.
-Arguments are as in `tinytorch.acceleration.operations`. Groups are of a multiple of 32 weights, or one for the row.
+Arguments are as in `tinytorch.acceleration.operations`. Groups of codes that share bytes have an even size.
 
 Bytes of two codes are split once for all rows, in x and not in the weight: low x₀ + high x₁ with byte = low + 16 high
 is low (x₀ - x₁ / 16) + byte x₁ / 16, which needs no shift. Zero points are taken off at the end, as scale times zero
