@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.testing import assert_array_equal
 
 from tinytorch.quantization import load_gguf, read_gguf, write_gguf
 from tinytorch.quantization.gguf.blocks import FORMATS, decode, encode
@@ -270,6 +272,17 @@ def test_a_file_that_is_cut_while_it_is_open(tmp_path: Path) -> None:
             other.truncate(len(small) - 5000)
         with pytest.raises(FileFormatError, match="was cut while it was open"):
             _ = [file[name] for name in file]
+
+
+def test_threads_read_one_file(tmp_path: Path) -> None:
+    wanted = {f"x{i}": np.full(20_000 + i, i, np.float32) for i in range(8)}
+    write_gguf(tmp_path / "x.gguf", wanted)
+    with read_gguf(tmp_path / "x.gguf") as file, ThreadPoolExecutor(8) as pool:
+        names = [*wanted] * 100
+        for name, found in zip(names, pool.map(file.__getitem__, names), strict=True):
+            assert_array_equal(found, wanted[name])
+    with pytest.raises(ValueError, match="is closed"):
+        file["x0"]
 
 
 def test_what_is_not_a_file_is_refused(tmp_path: Path) -> None:

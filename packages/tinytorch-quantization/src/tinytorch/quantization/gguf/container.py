@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO, NamedTuple, NoReturn, Self
 
 import numpy as np
@@ -64,6 +65,7 @@ class GGUFFile(Mapping[str, Array]):
             raise FileNotFoundError(f"read_gguf: there is no file {path}; save_gguf(model, path) writes one")
         if not self.path.is_file():
             raise FileFormatError(f"read_gguf: {path} is a device or pipe; it must be a file")
+        self._reading = Lock()  # the place in the file is one for all threads
         self._raw = open(self.path, "rb")  # noqa: SIM115  closed by close()
         try:
             header = _Header(self._raw, self.path)
@@ -88,8 +90,11 @@ class GGUFFile(Mapping[str, Array]):
         """The items that a tensor is stored as, flat: numbers, or records with fields such as `d` and `q`."""
         tensor = self._stored[name]
         dtype = FORMATS[tensor.kind].dtype
-        self._raw.seek(tensor.start)
-        items = np.fromfile(self._raw, dtype, tensor.nbytes // dtype.itemsize)
+        with self._reading:
+            if self._raw.closed:
+                raise ValueError(f"read_gguf: {self.path} is closed; read tensors before that, or open it again")
+            self._raw.seek(tensor.start)
+            items = np.fromfile(self._raw, dtype, tensor.nbytes // dtype.itemsize)
         if items.nbytes != tensor.nbytes:
             raise self.wrong(f"{name} ends early; the file was cut while it was open")
         return items

@@ -88,7 +88,9 @@ def _fill(model: Module, file: GGUFFile, wanted: list[Slot], quantized: bool) ->
             if quantized and kind in SCHEMES and type(module) in QUANTIZED and slot.leaf == "weight":
                 _hold(model, slot, module, kind, mine)
             else:
-                _write(getattr(module, slot.leaf), module, decode(kind, np.ascontiguousarray(mine).reshape(-1)), slot)
+                numbers = decode(kind, np.ascontiguousarray(mine).reshape(-1))
+                if not _write(getattr(module, slot.leaf), module, numbers, slot):
+                    raise file.wrong(f"{source} has numbers that are too large for {getattr(module, slot.leaf).dtype}")
 
 
 def _hold(model: Module, slot: Slot, module: Any, kind: str, blocks: Array) -> None:
@@ -108,8 +110,15 @@ def codes_of(kind: str, blocks: Array, dtype: npt.DTypeLike) -> Codes:
     return Codes((codes[..., 0::2] | codes[..., 1::2] << 4).reshape(rows, -1), scale, None)
 
 
-def _write(parameter: Parameter, module: Module, numbers: Array, slot: Slot) -> None:
-    """Put numbers into a parameter; a linear layer's weight is (in_features, out_features) here."""
+def _write(parameter: Parameter, module: Module, numbers: Array, slot: Slot) -> bool:
+    """Put numbers into a parameter; a linear layer's weight is (in_features, out_features) here.
+
+    False where a number that was finite has become infinite.
+    """
     array = numbers.reshape(slot.shape)
     array = array.T if isinstance(module, Linear) else array
-    parameter.data = np.array(array, parameter.dtype, order="C", copy=None)
+    with np.errstate(over="ignore"):
+        parameter.data = np.array(array, parameter.dtype, order="C", copy=None)
+    return parameter.dtype.itemsize >= numbers.dtype.itemsize or bool(
+        (np.isfinite(array) <= np.isfinite(parameter.data)).all()
+    )
