@@ -131,6 +131,16 @@ def test_what_is_shared_stays_shared() -> None:
     assert model[0].weight is model[3].weight
 
 
+def test_a_table_and_a_linear_layer_of_one_weight_have_codes_of_their_own() -> None:
+    """Rows of codes are outputs, columns of the one and rows of the other."""
+    table, linear = Embedding(6, 6), Linear(6, 6, bias=False)
+    linear.weight = table.weight
+    model = Sequential(table, linear)
+    exact = model([1, 2]).data
+    quantize(model)
+    np.testing.assert_allclose(model([1, 2]).data, exact, atol=0.05 * np.abs(exact).max())
+
+
 def test_a_layer_by_itself_is_returned_as_another() -> None:
     layer = Linear(4, 2)
     found = quantize(layer)

@@ -64,6 +64,8 @@ def quantize(
     scheme = scheme_of(bits, group_size, symmetric, activations)
     _refuse_quantized(model, include)
     layers = select("quantize", model, KINDS, include, exclude)
+    for name, layer in layers.items():
+        KINDS[type(layer)].check(scheme, activations, f"quantize: {name or type(layer).__name__}")
     if method != "gptq":
         if method != "nearest" or batches is not None:
             raise QuantizationError(
@@ -94,9 +96,10 @@ def quantize(
 def _nearest(layers: dict[str, Module], scheme: Scheme | Half, activations: str | None) -> dict[int, QuantizedModule]:
     """What takes the place of each layer, with each weight rounded to the nearest code."""
     made: dict[int, QuantizedModule] = {}  # a layer that has several names keeps them
-    first: dict[int, QuantizedModule] = {}  # and layers that share a weight share its codes
+    first: dict[Any, QuantizedModule] = {}  # and layers of one kind that share a weight share its codes
     for name, layer in layers.items():
-        kind, weight = KINDS[type(layer)], id(vars(layer)["weight"])
+        kind = KINDS[type(layer)]
+        weight = kind, id(vars(layer)["weight"])
         if id(layer) in made:
             continue
         if weight in first:
