@@ -102,6 +102,11 @@ def test_what_does_not_fit_is_refused() -> None:
         quantize(Linear(4, 4), "float8")
 
 
+def test_float64_beyond_float32_is_refused() -> None:
+    with pytest.raises(QuantizationError, match="infinite or NaN as a bfloat16"):
+        Half("bfloat16").quantize(np.array([[1.0, 1e300]]))
+
+
 def test_half_of_an_odd_row_is_no_matter() -> None:
     rows = np.ones((2, 3), np.float64)
     assert dequantize_rows(*Half("bfloat16").quantize(rows)).dtype == np.float32

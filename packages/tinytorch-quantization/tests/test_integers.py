@@ -24,12 +24,13 @@ from tinytorch.quantization import (
     dequantize,
     integer_conv2d,
     integer_linear,
+    prepare_qat,
     quantize,
 )
 from tinytorch.quantization.integers import integer_product
 from tinytorch.quantization.observers import scale_of
 from tinytorch.spatial import Conv2d, conv2d
-from tinytorch.tensor import Tensor
+from tinytorch.tensor import ShapeError, Tensor
 
 RNG = np.random.default_rng(0)
 
@@ -302,6 +303,54 @@ def test_what_does_not_go_with_integer_inputs_is_refused() -> None:
         quantize(Conv2d(4, 4, 1), 8, 2, activations="dynamic")
     with pytest.raises(ValueError, match="percentile is 20"):
         PercentileObserver(20)
+
+
+@pytest.mark.parametrize("method", ["nearest", "gptq"])
+def test_a_convolution_has_no_groups_of_weights_with_integer_inputs(method: str) -> None:
+    x = RNG.standard_normal((2, 4, 5, 5)).astype(np.float32)
+    model = Sequential(Conv2d(4, 6, 3))
+    options: dict[str, Any] = {"method": method, "batches": [x]} if method == "gptq" else {}
+    with pytest.raises(QuantizationError, match=r"^quantize: 0: groups"):
+        quantize(model, bits=8, group_size=4, activations="dynamic", **options)
+    assert type(model[0]) is Conv2d
+    with pytest.raises(QuantizationError, match=r"^prepare_qat: 0: groups"):
+        prepare_qat(model, bits=8, group_size=4, activations="dynamic")
+    codes = Scheme(bits=8, group_size=4).quantize(model[0].weight.data.reshape(6, -1))
+    with pytest.raises(ShapeError, match=r"it must be \(6, 1\), one number for each channel"):
+        integer_conv2d(x, codes.weight, codes.scale, kernel_size=(3, 3))
+
+
+@pytest.mark.parametrize("activations", ["dynamic", "static"])
+def test_a_batch_of_no_images_is_one(activations: str) -> None:
+    model = quantize(Sequential(Conv2d(4, 6, 3)), activations=activations)
+    if activations == "static":
+        calibrate(model, [np.ones((1, 4, 5, 5), np.float32)])
+    assert model(np.zeros((0, 4, 5, 5), np.float32)).shape == (0, 6, 3, 3)
+
+
+def test_images_have_four_axes() -> None:
+    model = quantize(Conv2d(4, 6, 3), activations="dynamic")
+    for shape in ((4, 5, 5), ()):
+        with pytest.raises(ShapeError, match=r"it must be \(N, C, H, W\)"):
+            model(np.zeros(shape, np.float32))
+
+
+def test_integers_as_inputs_keep_their_magnitude() -> None:
+    codes = Scheme(bits=8).quantize(np.eye(4, dtype=np.float32))
+    x = np.array([[-128, 0, 3, 127]], np.int8)
+    found = integer_linear(x, codes.weight, codes.scale).data
+    np.testing.assert_allclose(found, integer_linear(x.astype(np.float32), codes.weight, codes.scale).data)
+    np.testing.assert_allclose(found, x, atol=0.51 * 128 / 127)
+
+
+def test_numbers_below_the_least_scale_count_as_zero() -> None:
+    x = np.full((2, 4), 1e-44, np.float32)
+    for activations in ("dynamic", "static"):
+        model = quantize(Sequential(Linear(4, 3)), activations=activations)
+        if activations == "static":
+            calibrate(model, [x])
+        np.testing.assert_array_equal(model(x).data, np.broadcast_to(model[0].bias.data, (2, 3)))
+        np.testing.assert_array_equal(prepare_qat(Linear(4, 3), activations=activations)(x).shape, (2, 3))
 
 
 def test_tables_keep_float_arithmetic() -> None:

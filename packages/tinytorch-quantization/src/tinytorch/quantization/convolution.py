@@ -43,8 +43,7 @@ class QuantizedConv2d(IntegerModule):
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride, self.padding, self.dilation = of.kernel_size, of.stride, of.padding, of.dilation
         scheme = scheme_of(bits, group_size, symmetric, activations)
-        if activations is not None and group_size is not None:
-            raise QuantizationError("QuantizedConv2d: groups of weights and integer inputs; use one or the other")
+        self.check(scheme, activations, type(self).__name__)
         super().__init__(scheme, out_channels, prod(of.weight.shape[1:]), of.weight.dtype)
         self.expect(activations)
         self.bias: Parameter | None = Parameter(zeros(out_channels, dtype=dtype)) if bias else None
@@ -52,6 +51,13 @@ class QuantizedConv2d(IntegerModule):
     @staticmethod
     def rows_of(layer: Conv2d) -> Array:
         return layer.weight.data.reshape(layer.out_channels, -1)  # (O, C/G, kh, kw) -> (O, C/G * kh * kw)
+
+    @classmethod
+    def check(cls, scheme: Scheme | Half, activations: str | None, owner: str) -> None:
+        if activations is not None and isinstance(scheme, Scheme) and scheme.group_size is not None:
+            raise QuantizationError(
+                f"{owner}: groups of weights and integer inputs; a convolution has one or the other; see exclude="
+            )
 
     @classmethod
     def from_float(

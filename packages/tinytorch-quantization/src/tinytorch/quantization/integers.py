@@ -18,7 +18,7 @@ from tinytorch.autograd import defvjp, enable_grad, grad, rules
 from tinytorch.spatial import conv2d
 from tinytorch.spatial.convolution import around
 from tinytorch.spatial.strides import Stencil, pair
-from tinytorch.tensor import Array, Tensor, array_of, primitive
+from tinytorch.tensor import Array, ShapeError, Tensor, array_of, primitive
 
 from .checks import check_codes
 from .codes import dequantize_rows
@@ -91,7 +91,15 @@ def integer_conv2d(
     `input_scale` and `input_zero_point` are given. The rest is as in `tinytorch.spatial.conv2d`.
     """
     m, n = check_codes("integer_conv2d", None, weight, scale, None, bias)
-    flat, sx = _as_integers(x.reshape(len(x), -1), input_scale, input_zero_point)  # (N, C * H * W), (N, 1) or ()
+    if scale.shape[1] != 1:
+        raise ShapeError(f"integer_conv2d: scale is {scale.shape}; it must be ({m}, 1), one number for each channel")
+    if x.ndim != 4:
+        raise ShapeError(
+            f"integer_conv2d: x of shape {x.shape}; it must be (N, C, H, W): an image alone is passed as x[None]"
+        )
+    flat, sx = _as_integers(
+        x.reshape(len(x), prod(x.shape[1:])), input_scale, input_zero_point
+    )  # (N, C * H * W), (N, 1) or ()
     dtype = np.float32 if n <= TERMS else np.float64
     kernels = dequantize_rows(weight, np.ones((m, 1), dtype)).reshape(m, -1, *kernel_size)
     images = flat.reshape(x.shape).astype(dtype)  # where 0 is what pads
@@ -126,10 +134,12 @@ defvjp(integer_conv2d, _images_gradient, None, None, _channels_gradient, None, N
 def _as_integers(rows: Array, scale: Array | None, zero_point: Array | None) -> tuple[Array, Array]:
     """Rows as whole numbers in float32, counted from their zero point, and their scales, (n, 1) or one for all."""
     if scale is None:
+        rows = rows.astype(np.result_type(rows, np.float32), copy=False)  # int8 has no 128, the magnitude of -128
         largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
         if not np.isfinite(largest).all():
             raise QuantizationError("integer_linear: infinity or NaN among the inputs has no code; look for its origin")
-        scale = np.where(largest == 0, 1, largest / LARGEST).astype(np.result_type(rows, np.float32))
+        scale = largest / LARGEST
+        scale[scale == 0] = 1  # numbers below the least of the dtype count as 0
         return np.rint(rows / scale).clip(-LARGEST, LARGEST).astype(np.float32), scale
     if not np.isfinite(scale).all():
         raise QuantizationError("integer_linear: the range of the inputs is not known; calibrate(model, batches) first")

@@ -38,6 +38,10 @@ class QuantizedModule(Module):
         raise NotImplementedError
 
     @classmethod
+    def check(cls, scheme: Scheme | Half, activations: str | None, owner: str) -> None:
+        """Raise QuantizationError where a layer of this kind cannot have such codes and inputs."""
+
+    @classmethod
     def from_float(cls, layer: Any, scheme: Scheme | Half, codes: Codes | None = None) -> Self:
         """What takes the place of `layer`, with its bias; `codes` unless its weights are to be rounded here."""
         raise NotImplementedError

@@ -12,6 +12,7 @@ from tinytorch.tensor import Array, array_of
 from .errors import QuantizationError
 
 BINS = 2048
+TINY = float(np.finfo(np.float32).tiny)  # smaller scales lose digits in float32, or become 0
 
 
 class Observer(Protocol):
@@ -145,7 +146,7 @@ def scale_of(low: float, high: float) -> tuple[float, int]:
     """
     low, high = min(low, 0.0), max(high, 0.0)
     scale = (high - low) / 255
-    if scale == 0:
+    if scale < TINY:
         return 1.0, 0
     return scale, int(np.clip(np.rint(-128 - low / scale), -128, 127))
 

@@ -38,7 +38,8 @@ def as_bfloat16(x: Array) -> Array:
     >>> as_bfloat16(np.array([1.0, 1.00390625, 1.01171875], np.float32)).tolist()  # 1 + 1/256 and 1 + 3/256 are halfway
     [16256, 16256, 16258]
     """
-    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite
+        bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
     rounded: Array = (bits + (np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1)))) >> np.uint32(16)
     return np.where(np.isnan(x), 0x7FC0, rounded).astype(np.uint16)
 

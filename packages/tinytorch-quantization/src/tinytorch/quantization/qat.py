@@ -57,7 +57,9 @@ class QATModule(Module):
         if self.activations == "dynamic":
             axes = -1 if isinstance(self, Linear) else tuple(range(1, x.ndim))
             largest = np.abs(x.data).max(axis=axes, keepdims=True, initial=0.0)
-            return fake_quantize(x, np.where(largest == 0, 1, largest / LARGEST), low=-LARGEST, high=LARGEST)
+            scale = largest / LARGEST
+            scale[scale == 0] = 1  # numbers below the least of the dtype count as 0
+            return fake_quantize(x, scale, low=-LARGEST, high=LARGEST)
         low, high = self._observe(x)
         return fake_quantize(x, *map(np.array, scale_of(low, high)))
 
@@ -128,7 +130,9 @@ def prepare_qat(
     made: dict[int, Module] = {}
     for name, layer in layers.items():
         kind = QAT_KINDS[type(layer)]
-        scheme.groups(KINDS[type(layer)].rows_of(layer).shape[1], f"prepare_qat: {name or type(layer).__name__}")
+        owner, becomes = f"prepare_qat: {name or type(layer).__name__}", KINDS[type(layer)]
+        scheme.groups(becomes.rows_of(layer).shape[1], owner)
+        becomes.check(scheme, activations, owner)
         made.setdefault(id(layer), kind.of(layer, scheme, None if kind is QATEmbedding else activations))
     return replace(model, {name: made[id(layer)] for name, layer in layers.items()})
 
