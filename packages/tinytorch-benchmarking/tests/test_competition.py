@@ -26,6 +26,7 @@ from tinytorch.benchmarking import (
     write_page,
 )
 from tinytorch.benchmarking.__main__ import main
+from tinytorch.benchmarking.submission import _digest
 from tinytorch.tensor import FileFormatError
 
 KEY = b"0123456789abcdef"
@@ -284,6 +285,17 @@ def test_page_is_whole_loads_nothing_and_shows_names_as_text(make: Make, tmp_pat
     assert "prefers-color-scheme: dark" in html and "width=device-width" in html
 
 
+def test_page_says_what_its_circles_are(make: Make, tmp_path: Path) -> None:
+    first, second = make("a"), make("b", size=5 * 2**20)
+    series = {name: replace(each, peaks=()) for name, each in second.result.series.items()}
+    without = replace(second, result=replace(second.result, series=series))
+    for entries, area, others in (([first, second], "memory", "size"), ([first, without], "size", "memory")):
+        write_page(tmp_path / "p.html", entries, Competition(TITLE))
+        html = (tmp_path / "p.html").read_text(encoding="utf-8")
+        assert f"circle is the {area};" in html and f"circle is the {others};" not in html
+    assert "5.00 MiB</title>" in html and "3.91 KiB</title>" in html
+
+
 @given(figures=st.lists(st.tuples(st.floats(1e-9, 1e6), st.floats(-1e9, 1e9)), min_size=1, max_size=5))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 def test_page_can_be_drawn_for_all_figures(figures: list[tuple[float, float]], make: Make, tmp_path: Path) -> None:
@@ -314,6 +326,19 @@ def test_command_validates_ranks_and_writes_the_page(
     assert main(["rank", *files, "--quality-at-least", "0.96", "--page", str(tmp_path / "p.html")]) == 0
     assert "a: accuracy is 0.95, at least 0.96 is asked" in capsys.readouterr().out
     assert "at least 0.96 is asked" in (tmp_path / "p.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("change", [{"parameters": 4.0}, {"title": "a\n"}, {"team": "\ud800"}])
+def test_command_refuses_what_no_one_can_have_saved(
+    change: dict[str, Any], make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_submission(tmp_path / "a.json", make())
+    document = json.loads((tmp_path / "a.json").read_text()) | change
+    del document["seal"]
+    document["seal"] = {"kind": "sha256", "digest": _digest(document, None)}
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    assert main(["validate", str(tmp_path / "a.json")]) == 2
+    assert f"a.json: [{next(iter(change))!r}] does not fit" in capsys.readouterr().err
 
 
 def test_command_refuses_what_was_changed(make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

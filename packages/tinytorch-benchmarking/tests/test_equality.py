@@ -83,7 +83,15 @@ def test_unequal_functions_are_not_compared_and_the_third_is_named() -> None:
 def test_difference_can_be_accepted() -> None:
     assert compare({"a": lambda: 1.0, "b": lambda: 1.1}, turns=2, seconds=1e-4, rtol=0.2).notes is not None
     found = compare({"a": lambda: 1.0, "b": lambda: 2.0}, turns=2, seconds=1e-4, check=False)
-    assert "the results were not compared" in found.notes
+    assert "the results were not all compared" in found.notes
+
+
+def test_what_returns_nothing_is_noted_and_does_not_hide_the_others() -> None:
+    found = compare({"a": lambda: None, "b": lambda: 1.0, "c": lambda: 1.0}, turns=2, seconds=1e-4)
+    assert not found.settings["checked"]
+    assert "the results were not all compared" in found.notes
+    with pytest.raises(ResultsDifferError, match="'c' does not return what 'b' returns"):
+        compare({"a": lambda: None, "b": lambda: 1.0, "c": lambda: 2.0}, turns=2, seconds=1e-4)
 
 
 def test_result_of_something_else_is_refused() -> None:

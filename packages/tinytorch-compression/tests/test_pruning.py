@@ -26,7 +26,7 @@ from tinytorch.compression import (
     sparsity,
 )
 from tinytorch.compression.masks import _keepers, set_mask
-from tinytorch.layers import CrossEntropyLoss, Linear, Module, MSELoss, Sequential, load, save
+from tinytorch.layers import CrossEntropyLoss, Linear, Module, MSELoss, Parameter, Sequential, load, save
 from tinytorch.optim import SGD, Adam, AdamW, Lion, Muon, Optimizer, RMSprop, clip_grad_norm
 from tinytorch.tensor import Tensor
 from tinytorch.training import Trainer
@@ -191,6 +191,17 @@ def test_training_equals_that_of_a_product_with_the_mask() -> None:
             optimizer.step()
         assert norms[0] == pytest.approx(norms[1], rel=1e-12)
     np.testing.assert_allclose(model(x).data, masked().data, rtol=1e-10)
+
+
+def test_a_parameter_in_the_place_of_a_pruned_one_is_pruned_too() -> None:
+    model = Sequential(Linear(4, 4))
+    prune(model, 0.5)
+    model[0].weight = Parameter(np.ones((4, 4), np.float32))
+    prune(model, 0.5)
+    optimizer = AdamW(model, lr=0.1)
+    (model(floats(3, 4)) ** 2).sum().backward()
+    optimizer.step()
+    assert np.count_nonzero(model[0].weight.data) == 8
 
 
 def test_a_pickled_model_keeps_its_zeros() -> None:

@@ -70,7 +70,8 @@ class Benchmark:
     (samples, tokens): times are of one.
 
     With `check`, the results of the first call must be equal: |x - y| <= atol + rtol |y|, numbers, arrays, tensors and
-    lists or dicts of them; functions that return None are not checked. `threads` limits BLAS in this process.
+    lists or dicts of them; functions that return None are not checked, which the result notes. `threads` limits BLAS in
+    this process.
 
     Raises ValueError or TypeError for settings and functions that cannot be measured, and what a function raises.
 
@@ -136,7 +137,7 @@ class Benchmark:
         with ExitStack() as stack:
             stack.enter_context(limited(self.threads))
             sides = [stack.enter_context(self._opened(name)) for name in self.functions]
-            self._check(sides)
+            checked = self._check(sides)
             counts = {side.name: self._warm(side) for side in sides} if self.turns else {}
             usage = Usage([side.pid for side in sides if isinstance(side, Remote)])
             for _ in range(self.turns):
@@ -157,7 +158,8 @@ class Benchmark:
         }
         when = datetime.now(UTC).isoformat(timespec="seconds")
         baseline = next(iter(self.functions))
-        return Result(self.name, baseline, series, self._settings(), described, others, load, when)
+        settings = self._settings() | {"checked": checked}
+        return Result(self.name, baseline, series, settings, described, others, load, when)
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[Side]:
@@ -168,13 +170,16 @@ class Benchmark:
         finally:
             side.close()
 
-    def _check(self, sides: list[Side]) -> None:
-        """Run every function for the first time, and compare what they return."""
+    def _check(self, sides: list[Side]) -> bool:
+        """Run every function for the first time and compare what they return; whether nothing was left out."""
         results = [side.first() for side in sides]
-        if self.check and len(sides) > 1:
-            first, *others = [side.arrays(result) for side, result in zip(sides, results, strict=True)]
-            for side, found in zip(sides[1:], others, strict=True):
-                check_equal((sides[0].name, side.name), first, found, self.rtol, self.atol)
+        if not self.check or len(sides) == 1:
+            return self.check
+        found = {side.name: side.arrays(result) for side, result in zip(sides, results, strict=True)}
+        names = [name for name, arrays in found.items() if arrays]
+        for name in names[1:]:
+            check_equal((names[0], name), found[names[0]], found[name], self.rtol, self.atol)
+        return len(names) == len(sides)
 
     def _warm(self, side: Side) -> int:
         """Find out how many calls take about a turn's time, run the turns that are thrown away, return the number."""
@@ -210,7 +215,7 @@ class Benchmark:
             "turns", "seconds", "warmup", "rest", "peaks", "calls", "items", "rtol", "atol", "threads", "confidence",
             "seed",
         )  # fmt: skip
-        return {name: getattr(self, name) for name in names} | {"checked": self.check}
+        return {name: getattr(self, name) for name in names}
 
 
 def limited(threads: int | None) -> Any:

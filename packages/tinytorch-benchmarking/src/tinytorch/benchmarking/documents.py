@@ -60,12 +60,14 @@ def validate(document: Any, schema: str, owner: str) -> None:
 
 @cache
 def _validator(schema: str) -> Any:
-    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+    from jsonschema import Draft202012Validator, validators  # type: ignore[import-untyped]
     from referencing import Registry, Resource
 
     known = {name: json.loads(schema_text(name)) for name in SCHEMAS}
     resources = [(f"{name}.json", Resource.from_contents(document)) for name, document in known.items()]
-    return Draft202012Validator(known[schema], registry=Registry().with_resources(resources))
+    types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, number: type(number) is int)  # 1.0 is none
+    kind = validators.extend(Draft202012Validator, type_checker=types)
+    return kind(known[schema], registry=Registry().with_resources(resources))
 
 
 SCHEMAS = ("results", "submission")

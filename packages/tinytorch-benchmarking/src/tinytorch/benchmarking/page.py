@@ -47,8 +47,8 @@ def page(places: Sequence[Place], competition: Competition) -> str:
         f'<h1>{escape(competition.title)}</h1>\n{about}<p class="dim">{escape(competition.rules())} '
         f"Measured on {escape(', '.join(processors))}.</p>\n<ol>\n{items}\n</ol>\n"
         f"<h2>{metric} over latency</h2>\n"
-        '<p class="dim">Higher is better, further left is faster. The area of a circle is the memory; a filled one is '
-        "on the Pareto front: no other is as good in all three and better in one.</p>\n"
+        f'<p class="dim">Higher is better, further left is faster. The area of a circle is the {_area(places)}; a '
+        "filled one is on the Pareto front: no other is as good in all three and better in one.</p>\n"
         f'<div class="wide">{_chart(places)}</div>\n</main>\n</body>\n</html>\n'
     )
 
@@ -94,11 +94,15 @@ def _details(submission: Submission) -> str:
     return f"<details><summary>How it was measured</summary>{text}</details>"
 
 
+def _area(places: Sequence[Place]) -> str:
+    """What the chart shows beside quality and latency: the peak of memory, or the size where one has no peak."""
+    return "size" if any(each.submission.memory is None for each in places) else "memory"
+
+
 def _chart(places: Sequence[Place]) -> str:
     """Quality over latency; names beside the circles where there is room, else in their tooltips."""
     points = [
-        Point(each.title, each.quality.value, each.latency, each.size if each.memory is None else each.memory)
-        for _, each, _ in places
+        Point(each.title, each.quality.value, each.latency, VALUES[_area(places)](each) or 0) for _, each, _ in places
     ]
     higher = places[0].submission.quality.higher_is_better
     front = {id(point) for point in pareto_front(points, higher_is_better=higher)}

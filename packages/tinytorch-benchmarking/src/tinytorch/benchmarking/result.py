@@ -118,7 +118,7 @@ class Result:
             if far:
                 found.append(f"{name}: {far} of {len(series.times)} turns lie far outside of the others")
         if not self.settings.get("checked", True):
-            found.append("the results were not compared")
+            found.append("the results were not all compared")
         return found
 
     def table(self) -> RenderableType:

@@ -78,13 +78,17 @@ def mask_of(module: Module, name: str = "weight") -> Array | None:
 
 def set_mask(module: Module, keep: Array, name: str = "weight") -> None:
     """Prune a parameter where `keep`, of its shape, is false."""
-    known = mask_of(module, name)
+    known, keeper = mask_of(module, name), getattr(module, f"_{name}_keeper", None)
     if known is not None:
         known[...] = keep
     else:
         module.register_buffer(f"{name}_mask", Tensor(np.ascontiguousarray(keep, bool)))
-        setattr(module, f"_{name}_keeper", Keeper(getattr(module, name), getattr(module, f"{name}_mask")))
-    getattr(module, f"_{name}_keeper").clear()
+    if keeper is None or keeper.parameter is not getattr(module, name):  # the module may hold another parameter now
+        if keeper is not None:
+            keeper.stop()
+        keeper = Keeper(getattr(module, name), getattr(module, f"{name}_mask"))
+        setattr(module, f"_{name}_keeper", keeper)
+    keeper.clear()
 
 
 def drop_mask(module: Module, name: str = "weight") -> None:
