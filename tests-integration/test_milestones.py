@@ -278,7 +278,7 @@ def test_ctrl_c_ends_it_without_a_traceback() -> None:
     program = next(MILESTONES.glob("*/cnn_digits.py"))
     with subprocess.Popen(
         [sys.executable, str(program)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where the tests run in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
     ) as process:  # fmt: skip
         assert process.stdout and process.stderr
         assert process.stdout.readline().startswith("step 1/")

@@ -227,7 +227,7 @@ def test_a_file_that_is_not_ours_is_an_error_and_stays(name: str, kind: str, tmp
 def test_ctrl_c_saves_and_the_run_goes_on_to_the_same_end(folder: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
         command("--steps", "60", "--folder", tmp_path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where the tests run in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
     )  # fmt: skip
     assert process.stdout is not None
     for line in process.stdout:
