@@ -177,6 +177,14 @@ def test_values_are_clipped_one_by_one() -> None:
     assert params[0].grad.tolist() == [-1.0, 0.5, 1.0]
 
 
+@pytest.mark.parametrize("order", [0.0, -2.0, np.nan])
+def test_a_norm_is_of_an_order_above_zero(order: float) -> None:
+    (parameter,) = with_gradients([3.0, 4.0])
+    with pytest.raises(ValueError, match="above 0"):
+        clip_grad_norm([parameter], 1.0, norm_type=order)
+    assert parameter.grad is not None and parameter.grad.tolist() == [3.0, 4.0]
+
+
 @pytest.mark.parametrize(("function", "limit"), [(clip_grad_norm, -1.0), (clip_grad_value, -1.0)])
 def test_a_negative_limit_is_refused(function: Any, limit: float) -> None:
     with pytest.raises(ValueError, match="at least 0"):

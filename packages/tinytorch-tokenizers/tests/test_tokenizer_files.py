@@ -272,6 +272,16 @@ def test_a_pair_with_windows_line_ends_reads_the_same(golden: Path, tmp_path: Pa
     assert windows._merges == BPETokenizer.load(golden / "gpt2.tokenizer.json")._merges
 
 
+@pytest.mark.parametrize(("name", "section"), [("padding", PAD), ("truncation", CUT), ("normalizer", {"type": "NFC"})])
+def test_a_pair_has_no_place_for_a_section_of_the_document(
+    golden: Path, tmp_path: Path, name: str, section: dict[str, Any]
+) -> None:
+    tokenizer = BPETokenizer({**read_json(golden / "gpt2.tokenizer.json"), name: section})
+    with pytest.raises(ValueError, match=f"cannot hold this tokenizer's {name}; use save"):
+        tokenizer.save_gpt2(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["llama3", "digits"])
 def test_a_pair_that_would_lose_something_is_not_written(golden: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="the pair of files cannot hold"):

@@ -58,7 +58,9 @@ def test_training_writes_the_same_file_byte_for_byte(golden: Path, tmp_path: Pat
 
 def test_training_with_a_pattern_and_a_frequency_learns_the_same_vocabulary(golden: Path) -> None:
     trained = BPETokenizer.train(read(golden / "corpus.json"), 380, SPECIAL, min_frequency=2, pattern=LLAMA3_PATTERN)
-    assert trained.vocab == read(golden / "llama3.tokenizer.json")["model"]["vocab"]
+    expected = read(golden / "llama3.tokenizer.json")
+    assert trained.vocab == expected["model"]["vocab"]
+    assert trained.document["pre_tokenizer"] == expected["pre_tokenizer"]
 
 
 def test_gpt2_pair_is_read_and_written_byte_for_byte(golden: Path, tmp_path: Path) -> None:

@@ -1,11 +1,16 @@
 """GPT-2's alphabet: every byte has a visible character, so that tokens of raw bytes can be written as text."""
 
+from itertools import count
+
 
 def _alphabet() -> list[str]:
-    printable = {*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAC + 1), *range(0xAE, 0xFF + 1)}
-    # The bytes that would print as nothing (controls, spaces, the soft hyphen) move up to U+0100 and on.
-    moved = iter(range(0x100, 0x200))
-    return [chr(byte if byte in printable else next(moved)) for byte in range(256)]
+    hidden = {
+        *range(ord("!")),
+        *range(0x7F, 0xA1),
+        0xAD,
+    }  # controls, spaces and the soft hyphen, which print as nothing
+    moved = count(0x100)
+    return [chr(next(moved) if byte in hidden else byte) for byte in range(256)]
 
 
 BYTE_TO_CHAR = _alphabet()
