@@ -190,6 +190,14 @@ def test_a_file_that_lies_is_refused(data: bytes, said: str, tmp_path: Path) -> 
     assert len(str(caught.value)) < 600
 
 
+def test_errors_are_short_and_do_not_steer_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "x.gguf").write_bytes(made(value("\x1b[31m" + "a" * 60_000, 44, bytes(8)), entries=1))
+    with pytest.raises(FileFormatError) as caught:
+        read_gguf(tmp_path / "x.gguf")
+    assert "\\x1b[31maaa" in str(caught.value) and "\x1b" not in str(caught.value)
+    assert len(str(caught.value)) < 3000
+
+
 def test_truth_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "x.gguf").write_bytes(
         made(

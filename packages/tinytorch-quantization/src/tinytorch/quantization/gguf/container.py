@@ -34,6 +34,7 @@ SCALARS = {
 
 LARGEST_HEADER = 128 * 2**20  # bytes: a vocabulary of 262,144 tokens with its merges takes 15 million
 MOST_STRINGS, MOST_ENTRIES, LONGEST_NAME = 2**22, 2**16, 2**16 - 1
+MOST_SAID = 2000  # characters of an error
 
 
 class Stored(NamedTuple):
@@ -101,7 +102,7 @@ class GGUFFile(Mapping[str, Array]):
 
     def wrong(self, what: Any) -> FileFormatError:
         """The error that says what is wrong with the file."""
-        return FileFormatError(f"read_gguf: {self.path}: {what}")
+        return refusal(self.path, what)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._stored)
@@ -121,6 +122,12 @@ class GGUFFile(Mapping[str, Array]):
 
     def __repr__(self) -> str:
         return f"GGUFFile({str(self.path)!r}: {len(self.metadata)} values, {len(self)} tensors)"
+
+
+def refusal(path: Path, what: Any) -> FileFormatError:
+    """The error that says what is wrong with a file, whose names may be long and hold what steers a terminal."""
+    said = "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in str(what)[:MOST_SAID])
+    return FileFormatError(f"read_gguf: {path}: {said}")
 
 
 def read_gguf(path: str | os.PathLike[str]) -> GGUFFile:
@@ -164,7 +171,7 @@ class _Header:
         self.tensors = self.placed(infos, -(-self.position // self.alignment) * self.alignment)
 
     def wrong(self, what: str) -> NoReturn:
-        raise FileFormatError(f"read_gguf: {self.path}: {what}")
+        raise refusal(self.path, what)
 
     def take(self, count: int, what: str) -> bytes:
         """The next bytes, unless they would be more than there are."""
