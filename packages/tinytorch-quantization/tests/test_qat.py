@@ -153,6 +153,15 @@ def test_range_of_static_inputs_moves_only_in_training() -> None:
     assert model[0].input_scale.item() == pytest.approx((1.1 + 2.2) / 255)
 
 
+def test_layers_of_one_weight_stay_so() -> None:
+    one, other = Linear(8, 8), Linear(8, 8)
+    other.weight = one.weight
+    model = prepare_qat(Sequential(one, ReLU(), other), bits=4)
+    assert model[0].weight is model[2].weight
+    convert(model)
+    assert model[0].weight is model[2].weight and model[0].scale is model[2].scale
+
+
 def test_state_can_be_resumed() -> None:
     model = prepare_qat(gpt(), 4, 8, activations="static")
     model([[1, 2, 3]])

@@ -145,9 +145,12 @@ def convert(model: M) -> M | Module:
     """
     layers = select("convert", model, QAT_KINDS.values())
     made: dict[int, QuantizedModule] = {}
+    first: dict[Any, QuantizedModule] = {}  # layers of one kind and scheme that share a weight share its codes
     for name, layer in layers.items():
         if isinstance(layer, QATModule) and id(layer) not in made:
             made[id(layer)] = _converted(layer, f"convert: {name or 'the model'}")
+            shared = type(layer), layer.scheme, id(vars(layer)["weight"])
+            made[id(layer)].share(first.setdefault(shared, made[id(layer)]))
     return replace(model, {name: made[id(layer)] for name, layer in layers.items()})
 
 
