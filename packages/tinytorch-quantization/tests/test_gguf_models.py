@@ -287,9 +287,7 @@ MISFITS: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
         "llama_q4_0", {f"tinytorch.rope.{each}": LLAMA3[each] for each in LLAMA3 if each != "rope_type"},
         {"rope_freqs.weight": row[0, :4]}, "contradicts tinytorch.rope",
     ),
-    "numbers beyond float32": (
-        "llama_f16", {}, {"output_norm.weight": np.full(32, 1e300)}, "has numbers that are too large",
-    ),
+    "beyond float32": ("llama_f16", {}, {"output_norm.weight": np.full(32, 1e300)}, "are too large for float32"),
     "integers": ("llama_f16", {}, {"output_norm.weight": np.ones(32, np.int32)}, "output_norm.weight is I32"),
     "another tokenizer": ("gpt2_q8_0", {"tokenizer.ggml.model": "llama"}, {}, "load_gguf(path, tokenizer=False)"),
     "another pre-tokenizer": ("gpt2_q8_0", {"tokenizer.ggml.pre": "qwen2"}, {}, "is 'qwen2'; known are gpt-2"),
