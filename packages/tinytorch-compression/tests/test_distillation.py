@@ -43,6 +43,13 @@ def test_loss_is_that_of_the_paper(shape: list[int], classes: int, T: float, alp
     assert_allclose(loss.item(), alpha * T * T * kl + (1 - alpha) * hard, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("sizes", [(4, 4), (4, 6)])
+def test_a_hidden_state_without_axes_is_refused(sizes: tuple[int, int]) -> None:
+    loss = DistillationLoss(hidden=[sizes])
+    with pytest.raises(ShapeError, match="hidden states"):
+        loss(floats(2, 3), floats(2, 3), Tensor([0, 1]), [Tensor(1.0)], [Tensor(1.0)])
+
+
 @pytest.mark.parametrize("theirs", [[0.0, 1.0, 2.0], [0.0, 1.0, -np.inf]])
 def test_classes_that_the_teacher_excludes_count_for_nothing(theirs: list[float]) -> None:
     logits = Tensor([theirs], np.float64, requires_grad=True)

@@ -99,9 +99,9 @@ class DistillationLoss(Module):
                 f"made for {len(self.projections)}; give hidden=[(student's size, teacher's size), ...] when making it"
             )
         for project, state, other in zip(self.projections, hidden, wanted, strict=True):
-            size = project.out_features if isinstance(project, Linear) else state.shape[-1]
-            fits = not isinstance(project, Linear) or state.shape[-1] == project.in_features
-            if not fits or (*state.shape[:-1], size) != other.shape:
+            mine, wide = state.shape[-1:], other.shape[-1:]  # () for a single number
+            expected = (project.in_features, project.out_features) if isinstance(project, Linear) else 2 * mine
+            if (*mine, *wide) != expected or state.shape[:-1] != other.shape[:-1] or not mine:
                 raise ShapeError(
                     f"DistillationLoss: hidden states {state.shape} of the student and {other.shape} of the teacher; "
                     "say their sizes when making it: hidden=[(student's, teacher's), ...]"
