@@ -109,6 +109,20 @@ def test_second_derivatives_go_through_the_function_as_written() -> None:
     assert gradgradcheck(FUSED[gelu], tensors(["a"], {"a": 3}, "float64"))
 
 
+def test_an_input_that_the_result_does_not_depend_on_has_no_gradient() -> None:
+    for function in (lambda x, y: x * x, lambda x, y: (x * 2).sum()):
+        x, y = tensors(["ab", "b"], {"a": 2, "b": 3}, "float32")
+        fused = fuse(function)
+        fused(x, y).sum().backward()
+        assert "1 call fused" in fused.why()
+        assert x.grad is not None
+        assert y.grad is None  # and not zeros, with which an optimizer would move it
+    (x,) = tensors(["a"], {"a": 3}, "float32")
+    fused = fuse(lambda x: where(x > 0, 1.0, 2.0))
+    (fused(x) + x).sum().backward()
+    assert np.array_equal(x.grad.data, np.ones(3))
+
+
 def test_work_is_shared_and_the_result_is_the_same_each_time() -> None:
     x, b = tensors(["ab", "b"], {"a": 700, "b": 257}, "float32")
     fused, direction = FUSED[shifted_gelu], Tensor(np.ones((700, 257)))

@@ -37,6 +37,8 @@ class Form:
         self.plan = plan(self.inputs, [self.out])
         self.forward = Program(self.plan, f"fused_{name}")
         self._backward: dict[tuple[bool, ...], Program] = {}
+        self.reached: set[Value] = set()
+        """The inputs that have a gradient."""
         if self.out.dtype.kind == "f":  # what cannot be differentiated is refused now, not in a backward pass
             self.gradient_plan([value.dtype.kind == "f" for value in self.inputs])
 
@@ -57,8 +59,9 @@ class Form:
         """How these gradients are computed. Each is a value of its own, because nothing may share its memory."""
         axes = [axis for group in self.plan.groups for axis in group]
         seed, gradients = differentiate(self.tracer, axes, self.inputs, self.out, list(wanted))
+        self.reached |= set(gradients)
         number = self.tracer.next_number
-        own = [Value("same", (each,), each.dims, each.dtype, number()) for each in gradients]
+        own = [Value("same", (each,), each.dims, each.dtype, number()) for each in gradients.values()]
         return plan([*self.inputs, seed], own)
 
 
@@ -79,8 +82,9 @@ def forward(*inputs: Array, form: Form, dtype: np.dtype[Any]) -> tuple[Array, No
 def backward(
     g: Array, out: Array, saved: None, needs: Sequence[bool], *inputs: Array, form: Form, dtype: np.dtype[Any]
 ) -> list[Array | None]:
-    """The gradients, where they are needed."""
-    gradients = iter(form.backward(needs)([*inputs, g]))
+    """The gradients, where they are needed and the result depends on the input."""
+    needs = [need and value in form.reached for need, value in zip(needs, form.inputs, strict=True)]
+    gradients = iter(form.backward(needs)([*inputs, g]) if any(needs) else ())
     return [next(gradients) if need else None for need in needs]
 
 

@@ -13,8 +13,11 @@ from .tracing import Traced, Tracer
 
 def differentiate(
     tracer: Tracer, axes: list[Axis], inputs: list[Value], out: Value, wanted: list[bool]
-) -> tuple[Value, list[Value]]:
-    """The value that stands for the gradient of `out`, and the gradients of the inputs that are `wanted`."""
+) -> tuple[Value, dict[Value, Value]]:
+    """The value that stands for the gradient of `out`, and the gradients of the inputs that are `wanted`, by input.
+
+    An input that `out` does not depend on has none.
+    """
     sizes = dict(zip(axes, primes(len(axes)), strict=True))
     forward = closure([out])
     with tracer.rules(sizes):
@@ -34,12 +37,8 @@ def differentiate(
             for source, gradient in _through(value, g, needed, stand_ins):
                 fit = sum_to(gradient, stand_ins[source])
                 found[source] = fit if source not in found else found[source] + fit
-        results = []
-        for value, want in zip(inputs, wanted, strict=True):
-            if want:
-                zero = (0.0,), value.dims, stand_ins[value]._data
-                results.append((found[value] if value in found else tracer.note("constant", *zero)).value)
-    return seed, results
+        asked = [value for value, want in zip(inputs, wanted, strict=True) if want]
+        return seed, {value: found[value].value for value in asked if value in found}
 
 
 def _shape(value: Value, sizes: dict[Axis, int]) -> tuple[int, ...]:
