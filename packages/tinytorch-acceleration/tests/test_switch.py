@@ -6,7 +6,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Thread
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from tinytorch.acceleration import (
     reset_report,
     serves,
     share,
+    usable_cores,
 )
 from tinytorch.layers import Linear, changes, lower
 from tinytorch.layers import functional as F
@@ -123,6 +124,19 @@ def test_threads_get_the_numbers_of_one_thread() -> None:
             thread.join()
     for k, each in enumerate(expected):
         np.testing.assert_array_equal(found[k], each)
+
+
+def test_what_is_said_of_floating_point_errors_holds_in_all_threads() -> None:
+    met = Barrier(2 if usable_cores() > 1 else 1)
+    said: list[Any] = []
+
+    def work(part: int) -> None:
+        met.wait(60)  # each part is in a thread of its own
+        said.append(np.geterr()["invalid"])
+
+    with np.errstate(invalid="ignore"):
+        share(work, 2)
+    assert said == ["ignore", "ignore"]
 
 
 def test_an_error_in_a_part_reaches_the_caller_and_later_jobs_run() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from threading import Lock, Semaphore, Thread
 
 Task = Callable[[int], None]
@@ -41,22 +42,24 @@ class Helper:
     """A thread that waits for jobs."""
 
     def __init__(self) -> None:
-        self.job: Job | None = None
+        self.work: tuple[Context, Job] | None = None
         self.called, self.busy = Semaphore(0), Lock()
         Thread(target=self._wait, name="tinytorch-kernels", daemon=True).start()
 
     def call(self, job: Job) -> None:
-        self.job = job
+        self.work = copy_context(), job  # what `np.errstate` says holds in all threads of a job
         self.called.release()
 
     def _wait(self) -> None:
         while True:
             self.called.acquire()
             with self.busy:
-                job, self.job = self.job, None
-                if job is not None:
-                    job.work()
-                del job  # it holds arrays
+                work, self.work = self.work, None
+                if work is not None:
+                    context, job = work
+                    context.run(job.work)
+                    del context, job
+                del work  # it holds arrays
 
 
 class Team:
@@ -80,7 +83,7 @@ class Team:
                     helper.call(job)
                 job.work()
                 for helper in called:
-                    helper.job = None  # who comes too late finds nothing
+                    helper.work = None  # who comes too late finds nothing
                     with helper.busy:  # who came in time finishes its part
                         pass
             finally:
