@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
@@ -49,6 +50,10 @@ class Served:
 
 
 _counting = Lock()
+if hasattr(os, "register_at_fork"):  # another thread may be counting while this one forks
+    os.register_at_fork(
+        before=_counting.acquire, after_in_parent=_counting.release, after_in_child=_counting.release
+    )  # fmt: skip
 table: dict[Any, Served] = {}
 """Every kernel by what it stands for: a primitive, the rule of its gradient, the `update` of an optimizer."""
 handler = Kernels(table)
