@@ -31,6 +31,23 @@ def write(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str] |
         save_file(rows, path, dict(metadata) if metadata else None)
     except SafetensorError as error:
         raise OSError(f"save: {error}") from None
+    if metadata and len(metadata) > 1:
+        _sort_metadata(path)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put the names of metadata in order: the library writes them in one that differs between runs.
+
+    So the same content gives the same bytes, which are compared, hashed and cached.
+    """
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        assert len(text) <= size  # the same text in another order, and padding
+        file.seek(8)
+        file.write(text.ljust(size))
 
 
 class TensorFile(Mapping[str, Array]):
