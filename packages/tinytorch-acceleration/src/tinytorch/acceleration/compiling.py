@@ -51,6 +51,8 @@ class Compiled:
     def _build(self, keep: bool) -> Any:
         numba = load_numba()
         flags = set(REASSOCIATE if self.reassociate else EXACT)
+        if self.function.__module__ is None:
+            keep = False  # Numba would keep all names around a function that belongs to no module
         folder = cache_folder() if keep else None
         _overload_all(numba)
         options = {"nogil": True, "fastmath": flags, "error_model": "numpy"}
@@ -68,10 +70,8 @@ class Compiled:
     def __call__(self, *args: Any) -> Any:
         try:
             return (self._dispatcher or self.dispatcher)(*args)
-        except (OSError, PicklingError, TypeError) as error:
-            if isinstance(error, TypeError) and "pickle" not in str(error):
-                raise
-            with _compiling:  # what was compiled cannot be kept: nothing has been computed yet
+        except (OSError, PicklingError):  # what was compiled cannot be kept: nothing has been computed yet
+            with _compiling:
                 self._dispatcher = self._build(keep=False)
             return self._dispatcher(*args)
 
